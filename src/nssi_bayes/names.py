@@ -1,0 +1,55 @@
+"""Every dim, coord and variable name, once (the field's terms, singular)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# dims
+PARTICIPANT: Final = "participant"
+DISORDER: Final = "disorder"
+FUNCTION: Final = "function"
+FUNCTION_OTHER: Final = "function_other"  # second axis of Omega
+ITEM: Final = "item"
+INDICATOR: Final = "indicator"  # an item, or a testlet (the sum of a subscale's items)
+THRESHOLD: Final = "threshold"
+FACTOR: Final = "factor"
+FACTOR_OTHER: Final = "factor_other"
+COVARIATE: Final = "covariate"
+CONFOUND: Final = "confound"  # covariates of the scan: motion and the person's covariates
+ROI: Final = "roi"
+NETWORK: Final = "network"
+SITE: Final = "site"
+OUTCOME: Final = "outcome"
+TESTLET: Final = "testlet"
+MEASURE: Final = "measure"  # one column of everything that was observed on a person
+CHAIN: Final = "chain"
+DRAW: Final = "draw"
+
+# variables of the cohort (schema.py says what each holds)
+RESPONSE: Final = "response"
+DIAGNOSIS: Final = "diagnosis"
+FACTOR_SCORE: Final = "factor_score"
+FACTOR_RELIABILITY: Final = "factor_reliability"
+COVARIATE_VALUE: Final = "covariate_value"
+SITE_OF: Final = "site_of"
+ACTIVATION: Final = "activation"
+ACTIVATION_SE: Final = "activation_se"
+ACTIVATION_COVERAGE: Final = "activation_coverage"
+MOTION: Final = "motion"
+OUTCOME_VALUE: Final = "outcome_value"
+CENTER: Final = "_center"  # suffix: what was subtracted, in the original unit
+SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd)
+
+# coords along item, roi
+ITEM_INSTRUMENT: Final = "item_instrument"
+ITEM_SUBSCALE: Final = "item_subscale"
+ITEM_CATEGORIES: Final = "item_categories"
+ROI_NETWORK: Final = "roi_network"
+ROI_HEMISPHERE: Final = "roi_hemisphere"
+ROI_X: Final = "roi_x"
+ROI_Y: Final = "roi_y"
+ROI_Z: Final = "roi_z"
+ROI_RADIUS: Final = "roi_radius_mm"
+
+# a person without any diagnosis is a level of its own, outside the zero-sum
+NONE_LEVEL: Final = "none"

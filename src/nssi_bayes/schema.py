@@ -1,0 +1,203 @@
+"""The contract of the cohort data set: dims, coords, units and allowed missingness.
+
+`assemble` writes a data set that satisfies it, `build` reads nothing else. `validate` lists all
+violations at once and never quotes a row value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import DataError
+
+__all__ = ["VARIABLES", "Variable", "validate", "violations"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What one variable of the cohort must look like.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        In this order.
+    unit : str
+        Unit of the values, as written into the attributes.
+    missing : bool
+        Whether NaN is allowed (and means "not observed").
+    required : bool
+        Whether every cohort has it.
+    meaning : str
+        One line for a reader of the file.
+    """
+
+    dims: tuple[str, ...]
+    unit: str
+    missing: bool
+    required: bool
+    meaning: str
+
+
+VARIABLES: Final[dict[str, Variable]] = {
+    n.RESPONSE: Variable(
+        (n.PARTICIPANT, n.ITEM), "category from 0", True, True, "oriented ordinal item responses"
+    ),
+    n.DIAGNOSIS: Variable(
+        (n.PARTICIPANT, n.DISORDER), "0 or 1", False, True, "multi-label diagnoses"
+    ),
+    n.SITE_OF: Variable((n.PARTICIPANT,), "site label", False, True, "site of the person"),
+    n.COVARIATE_VALUE: Variable(
+        (n.PARTICIPANT, n.COVARIATE), "pooled within-site sd", False, False, "centred covariates"
+    ),
+    n.FACTOR_SCORE: Variable(
+        (n.PARTICIPANT, n.FACTOR),
+        "pooled within-site sd",
+        True,
+        False,
+        "centred psychosocial factor scores, measured with error",
+    ),
+    n.FACTOR_RELIABILITY: Variable(
+        (n.FACTOR,), "proportion of variance", False, False, "reliability of each factor score"
+    ),
+    n.ACTIVATION: Variable(
+        (n.PARTICIPANT, n.ROI), "pooled within-site sd", True, False, "centred regional effects"
+    ),
+    n.ACTIVATION_SE: Variable(
+        (n.PARTICIPANT, n.ROI), "pooled within-site sd", True, False, "first-level standard errors"
+    ),
+    n.ACTIVATION_COVERAGE: Variable(
+        (n.PARTICIPANT, n.ROI), "proportion of voxels", True, False, "share of a region with data"
+    ),
+    n.MOTION: Variable(
+        (n.PARTICIPANT,), "pooled within-site sd", True, False, "centred mean framewise displacement"
+    ),
+    n.OUTCOME_VALUE: Variable(
+        (n.PARTICIPANT, n.OUTCOME), "pooled within-site sd", True, False, "centred outcomes"
+    ),
+}
+"""Variables of a cohort. For each centred variable `v` the constants `v_center` and `v_scale`, in
+the original unit, stand beside it along the last dim (or as scalars), frozen in every refit."""
+
+_CENTRED: Final = (n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.MOTION, n.OUTCOME_VALUE)
+_COORDS: Final = {
+    n.ITEM: (n.ITEM_INSTRUMENT, n.ITEM_SUBSCALE, n.ITEM_CATEGORIES),
+    n.ROI: (n.ROI_NETWORK, n.ROI_HEMISPHERE, n.ROI_X, n.ROI_Y, n.ROI_Z, n.ROI_RADIUS),
+}
+_ATTRS: Final = ("study", "synthetic", "title")
+
+
+def violations(cohort: xr.Dataset) -> list[str]:
+    """List every way in which `cohort` breaks the contract.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        The data set to look at.
+
+    Returns
+    -------
+    list of str
+        One sentence each; empty when the contract holds. Counts people, names none.
+    """
+    found: list[str] = []
+    found += [f"attribute {key!r} is missing" for key in _ATTRS if key not in cohort.attrs]
+    known = set(VARIABLES) | {v + suffix for v in _CENTRED for suffix in (n.CENTER, n.SCALE)}
+    found += [f"unknown variable {name!r}" for name in cohort.data_vars if name not in known]
+    for name, rule in VARIABLES.items():
+        if name not in cohort:
+            if rule.required:
+                found.append(f"variable {name!r} is missing ({rule.meaning})")
+            continue
+        found += _variable_violations(name, rule, cohort)
+    for dim, coords in _COORDS.items():
+        if dim in cohort.dims:
+            found += [
+                f"coord {c!r} along {dim!r} is missing" for c in coords if c not in cohort.coords
+            ]
+    for dim in cohort.dims:
+        if dim not in cohort.coords:
+            found.append(f"dim {dim!r} has no labels; a row or column is known by name only")
+        elif cohort.indexes[dim].has_duplicates:
+            found.append(f"labels along {dim!r} are not unique")
+    return found or _value_violations(cohort)
+
+
+def _variable_violations(name: str, rule: Variable, cohort: xr.Dataset) -> list[str]:
+    found = []
+    array = cohort[name]
+    if array.dims != rule.dims:
+        return [f"{name!r} has dims {array.dims}, expected {rule.dims}"]
+    if array.attrs.get("units") != rule.unit:
+        found.append(f"{name!r} has units {array.attrs.get('units')!r}, expected {rule.unit!r}")
+    if name in _CENTRED:
+        found += [
+            f"{name + suffix!r} is missing"
+            for suffix in (n.CENTER, n.SCALE)
+            if name + suffix not in cohort
+        ]
+    if array.dtype.kind == "f":
+        values = array.to_numpy()
+        if np.isinf(values).any():
+            found.append(f"{name!r} holds {int(np.isinf(values).sum())} infinite values")
+        if not rule.missing and np.isnan(values).any():
+            found.append(f"{name!r} holds {int(np.isnan(values).sum())} missing values, none allowed")
+    return found
+
+
+def _value_violations(cohort: xr.Dataset) -> list[str]:
+    found = []
+    response = cohort[n.RESPONSE].to_numpy()
+    top = cohort[n.ITEM_CATEGORIES].to_numpy()[None, :] - 1
+    seen = np.isfinite(response)
+    bad = seen & ((response < 0) | (response > top) | (response != np.round(response)))
+    for item, count in zip(cohort[n.ITEM].to_numpy(), bad.sum(axis=0), strict=True):
+        if count:
+            found.append(f"item {item!r}: {int(count)} responses outside its categories")
+    if not np.isin(cohort[n.DIAGNOSIS].to_numpy(), (0, 1)).all():
+        found.append("diagnosis holds values other than 0 and 1")
+    if not cohort[n.DIAGNOSIS].to_numpy().any():
+        found.append("nobody has a diagnosis")
+    if n.FACTOR_RELIABILITY in cohort:
+        reliability = cohort[n.FACTOR_RELIABILITY].to_numpy()
+        if ((reliability <= 0) | (reliability > 1)).any():
+            found.append("factor_reliability must lie in (0, 1]")
+    if n.ACTIVATION in cohort:
+        value, se = cohort[n.ACTIVATION].to_numpy(), cohort[n.ACTIVATION_SE].to_numpy()
+        if (np.isfinite(value) & ~(se >= 0)).any():
+            found.append("an activation without a standard error of 0 or more")
+        if (np.isfinite(value).any(axis=1) & ~np.isfinite(cohort[n.MOTION].to_numpy())).any():
+            found.append("motion is missing for a scanned person")
+    return found
+
+
+def validate(cohort: xr.Dataset, *, where: str = "cohort") -> xr.Dataset:
+    """Return `cohort` unchanged if it satisfies the contract.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        The data set to check.
+    where : str
+        The file it came from, for the message.
+
+    Returns
+    -------
+    xarray.Dataset
+        `cohort`.
+
+    Raises
+    ------
+    DataError
+        With all violations at once.
+    """
+    found = violations(cohort)
+    if found:
+        raise DataError(
+            found, where=where, cure="mend the study file or the tables and run `dvc repro` again"
+        )
+    return cohort
