@@ -1,0 +1,315 @@
+"""Every path, deterministic reading and writing: the only module that knows file names.
+
+Writing is atomic (beside, then renamed), so a killed stage leaves no broken artefact, and carries
+no clock: equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+import yaml
+
+from nssi_bayes.errors import ArtefactError, SpecError
+
+__all__ = ["Layout", "atomic", "digest", "read_dataset", "read_json", "read_table", "read_tree",
+           "read_yaml", "seed_sequence", "write_dataset", "write_json", "write_table",
+           "write_text", "write_tree"]
+
+_CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", "creation_library",
+                  "creation_library_version", "creation_library_language")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies, relative to the root of a project.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The folder that holds ``params.yaml``, ``data/``, ``models/`` and ``reports/``.
+    """
+
+    root: Path = Path(".")
+
+    @property
+    def params(self) -> Path:
+        """The run's parameters: study, roster, seed, sampler."""
+        return self.root / "params.yaml"
+
+    def study_folder(self, study: str) -> Path:
+        """Return the folder of one study's mapping and derived tables."""
+        return self.root / "data" / study
+
+    def study(self, study: str) -> Path:
+        """Return the study's mapping."""
+        return self.study_folder(study) / "study.yaml"
+
+    def bids(self, study: str) -> Path:
+        """Return the folder of the synthetic cohort."""
+        return self.study_folder(study) / "bids"
+
+    def truth(self, study: str) -> Path:
+        """Return the file of the values behind a synthetic cohort."""
+        return self.study_folder(study) / "truth.nc"
+
+    def tables(self, study: str) -> Path:
+        """Return the folder of tidy tables (row level)."""
+        return self.study_folder(study) / "tables"
+
+    def audit(self, study: str) -> Path:
+        """Return the list of every value dropped or changed (counts only)."""
+        return self.study_folder(study) / "audit.tsv"
+
+    def scores(self, study: str) -> Path:
+        """Return the oriented items and scales (row level)."""
+        return self.study_folder(study) / "scores.nc"
+
+    def activation(self, study: str) -> Path:
+        """Return the regional effects with standard errors and coverage (row level)."""
+        return self.study_folder(study) / "activation.nc"
+
+    def cohort(self, study: str) -> Path:
+        """Return the labelled data set that satisfies `schema` (row level)."""
+        return self.study_folder(study) / "cohort.nc"
+
+    def flow(self, study: str) -> Path:
+        """Return the cohort flow and missingness (counts only)."""
+        return self.study_folder(study) / "flow.json"
+
+    def model_folder(self, model: str) -> Path:
+        """Return the folder of one fit; `model` is ``"question/name"``."""
+        return self.root / "models" / model
+
+    def spec(self, model: str) -> Path:
+        """Return the spec of one model."""
+        return self.root / "models" / f"{model}.yaml"
+
+    def fingerprint(self, model: str) -> Path:
+        """Return the file that says whether the model changed."""
+        return self.model_folder(model) / "fingerprint.json"
+
+    def posterior(self, model: str) -> Path:
+        """Return posterior and sample_stats of one fit."""
+        return self.model_folder(model) / "posterior.nc"
+
+    def predictive(self, model: str) -> Path:
+        """Return person-level latents and predictive checks (row level, restricted)."""
+        return self.model_folder(model) / "predictive.nc"
+
+    def loo(self, model: str) -> Path:
+        """Return the pointwise scores of one fit (row level, restricted)."""
+        return self.model_folder(model) / "loo.nc"
+
+    def checks(self, model: str) -> Path:
+        """Return the verdicts and summaries of one fit."""
+        return self.model_folder(model) / "checks.json"
+
+    def estimates(self, model: str) -> Path:
+        """Return the population-level summaries that the report prints."""
+        return self.model_folder(model) / "estimates.json"
+
+    def comparison(self, question: str) -> Path:
+        """Return the comparison of one question's models."""
+        return self.root / "reports" / question / "comparison.csv"
+
+    def comparison_notes(self, question: str) -> Path:
+        """Return what the comparison can and cannot tell, and its warnings."""
+        return self.root / "reports" / question / "comparison.json"
+
+    def report(self, question: str) -> Path:
+        """Return the report of one question."""
+        return self.root / "reports" / question / "report.html"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` and rename it at the end.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write; removed if the body raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _need(path: Path) -> Path:
+    if not path.exists():
+        raise ArtefactError(
+            "the file does not exist", where=str(path), cure="run `dvc repro` to write it"
+        )
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends."""
+    with atomic(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` with sorted keys; NaN is written as null.
+
+    Floats keep all their digits.
+    """
+    write_text(path, json.dumps(_plain(content), sort_keys=True, indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing or is no JSON.
+    """
+    try:
+        return dict(json.loads(_need(path).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ArtefactError("not a JSON object", where=str(path), cure="run its stage again") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing or is no YAML mapping.
+    """
+    if not path.exists():
+        raise SpecError("the file does not exist", where=str(path), cure="write it, or mend its name")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark is not None else ""
+        raise SpecError(f"not valid YAML{place}", where=str(path), cure="mend the YAML") from error
+    if not isinstance(content, dict):
+        raise SpecError("expected keys and values at the top", where=str(path), cure="mend the YAML")
+    return content
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV or CSV (by suffix) without an index; missing is ``n/a`` in a TSV."""
+    separator, missing = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
+    with atomic(path) as beside:
+        table.to_csv(beside, sep=separator, na_rep=missing, index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a TSV or CSV written by `write_table`."""
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return pd.read_csv(_need(path), sep=separator, na_values=["n/a"], keep_default_na=True)
+
+
+def _without_clocks(dataset: xr.Dataset) -> xr.Dataset:
+    kept = {
+        k: v for k, v in dataset.attrs.items()
+        if k not in _CLOCKS and not k.startswith("perf_counter")
+    }
+    return dataset.assign_attrs().drop_attrs(deep=False).assign_attrs(kept)
+
+
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Write a netCDF4 file whose bytes depend on the content alone."""
+    with atomic(path) as beside:
+        _without_clocks(dataset).to_netcdf(beside, engine="h5netcdf")
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read a whole netCDF file into memory.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing or cannot be read.
+    """
+    try:
+        with xr.open_dataset(_need(path), engine="h5netcdf") as dataset:
+            return dataset.load()
+    except (OSError, ValueError) as error:
+        raise ArtefactError(
+            "not a readable netCDF file", where=str(path), cure="run its stage again"
+        ) from error
+
+
+def write_tree(path: Path, tree: xr.DataTree) -> None:
+    """Write an ArviZ tree whose bytes depend on the content alone."""
+    clean = tree.map_over_datasets(_without_clocks)
+    with atomic(path) as beside:
+        clean.to_netcdf(beside, engine="h5netcdf")
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Read an ArviZ tree into memory.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing or cannot be read.
+    """
+    try:
+        with xr.open_datatree(_need(path), engine="h5netcdf") as tree:
+            return tree.load()
+    except (OSError, ValueError) as error:
+        raise ArtefactError(
+            "not a readable ArviZ file", where=str(path), cure="run its stage again"
+        ) from error
+
+
+def digest(content: Mapping[str, Any] | bytes) -> str:
+    """Return a SHA-256 of bytes, or of a mapping in canonical JSON."""
+    if not isinstance(content, bytes):
+        content = json.dumps(_plain(content), sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def seed_sequence(root: int, name: str) -> np.random.SeedSequence:
+    """Return the seeds of one stage, from the run's one root seed.
+
+    Parameters
+    ----------
+    root : int
+        ``seed`` of ``params.yaml``.
+    name : str
+        The stage, or the fingerprint of a fit.
+    """
+    return np.random.SeedSequence([root, crc32(name.encode())])
