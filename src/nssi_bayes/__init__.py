@@ -1,1 +1,1 @@
-"""x"""
+"""Joint hierarchical Bayesian models of the functions of non-suicidal self-injury."""

@@ -1,0 +1,1 @@
+"""The shelf of routes through the integral over people."""
