@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import yaml
 
 from nssi_bayes.errors import ArtefactError, SpecError
 
-__all__ = ["Layout", "atomic", "digest", "read_dataset", "read_json", "read_table", "read_tree",
+__all__ = ["Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table", "read_tree",
            "read_yaml", "seed_sequence", "write_dataset", "write_json", "write_table",
            "write_text", "write_tree"]
 
@@ -71,6 +72,10 @@ class Layout:
     def audit(self, study: str) -> Path:
         """Return the list of every value dropped or changed (counts only)."""
         return self.study_folder(study) / "audit.tsv"
+
+    def audit_extract(self, study: str) -> Path:
+        """Return what was dropped or is missing among the images (counts only)."""
+        return self.study_folder(study) / "audit_extract.tsv"
 
     def scores(self, study: str) -> Path:
         """Return the oriented items and scales (row level)."""
@@ -154,6 +159,31 @@ def atomic(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path` and put it in the place of `path` at the end.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder to write; what stands there is replaced as a whole.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write; removed if the body raises.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        if path.exists():
+            shutil.rmtree(path)
+        beside.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _need(path: Path) -> Path:
