@@ -24,8 +24,8 @@ import yaml
 
 from nssi_bayes.errors import ArtefactError, SpecError
 
-__all__ = ["Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table", "read_tree",
-           "read_yaml", "seed_sequence", "write_dataset", "write_json", "write_table",
+__all__ = ["Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table",
+           "read_tree", "read_yaml", "seed_sequence", "write_dataset", "write_json", "write_table",
            "write_text", "write_tree"]
 
 _CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", "creation_library",
