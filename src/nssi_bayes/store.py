@@ -49,6 +49,19 @@ class Layout:
         """The run's parameters: study, roster, seed, sampler."""
         return self.root / "params.yaml"
 
+    def profile(self, name: str) -> Path:
+        """Return a ready set of parameters."""
+        return self.root / "profiles" / f"{name}.yaml"
+
+    def profiles(self) -> list[Path]:
+        """Return every ready set of parameters, by name."""
+        return sorted(self.profile("*").parent.glob("*.yaml"))
+
+    @property
+    def durations(self) -> Path:
+        """How long each verb took the last time on this machine; no artefact."""
+        return self.root / ".nssi_bayes" / "durations.json"
+
     def study_folder(self, study: str) -> Path:
         """Return the folder of one study's mapping and derived tables."""
         return self.root / "data" / study

@@ -1,0 +1,220 @@
+"""The command line: arguments and lazy imports, nothing else.
+
+Every verb is a stage of the pipeline. A user's error is one readable message and exit code 2, an
+interruption exit code 130; both leave no half-written file, because `store` writes beside and
+renames.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from nssi_bayes.errors import NssiBayesError, SpecError, did_you_mean
+
+__all__ = ["app", "main"]
+
+_THREADS: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "MPLBACKEND": "Agg",
+}
+"""One BLAS thread a chain: the order of a sum, and so its last digit, does not depend on the load.
+What the user has set already stays."""
+
+app = typer.Typer(
+    help="Joint hierarchical Bayesian models of the functions of non-suicidal self-injury.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[str, typer.Argument(help="An entry of the roster, `question/model`.")]
+Question = Annotated[str, typer.Argument(help="A question of params.yaml.")]
+
+
+def main() -> None:
+    """Run the command line in the environment that makes equal seeds give equal bytes."""
+    _fix_environment()
+    _log_to_stderr()
+    app()
+
+
+def _fix_environment() -> None:
+    """Set threads, and start the interpreter again if its hash seed is not 0.
+
+    Bambi orders parameters by sets, so the hash seed decides which draws a seed gives. It can only
+    be set before the interpreter starts.
+    """
+    for name, value in _THREADS.items():
+        os.environ.setdefault(name, value)
+    wants_help = len(sys.argv) == 1 or "--help" in sys.argv
+    if os.environ.get("PYTHONHASHSEED") != "0" and not wants_help:
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _log_to_stderr() -> None:
+    handler: logging.Handler
+    if sys.stderr.isatty() and "--help" not in sys.argv:
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(
+            console=Console(stderr=True), show_path=False, show_level=False, log_time_format="[%X]"
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logger = logging.getLogger("nssi_bayes")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except NssiBayesError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("Interrupted. Nothing is half-written; run the same command again.", err=True)
+        raise typer.Exit(130) from error
+
+
+def _run(context: typer.Context, verb: str, *, model: str = "", question: str = "") -> None:
+    """Run one room on `params.yaml`, which must know the model or question."""
+    with _readable():
+        from nssi_bayes.progress import announced
+        from nssi_bayes.spec import read_params
+        from nssi_bayes.store import Layout
+
+        layout = Layout(context.obj)
+        params = read_params(layout.params)
+        chosen = {"model": model} if model else {"question": question} if question else {}
+        for (kind, name), known in zip(
+            chosen.items(), [params.roster if model else params.questions], strict=False
+        ):
+            if name not in known:
+                raise SpecError(
+                    f"{kind} {name!r} is not there. {did_you_mean(name, known)}",
+                    where=f"{layout.params}: {'roster' if model else 'questions'}",
+                    cure="mend the name, or add it",
+                )
+        with announced(layout, params, verb=verb, name=model or question):
+            import_module(f"nssi_bayes.{verb}").run(layout, params, **chosen)
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    root: Annotated[Path, typer.Option(help="The folder that holds params.yaml.")] = Path("."),
+) -> None:
+    context.obj = root
+
+
+@app.command()
+def simulate(context: typer.Context) -> None:
+    """Write the synthetic cohort as a BIDS folder, its truth beside it."""
+    _run(context, "simulate")
+
+
+@app.command()
+def ingest(context: typer.Context) -> None:
+    """Read the BIDS folder into tidy tables, with an audit of every change."""
+    _run(context, "ingest")
+
+
+@app.command()
+def score(context: typer.Context) -> None:
+    """Orient the items and score the scales of every instrument."""
+    _run(context, "score")
+
+
+@app.command()
+def extract(context: typer.Context) -> None:
+    """Read regional activation, its standard error and its coverage from the images."""
+    _run(context, "extract")
+
+
+@app.command()
+def assemble(context: typer.Context) -> None:
+    """Join everything into one labelled data set that satisfies the contract."""
+    _run(context, "assemble")
+
+
+@app.command()
+def build(context: typer.Context, model: Model) -> None:
+    """Build a model from its spec and write its fingerprint."""
+    _run(context, "build", model=model)
+
+
+@app.command()
+def fit(context: typer.Context, model: Model) -> None:
+    """Draw from the posterior of a model."""
+    _run(context, "fit", model=model)
+
+
+@app.command()
+def check(context: typer.Context, model: Model) -> None:
+    """Certify a posterior, score it and summarise it."""
+    _run(context, "check", model=model)
+
+
+@app.command()
+def compare(context: typer.Context, question: Question) -> None:
+    """Compare the models of a question on the data that they share."""
+    _run(context, "compare", question=question)
+
+
+@app.command()
+def report(context: typer.Context, question: Question) -> None:
+    """Write the report of a question as one HTML file."""
+    _run(context, "report", question=question)
+
+
+@app.command()
+def profile(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A file of profiles/; none lists them.")] = "",
+    overwrite: Annotated[bool, typer.Option(help="Give up changes of your own.")] = False,
+) -> None:
+    """Write params.yaml from one of the profiles."""
+    with _readable():
+        from nssi_bayes.spec import read_params
+        from nssi_bayes.store import Layout, write_text
+
+        layout = Layout(context.obj)
+        known = {path.stem: path.read_text(encoding="utf-8") for path in layout.profiles()}
+        if not name:
+            typer.echo("\n".join(known))
+            return
+        if name not in known:
+            raise SpecError(
+                f"profile {name!r} is not there. {did_you_mean(name, known)}",
+                where=str(layout.profile(name).parent), cure="mend the name, or write the profile",
+            )
+        read_params(layout.profile(name))
+        current = layout.params.read_text(encoding="utf-8") if layout.params.exists() else None
+        if current not in (None, *known.values()) and not overwrite:
+            raise SpecError(
+                "the file holds changes of your own", where=str(layout.params),
+                cure="copy it to a profile, or add --overwrite",
+            )
+        write_text(layout.params, known[name])
+        typer.echo(f"{layout.params} is now the profile {name}; `dvc repro` runs it")

@@ -1,0 +1,103 @@
+"""What runs, how long it will take and how much is left.
+
+Expected times only inform; they are never written into an artefact.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.spec import Params
+from nssi_bayes.store import Layout, read_json, write_json
+
+__all__ = ["announced", "stages_left"]
+
+_LOG = logging.getLogger(__name__)
+
+_TYPICAL_SECONDS: Final = {
+    "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
+    "build": 10.0, "fit": 40.0, "check": 20.0, "compare": 3.0, "report": 10.0,
+}  # fmt: skip
+"""Before this machine has run a verb: seconds for 120 people on two cores."""
+
+
+def stages_left(layout: Layout, params: Params) -> list[str]:
+    """List the verb of every stage whose output is not there yet.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where outputs lie.
+    params : Params
+        The run's study, roster and questions.
+
+    Returns
+    -------
+    list of str
+        One verb a stage; an output that is there but stale does not count.
+    """
+    study = params.study
+    outputs: list[tuple[str, Path]] = [
+        ("ingest", layout.audit(study)),
+        ("score", layout.scores(study)),
+        ("extract", layout.activation(study)),
+        ("assemble", layout.cohort(study)),
+    ]
+    if study in params.synthetic_cohorts:
+        outputs.insert(0, ("simulate", layout.truth(study)))
+    for model in params.roster:
+        outputs += [
+            ("build", layout.fingerprint(model)),
+            ("fit", layout.posterior(model)),
+            ("check", layout.checks(model)),
+        ]
+    for question in params.questions:
+        outputs += [("compare", layout.comparison(question)), ("report", layout.report(question))]
+    return [verb for verb, path in outputs if not path.exists()]
+
+
+@contextmanager
+def announced(layout: Layout, params: Params, *, verb: str, name: str = "") -> Iterator[None]:
+    """Log the start of a stage with what to expect, and its end with the time it took.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where outputs lie.
+    params : Params
+        The run's study, roster and questions.
+    verb : str
+        The stage.
+    name : str, optional
+        Its model or question.
+    """
+    seconds = _expected(layout)
+    stage = f"{verb} {name}".strip()
+    left = stages_left(layout, params)
+    rest = sum(seconds[v] for v in left)
+    count = f"{len(left)} stage{'s' if len(left) != 1 else ''} to go"
+    _LOG.info("%s: started, %s; %s, %s", stage, _about(seconds[verb]), count, _about(rest))
+    start = time.perf_counter()
+    yield
+    took = time.perf_counter() - start
+    _LOG.info("%s: done in %.1f s", stage, took)
+    write_json(layout.durations, {**seconds, verb: took})
+
+
+def _expected(layout: Layout) -> dict[str, float]:
+    """Return seconds by verb: the last time on this machine, or a typical time."""
+    try:
+        last = read_json(layout.durations)
+    except ArtefactError:
+        last = {}
+    return {verb: float(last.get(verb) or typical) for verb, typical in _TYPICAL_SECONDS.items()}
+
+
+def _about(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
