@@ -24,6 +24,12 @@ TESTLET: Final = "testlet"
 MEASURE: Final = "measure"  # one column of everything that was observed on a person
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
+SCALE_NAME: Final = "scale"  # a scale of an instrument: "ctq_sf.total"
+
+# variables of the scores
+SCALE_SCORE: Final = "scale_score"
+SCALE_RELIABILITY: Final = "scale_reliability"
+SCALE_INSTRUMENT: Final = "scale_instrument"
 
 # variables of the cohort (schema.py says what each holds)
 RESPONSE: Final = "response"
@@ -53,3 +59,7 @@ ROI_RADIUS: Final = "roi_radius_mm"
 
 # a person without any diagnosis is a level of its own, outside the zero-sum
 NONE_LEVEL: Final = "none"
+
+# columns of an audit; every number counts people or values
+AUDIT: Final = ("stage", "table", "column", "rule", "read", "missing", "changed", "out_of_range",
+                "dropped", "note")

@@ -83,8 +83,16 @@ class Layout:
         return self.study_folder(study) / "tables"
 
     def audit(self, study: str) -> Path:
-        """Return the list of every value dropped or changed (counts only)."""
+        """Return the list of every value dropped or changed, of all stages (counts only)."""
         return self.study_folder(study) / "audit.tsv"
+
+    def audit_ingest(self, study: str) -> Path:
+        """Return what ingest dropped, changed or found missing (counts only)."""
+        return self.study_folder(study) / "audit_ingest.tsv"
+
+    def audit_score(self, study: str) -> Path:
+        """Return what score prorated or flagged (counts only)."""
+        return self.study_folder(study) / "audit_score.tsv"
 
     def audit_extract(self, study: str) -> Path:
         """Return what was dropped or is missing among the images (counts only)."""
