@@ -41,11 +41,14 @@ class Participants(Strict):
         Column of the person's label.
     site : str, optional
         Column of the site or scanner; without it everyone is of one site.
+    site_names : dict of str to str, optional
+        Names for the values of that column, such as a scanner's serial number.
     """
 
     table: str = "participants.tsv"
     id: str = "participant_id"
     site: str | None = None
+    site_names: dict[str, str] | None = None
 
 
 class Covariate(Strict):
@@ -152,11 +155,17 @@ class InstrumentTable(Strict):
         Column of an item, with ``{item}`` for its number (``isas_{item:02d}``).
     missing : tuple of str
         Codes of a missing answer besides those of the instrument.
+    already_reversed : tuple of int, optional
+        Reverse-keyed items that this file stores reversed; the instrument's own list if left out.
+    out_of_range : {"refuse", "missing"}
+        What to do with a response outside the instrument's range; ``missing`` counts it in the audit.
     """
 
     table: str
     column: str
     missing: tuple[str, ...] = ()
+    already_reversed: tuple[int, ...] | None = None
+    out_of_range: Literal["refuse", "missing"] = "refuse"
 
     @field_validator("column")
     @classmethod
