@@ -1,0 +1,358 @@
+"""Compare the models of one question by the participant-level scores that `check` wrote.
+
+Only people, values and conditions that are the same in all models are compared; anything else is
+refused with the difference named. Nothing stored is rounded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.optimize import minimize
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import ArtefactError, SpecError, did_you_mean
+from nssi_bayes.spec import Params
+from nssi_bayes.store import Layout, read_dataset, read_json, write_json, write_table
+
+__all__ = ["COLUMNS", "k_hat_limit", "run", "stacking_weights"]
+
+COLUMNS: Final = (
+    "question", "block", "model", "rank", "elpd", "se", "elpd_diff", "diff_se", "p_loo", "weight",
+    "participants", "k_hat_max", "k_hat_over", "k_hat_limit", "certified", "verdict",
+)  # fmt: skip
+
+SAME: Final = 4.0  # elpd: below it models predict alike (Sivula, Magnusson & Vehtari 2020)
+CLEAR: Final = 2.0  # standard errors: what a difference must exceed to be read as one
+FEW: Final = 100  # people: under it the normal approximation of the standard error is poor
+FAILED_SHARE: Final = 0.05  # share of people over the k-hat limit past which nothing is trusted
+_VARIABLES: Final = {"elpd": (n.PARTICIPANT, "block"), "p_loo": ("block",), "k_hat": (n.PARTICIPANT,)}
+_ATTRS: Final = ("observed", "conditioned", "draws", "certified")
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of one model, with what must be equal between models."""
+
+    model: str
+    data: xr.Dataset
+    observed: dict[str, str]
+    conditioned: dict[str, str]
+    limit: float
+    certified: bool
+
+    @property
+    def blocks(self) -> list[str]:
+        return [str(b) for b in self.data["block"].to_numpy()]
+
+    @property
+    def k_hat(self) -> np.ndarray:
+        return self.data["k_hat"].to_numpy()
+
+    @property
+    def failed(self) -> int:
+        """People over the limit; a k-hat that is not a number counts as over it."""
+        return int((~(self.k_hat <= self.limit)).sum())
+
+
+def k_hat_limit(draws: int) -> float:
+    """Return the Pareto k-hat over which a person's score is not to be believed.
+
+    Parameters
+    ----------
+    draws : int
+        Posterior draws of all chains together.
+
+    Returns
+    -------
+    float
+        ``min(1 - 1 / log10(draws), 0.7)``.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72), arXiv:1507.02646.
+    """
+    return float(min(1 - 1 / np.log10(draws), 0.7))
+
+
+def stacking_weights(elpd: np.ndarray) -> np.ndarray:
+    """Return the weights of the mixture of predictive distributions that predicts best.
+
+    They are no probabilities of models: two models that predict alike share a weight in any way.
+
+    Parameters
+    ----------
+    elpd : numpy.ndarray
+        (`participant`, `model`) pointwise log predictive densities.
+
+    Returns
+    -------
+    numpy.ndarray
+        (`model`,) weights, 0 or more, with sum 1.
+
+    Raises
+    ------
+    ArtefactError
+        If the optimiser does not converge.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson & Gelman (2018), Bayesian Analysis 13(3), 10.1214/17-BA1091.
+    """
+    models = elpd.shape[1]
+    if models == 1:
+        return np.ones(1)
+    density = np.exp(elpd - elpd.max(axis=1, keepdims=True))  # scaled by person: no underflow
+
+    def loss(weights: np.ndarray) -> float:
+        return -float(np.log(density @ weights).mean())
+
+    def slope(weights: np.ndarray) -> np.ndarray:
+        return -np.asarray((density / (density @ weights)[:, None]).mean(axis=0))
+
+    found = minimize(
+        loss,
+        np.full(models, 1 / models),
+        jac=slope,
+        method="SLSQP",
+        bounds=[(1e-12, 1.0)] * models,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    if not found.success:
+        raise ArtefactError(
+            f"stacking weights did not converge ({found.message})", cure="look at the models' loo.nc"
+        )
+    weights = np.where(found.x < 1e-9, 0.0, found.x)
+    return np.asarray(weights / weights.sum())
+
+
+def _read(layout: Layout, model: str) -> _Scores:
+    path = layout.loo(model)
+    data = read_dataset(path)
+    problems = [f"attribute {a!r} is missing" for a in _ATTRS if a not in data.attrs]
+    problems += [
+        f"variable {v!r} is missing or has other dims than {dims}"
+        for v, dims in _VARIABLES.items()
+        if v not in data or data[v].dims != dims
+    ]
+    if not problems:
+        if data.indexes[n.PARTICIPANT].has_duplicates:
+            problems.append("a participant stands twice")
+        bad = ~np.isfinite(data["elpd"].to_numpy()).all(axis=1)
+        if bad.any():
+            problems.append(f"{int(bad.sum())} people have a score that is not finite")
+    if problems:
+        raise ArtefactError(problems, where=str(path), cure=f"run `dvc repro check@{model}` again")
+    return _Scores(
+        model=model.split("/")[1],
+        data=data,
+        observed=json.loads(data.attrs["observed"]),
+        conditioned=json.loads(data.attrs["conditioned"]),
+        limit=k_hat_limit(int(data.attrs["draws"])),
+        certified=bool(int(data.attrs["certified"])),
+    )
+
+
+def _compared_blocks(scores: Sequence[_Scores]) -> tuple[list[str], list[str]]:
+    """Return the blocks that all models have, and a sentence for each that is left out."""
+    every = list(dict.fromkeys(b for s in scores for b in s.blocks))
+    common = [b for b in every if all(b in s.blocks for s in scores)]
+    left_out = []
+    for block in (b for b in every if b not in common):
+        without = ", ".join(s.model for s in scores if block not in s.blocks)
+        left_out.append(f"block {block!r} is not compared: {without} does not score it")
+    parts = [set(s.blocks) - {"total"} for s in scores]
+    if "total" in common and any(p != parts[0] for p in parts):
+        common.remove("total")
+        left_out.append("the total is not compared: it sums other blocks in other models")
+    return common, left_out
+
+
+def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
+    """Name what differs between the models although it must be equal."""
+    first, found = scores[0], []
+    people = set(first.data[n.PARTICIPANT].to_numpy().tolist())
+    for other in scores[1:]:
+        theirs = set(other.data[n.PARTICIPANT].to_numpy().tolist())
+        if theirs != people:
+            found.append(
+                f"{first.model} and {other.model} score other people: {len(people - theirs)} only in "
+                f"the first, {len(theirs - people)} only in the second"
+            )
+        for block in blocks:
+            if first.observed.get(block) != other.observed.get(block):
+                found.append(
+                    f"{first.model} and {other.model} observed different values in block {block!r}"
+                )
+            if first.conditioned.get(block) != other.conditioned.get(block):
+                found.append(
+                    f"{first.model} and {other.model} condition block {block!r} on different "
+                    "information"
+                )
+    return found
+
+
+def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str, Any]]:
+    people = scores[0].data[n.PARTICIPANT]
+    pointwise = np.column_stack(
+        [s.data["elpd"].sel({n.PARTICIPANT: people, "block": block}).to_numpy() for s in scores]
+    )
+    count = len(people)
+    elpd = pointwise.sum(axis=0)
+    best = int(elpd.argmax())
+    gap = pointwise - pointwise[:, [best]]
+    weights = stacking_weights(pointwise)
+    order = sorted(range(len(scores)), key=lambda i: (-elpd[i], i))
+    rows = []
+    for rank, i in enumerate(order, start=1):
+        score = scores[i]
+        row = {
+            "question": question, "block": block, "model": score.model, "rank": rank,
+            "elpd": float(elpd[i]),
+            "se": float(np.sqrt(count * pointwise[:, i].var())),
+            "elpd_diff": float(gap[:, i].sum()),
+            "diff_se": float(np.sqrt(count * gap[:, i].var())),
+            "p_loo": float(score.data["p_loo"].sel(block=block)),
+            "weight": float(weights[i]), "participants": count,
+            "k_hat_max": float(score.k_hat.max()), "k_hat_over": score.failed,
+            "k_hat_limit": score.limit, "certified": score.certified,
+        }  # fmt: skip
+        row["verdict"] = _verdict(row, best=scores[best])
+        rows.append(row)
+    return rows
+
+
+def _doubts(row: dict[str, Any], failed: dict[str, int]) -> str:
+    """Say why a difference is not to be trusted; empty if nothing speaks against it."""
+    found = []
+    if row["participants"] < FEW:
+        found.append(f"under {FEW} people")
+    over = [f"{model} {count}" for model, count in failed.items() if count]
+    if over:
+        found.append("people over the k-hat limit: " + ", ".join(over))
+    return "; ".join(found)
+
+
+def _verdict(row: dict[str, Any], *, best: _Scores) -> str:
+    if row["model"] == best.model:
+        return "best on this block"
+    amount, error = -row["elpd_diff"], row["diff_se"]
+    if amount < SAME:
+        return f"no difference from {best.model} ({amount:.1f}, under {SAME:.0f})"
+    size = f"{amount:.1f} behind {best.model} (SE {error:.1f})"
+    if amount < CLEAR * error:
+        return f"{size}: within {CLEAR:.0f} SE, not settled"
+    doubts = _doubts(row, {best.model: best.failed, row["model"]: row["k_hat_over"]})
+    return f"{size}: over {CLEAR:.0f} SE, but not trusted ({doubts})" if doubts else f"{size}: worse"
+
+
+def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Say in one sentence what the ranking of one block tells."""
+    name = block.replace("_", " ")
+    best = rows[0]["model"]
+    if len(rows) == 1:
+        return f"{name}: only {best} is scored, there is nothing to compare it with."
+    alike = [r["model"] for r in rows[1:] if -r["elpd_diff"] < SAME]
+    open_ = [r["model"] for r in rows[1:] if SAME <= -r["elpd_diff"] < CLEAR * r["diff_se"]]
+    doubted = [r["model"] for r in rows[1:] if "not trusted" in r["verdict"]]
+    worse = [r["model"] for r in rows[1:] if r["verdict"].endswith(": worse")]
+    parts = []
+    if alike:
+        parts.append(f"{', '.join(alike)}: no difference (under {SAME:.0f})")
+    if open_:
+        parts.append(f"{', '.join(open_)}: lower, but within {CLEAR:.0f} standard errors, not settled")
+    if doubted:
+        parts.append(f"{', '.join(doubted)}: lower, but the difference cannot be trusted yet")
+    if worse:
+        parts.append(f"{', '.join(worse)}: predicts worse, by more than {CLEAR:.0f} standard errors")
+    return f"{name}: {best} has the highest score. {'; '.join(parts)}."
+
+
+def _warnings(scores: Sequence[_Scores]) -> list[str]:
+    found = []
+    for s in scores:
+        share = s.failed / s.data.sizes[n.PARTICIPANT]
+        if share > FAILED_SHARE:
+            found.append(
+                f"{s.model}: {share:.0%} of people are over the k-hat limit {s.limit:.2f}; with more "
+                f"than {FAILED_SHARE:.0%} this comparison is not to be trusted"
+            )
+        if not s.certified:
+            found.append(f"{s.model} is not certified: its scores are compared because the run allows it")
+    if scores and scores[0].data.sizes[n.PARTICIPANT] < FEW:
+        found.append(
+            f"{scores[0].data.sizes[n.PARTICIPANT]} people: under {FEW}, standard errors of "
+            "differences are too small and no difference is trusted"
+        )
+    return found
+
+
+def run(layout: Layout, params: Params, question: str) -> None:
+    """Write ``comparison.csv`` and ``comparison.json`` of one question.
+
+    The models are those of the roster, never those found on disk. A model that is not certified
+    is left out of the ranking, and named, unless the run allows uncertified posteriors.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        The run; its roster says which models are compared.
+    question : str
+        One of the run's questions.
+
+    Raises
+    ------
+    SpecError
+        If the run does not ask `question`.
+    ArtefactError
+        If scores are missing or broken, or if two models scored other people, observed other
+        values or conditioned on other information.
+    """
+    if question not in params.questions:
+        raise SpecError(
+            f"question {question!r} is unknown. {did_you_mean(question, params.questions)}",
+            where=str(layout.params),
+            cure="mend the name, or add it to `questions`",
+        )
+    entries = params.models_of(question)
+    scores = [_read(layout, entry) for entry in entries]
+    blocks, left_out = _compared_blocks(scores)
+    problems = _differences(scores, blocks)
+    if not blocks:
+        problems.append("no block is scored by all models")
+    if problems:
+        raise ArtefactError(
+            problems,
+            where=f"question {question}",
+            cure="let all models of a question observe the same data, or move one to another question",
+        )
+    believed = [s for s in scores if s.certified or params.allow_uncertified]
+    refused = [f"{s.model}: not certified, left out of the ranking" for s in scores if s not in believed]
+    rows: list[dict[str, Any]] = []
+    sentences = []
+    for block in blocks if believed else ():
+        ranked = _rows(question, block, believed)
+        rows += ranked
+        sentences.append(_sentence(block, ranked))
+    training = {e.split("/")[1]: read_json(layout.checks(e)).get("training", {}) for e in entries}
+    write_table(layout.comparison(question), pd.DataFrame(rows, columns=list(COLUMNS)))
+    write_json(
+        layout.comparison_notes(question),
+        {
+            "question": question, "blocks": blocks, "sentences": sentences,
+            "warnings": _warnings(believed) + left_out, "training": training, "refused": refused,
+        },
+    )  # fmt: skip
+    logging.getLogger(__name__).info(
+        "%s: compared %d models on %d blocks", question, len(believed), len(blocks)
+    )
