@@ -10,14 +10,28 @@ from pathlib import Path
 from string import Formatter
 from typing import Literal
 
+import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
+from nssi_bayes.errors import DataError
 from nssi_bayes.names import NONE_LEVEL
 from nssi_bayes.spec import Params, Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["ActivationSource", "Codes", "Covariate", "Disorders", "Factor", "InstrumentTable", "Outcome",
-           "Participants", "Study", "read_study", "source_folder"]
+__all__ = [
+    "ActivationSource",
+    "Codes",
+    "Covariate",
+    "Disorders",
+    "Factor",
+    "InstrumentTable",
+    "Outcome",
+    "Participants",
+    "Study",
+    "read_source_table",
+    "read_study",
+    "source_folder",
+]
 
 
 def _pattern(text: str, *, field: str) -> str:
@@ -297,7 +311,6 @@ class Study(Strict):
         return self
 
 
-
 def read_study(layout: Layout, study: str) -> Study:
     """Read ``data/<study>/study.yaml``.
 
@@ -325,3 +338,37 @@ def read_study(layout: Layout, study: str) -> Study:
 def source_folder(layout: Layout, params: Params) -> Path:
     """Return the cohort's folder: ``source`` of the parameters, relative to the project's root."""
     return layout.root / params.source
+
+
+def read_source_table(path: Path) -> pd.DataFrame:
+    """Read a TSV of a cohort's folder as it is: every cell a stripped string.
+
+    A byte order mark, any line ends, quoted cells and blank lines at the end are understood.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, not UTF-8, empty, has a column twice or rows of unequal length.
+    """
+    if not path.exists():
+        fetch = "its link leads nowhere; run `datalad get` on it" if path.is_symlink() else None
+        raise DataError(fetch or "the table does not exist", where=str(path), cure="mend its name")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError("the table is not UTF-8", where=str(path), cure="save it as UTF-8") from error
+    rows = [[cell.strip() for cell in line.split("\t")] for line in text.rstrip().split("\n")]
+    rows = [[c[1:-1] if len(c) > 1 and c[0] == c[-1] == '"' else c for c in row] for row in rows]
+    header, body = rows[0], [row for row in rows[1:] if any(row)]
+    problems = []
+    if not body:
+        problems.append("the table has no rows")
+    twice = len(header) - len(set(header))
+    if twice:
+        problems.append(f"{twice} columns have the name of another")
+    uneven = sum(len(row) != len(header) for row in body)
+    if uneven:
+        problems.append(f"{uneven} rows do not have {len(header)} cells")
+    if problems:
+        raise DataError(problems, where=str(path), cure="mend the table")
+    return pd.DataFrame(body, columns=header, dtype="str")
