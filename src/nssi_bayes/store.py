@@ -25,8 +25,8 @@ import yaml
 from nssi_bayes.errors import ArtefactError, SpecError
 
 __all__ = ["Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table",
-           "read_tree", "read_yaml", "seed_sequence", "write_dataset", "write_json", "write_table",
-           "write_text", "write_tree"]
+           "read_tree", "read_yaml", "seed_sequence", "write_bytes", "write_dataset", "write_json",
+           "write_table", "write_text", "write_tree"]
 
 _CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", "creation_library",
                   "creation_library_version", "creation_library_language")
@@ -213,6 +213,12 @@ def _need(path: Path) -> Path:
             "the file does not exist", where=str(path), cure="run `dvc repro` to write it"
         )
     return path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` unchanged."""
+    with atomic(path) as beside:
+        beside.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
