@@ -8,20 +8,20 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.atlases import Atlas, read_atlas
+from nssi_bayes.atlases import Atlas, Spheres, read_atlas, spheres
 from nssi_bayes.errors import DataError, SpecError
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, write_dataset, write_table
 from nssi_bayes.study import ActivationSource, read_study, source_folder
 
-__all__ = ["Spheres", "regional_effects", "run", "spheres"]
+__all__ = ["regional_effects", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +43,6 @@ _PROBLEMS: Final = {
 }
 
 
-class Spheres(NamedTuple):
-    """Voxels of the spheres on one grid.
-
-    Parameters
-    ----------
-    voxels : list of numpy.ndarray
-        Flat indices of the voxels that lie on the grid, one array a region.
-    size : numpy.ndarray
-        Number of voxels of the whole sphere, those beyond the grid's edge included.
-    inside : bool
-        Whether the centre of every region lies on the grid.
-    """
-
-    voxels: list[np.ndarray]
-    size: np.ndarray
-    inside: bool
-
-
 @dataclass(frozen=True)
 class _Scan:
     participant: str
@@ -68,43 +50,6 @@ class _Scan:
     effect: Path
     variance: Path
     confounds: Path | None
-
-
-def spheres(atlas: Atlas, shape: tuple[int, int, int], affine: np.ndarray) -> Spheres:
-    """Return the voxels of an atlas on one grid.
-
-    A voxel belongs to a sphere when its centre is at most one radius away; the voxel nearest to
-    the centre always does. That is the membership of nilearn's ``NiftiSpheresMasker``.
-
-    Parameters
-    ----------
-    atlas : Atlas
-        The regions.
-    shape : tuple of int
-        Voxels along each axis.
-    affine : numpy.ndarray
-        Voxel to mm, (4, 4).
-
-    Returns
-    -------
-    Spheres
-        Voxels by region, in the atlas' order.
-    """
-    inverse = np.linalg.inv(affine)
-    reach = np.ceil(atlas.radius_mm * np.linalg.norm(inverse[:3, :3], axis=1)).astype(int) + 1
-    box = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
-    voxels, size, inside = [], [], True
-    for centre in atlas.centres:
-        nearest = np.round(inverse[:3, :3] @ centre + inverse[:3, 3]).astype(int)
-        candidates = nearest + box.reshape(-1, 3)
-        gap = candidates @ affine[:3, :3].T + affine[:3, 3] - centre
-        member = ((gap**2).sum(axis=1) <= atlas.radius_mm**2) | (candidates == nearest).all(axis=1)
-        member_voxels = candidates[member]
-        on_grid = ((member_voxels >= 0) & (member_voxels < shape)).all(axis=1)
-        voxels.append(np.ravel_multi_index(tuple(member_voxels[on_grid].T), shape))
-        size.append(len(member_voxels))
-        inside &= bool(((nearest >= 0) & (nearest < shape)).all())
-    return Spheres(voxels, np.array(size), inside)
 
 
 def regional_effects(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import Strict, parse
 
-__all__ = ["Atlas", "Region", "known_atlases", "read_atlas"]
+__all__ = ["Atlas", "Region", "Spheres", "known_atlases", "read_atlas", "spheres"]
 
 _SHELF: Final = "nssi_bayes.atlases"
 
@@ -106,6 +106,24 @@ class Atlas(Strict):
         return xr.Dataset(coords={name: (n.ROI, values) for name, values in along.items()}).coords
 
 
+class Spheres(NamedTuple):
+    """Voxels of the spheres on one grid.
+
+    Parameters
+    ----------
+    voxels : list of numpy.ndarray
+        Flat indices of the voxels that lie on the grid, one array a region.
+    size : numpy.ndarray
+        Number of voxels of the whole sphere, those beyond the grid's edge included.
+    inside : bool
+        Whether the centre of every region lies on the grid.
+    """
+
+    voxels: list[np.ndarray]
+    size: np.ndarray
+    inside: bool
+
+
 def known_atlases() -> list[str]:
     """Return the names of the atlases on the shelf."""
     entries = (entry.name for entry in files(_SHELF).iterdir())
@@ -137,3 +155,40 @@ def read_atlas(name: str) -> Atlas:
         )
     content = yaml.safe_load(files(_SHELF).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     return parse(Atlas, content, where=f"atlases/{name}.yaml")
+
+
+def spheres(atlas: Atlas, shape: tuple[int, int, int], affine: np.ndarray) -> Spheres:
+    """Return the voxels of an atlas on one grid.
+
+    A voxel belongs to a sphere when its centre is at most one radius away; the voxel nearest to
+    the centre always does. That is the membership of nilearn's ``NiftiSpheresMasker``.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        The regions.
+    shape : tuple of int
+        Voxels along each axis.
+    affine : numpy.ndarray
+        Voxel to mm, (4, 4).
+
+    Returns
+    -------
+    Spheres
+        Voxels by region, in the atlas' order.
+    """
+    inverse = np.linalg.inv(affine)
+    reach = np.ceil(atlas.radius_mm * np.linalg.norm(inverse[:3, :3], axis=1)).astype(int) + 1
+    box = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
+    voxels, size, inside = [], [], True
+    for centre in atlas.centres:
+        nearest = np.round(inverse[:3, :3] @ centre + inverse[:3, 3]).astype(int)
+        candidates = nearest + box.reshape(-1, 3)
+        gap = candidates @ affine[:3, :3].T + affine[:3, 3] - centre
+        member = ((gap**2).sum(axis=1) <= atlas.radius_mm**2) | (candidates == nearest).all(axis=1)
+        member_voxels = candidates[member]
+        on_grid = ((member_voxels >= 0) & (member_voxels < shape)).all(axis=1)
+        voxels.append(np.ravel_multi_index(tuple(member_voxels[on_grid].T), shape))
+        size.append(len(member_voxels))
+        inside &= bool(((nearest >= 0) & (nearest < shape)).all())
+    return Spheres(voxels, np.array(size), inside)

@@ -1,0 +1,209 @@
+"""The parameters behind a synthetic cohort: published sizes, drawn directions."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+import numpy as np
+import xarray as xr
+import yaml
+from pydantic import Field, TypeAdapter
+
+from nssi_bayes import names as n
+from nssi_bayes.atlases import Atlas
+from nssi_bayes.spec import Strict
+
+__all__ = ["CONFOUNDS", "COVARIATES", "Constant", "draw_parameters", "homotopic_pairs", "networks_of",
+           "read_constants", "sized"]  # fmt: skip
+
+COVARIATES: Final = ("age", "sex")
+CONFOUNDS: Final = ("motion", *COVARIATES)
+_SMALLEST_NETWORK: Final = 3  # regions; a smaller network has no residual factor of its own
+
+
+class Constant(Strict):
+    """One constant of the synthetic cohort.
+
+    Parameters
+    ----------
+    value : float, list or dict
+        Its value.
+    unit : str
+        Its unit.
+    source : str
+        Where it comes from, or ``assumption``.
+    """
+
+    value: float | list[float] | dict[str, Any]
+    unit: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+
+
+def read_constants() -> dict[str, Constant]:
+    """Return all constants of ``published.yaml`` by name."""
+    text = files("nssi_bayes.simulate").joinpath("published.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Constant]).validate_python(yaml.safe_load(text))
+
+
+def sized(
+    rng: np.random.Generator, shape: tuple[int, ...], *, size: float, zero_sum: Literal[0] | None = None
+) -> np.ndarray:
+    """Draw effects of random direction whose root mean square is exactly `size`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where directions come from.
+    shape : tuple of int
+        Shape of the result.
+    size : float
+        Root mean square of all values.
+    zero_sum : {0}, optional
+        Axis along which the values sum to zero.
+
+    Returns
+    -------
+    numpy.ndarray
+        The effects.
+    """
+    draw = rng.standard_normal(shape)
+    if zero_sum is not None:
+        draw -= draw.mean(axis=zero_sum, keepdims=True)
+    return size * draw / np.sqrt((draw**2).mean())
+
+
+def networks_of(atlas: Atlas) -> tuple[list[str], np.ndarray]:
+    """Return the networks in order of appearance and the network of each region (`roi`,)."""
+    of = [region.network for region in atlas.regions]
+    networks = list(dict.fromkeys(of))
+    return networks, np.array([networks.index(network) for network in of])
+
+
+def homotopic_pairs(atlas: Atlas) -> list[tuple[int, int]]:
+    """Return the positions of regions that mirror each other."""
+    at = {label: r for r, label in enumerate(atlas.labels)}
+    left = [label for label in at if label.endswith("_L") and f"{label[:-2]}_R" in at]
+    return [(at[label], at[f"{label[:-2]}_R"]) for label in left]
+
+
+def draw_parameters(
+    rng: np.random.Generator, constants: dict[str, Constant], *, atlas: Atlas
+) -> xr.Dataset:
+    """Draw every parameter of the structural, neural and outcome blocks.
+
+    Names are those of the joint model: ``A`` levels, ``B`` slopes, ``B_k`` their deviations by
+    disorder, ``G`` covariates, ``M`` and ``N`` the same for factors, ``m``, ``D``, ``L`` and
+    ``L_k`` for regions, ``d``, ``q`` and ``w`` for severity; ``burden`` is per further diagnosis.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where directions come from.
+    constants : dict of str to Constant
+        Sizes.
+    atlas : Atlas
+        The regions.
+
+    Returns
+    -------
+    xarray.Dataset
+        Parameters by name with labelled dims and units.
+    """
+    number: dict[str, Any] = {name: constant.value for name, constant in constants.items()}
+    functions = _functions(number)
+    coords = {
+        n.DISORDER: list(number["disorder"]), n.FUNCTION: functions, n.FUNCTION_OTHER: functions,
+        n.FACTOR: list(number["slope"]), n.FACTOR_OTHER: list(number["slope"]),
+        n.COVARIATE: list(COVARIATES), n.CONFOUND: list(CONFOUNDS), n.SITE: list(number["site"]),
+        n.NETWORK: networks_of(atlas)[0],
+    }  # fmt: skip
+    truth = xr.Dataset(coords=coords).assign_coords(atlas.coords())
+    _structure(rng, truth, number)
+    _neural(rng, truth, number, network=networks_of(atlas)[1])
+    _outcome(rng, truth, number)
+    return truth
+
+
+def _functions(number: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(scale["function"] for scale in number["isas_scales"].values()))
+
+
+def _put(truth: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, unit: str) -> None:
+    truth[name] = (dims, np.asarray(values, dtype=float), {"units": unit})
+
+
+def _effect(
+    rng: np.random.Generator, truth: xr.Dataset, name: str, dims: tuple[str, ...], *, size: float,
+    unit: str,
+) -> None:  # fmt: skip
+    """Put effects of a given size; those by disorder or site sum to zero over the first dim."""
+    shape = tuple(truth.sizes[dim] for dim in dims)
+    zero_sum: Literal[0] | None = 0 if dims[0] in (n.DISORDER, n.SITE) else None
+    _put(truth, name, dims, sized(rng, shape, size=size, zero_sum=zero_sum), unit)
+
+
+def _structure(rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any]) -> None:
+    f, p, k, z = n.FUNCTION, n.FACTOR, n.DISORDER, n.COVARIATE
+    omega = np.eye(truth.sizes[f])
+    at = {name: i for i, name in enumerate(truth[f].to_numpy())}
+    for one, others in number["function_correlation"].items():
+        for other, value in others.items():
+            omega[at[one], at[other]] = omega[at[other], at[one]] = value
+    slope = np.array([number["slope"][factor] for factor in truth[p].to_numpy()])
+    both = np.full((len(slope), len(slope)), number["factor_correlation"])
+    np.fill_diagonal(both, 1.0)
+    sd, per = "residual sd of a function", "residual sd of a function per"
+    _put(truth, "Omega", (f, n.FUNCTION_OTHER), omega, "correlation")
+    _effect(rng, truth, "A", (k, f), size=number["level_sd"], unit=sd)
+    burden = np.full(len(at), number["level_burden"])
+    _put(truth, "level_burden", (f,), burden, f"{per} further diagnosis")
+    _put(truth, "B", (f, p), np.tile(slope, (len(at), 1)), f"{per} sd of a factor")
+    _effect(rng, truth, "B_k", (k, f, p), size=number["slope_sd"], unit=f"{per} sd of a factor")
+    _effect(rng, truth, "G", (f, z), size=number["function_covariate_sd"], unit=f"{per} sd of a covariate")
+    _effect(rng, truth, "function_site", (n.SITE, f), size=number["function_site_sd"], unit=sd)
+    _effect(rng, truth, "M", (k, p), size=number["factor_level_sd"], unit="sd of a factor")
+    _put(truth, "factor_burden", (p,), np.full(len(slope), number["factor_burden"]), "sd of a factor")
+    _effect(rng, truth, "N", (p, z), size=number["factor_covariate_sd"], unit="sd of a factor")
+    _put(truth, "Omega_x", (p, n.FACTOR_OTHER), both, "correlation")
+    _put(truth, "sigma_x", (p,), np.full(len(slope), number["factor_residual_sd"]), "sd of a factor")
+
+
+def _neural(
+    rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any], *, network: np.ndarray
+) -> None:
+    r, f, k = n.ROI, n.FUNCTION, n.DISORDER
+    sd = "sd of a region"
+    per = f"{sd} per residual sd of a function"
+    _effect(rng, truth, "m", (k, r), size=number["roi_level_sd"], unit=sd)
+    _effect(rng, truth, "m_burden", (r,), size=number["roi_burden_sd"], unit=f"{sd} per further diagnosis")
+    _effect(rng, truth, "D", (r, n.FACTOR), size=number["roi_factor_sd"], unit=f"{sd} per sd of a factor")
+    _effect(rng, truth, "L_network", (n.NETWORK, f), size=number["network_loading_sd"], unit=per)
+    own = sized(rng, (truth.sizes[r], truth.sizes[f]), size=number["roi_loading_sd"])
+    _put(truth, "L", (r, f), truth["L_network"].to_numpy()[network] + own, per)
+    _effect(rng, truth, "L_k", (k, r, f), size=number["disorder_loading_sd"], unit=per)
+    _effect(rng, truth, "roi_confound", (r, n.CONFOUND), size=number["confound_sd"], unit=f"{sd} per sd")
+    _effect(rng, truth, "roi_site", (n.SITE, r), size=number["roi_site_sd"], unit=sd)
+    for name in ("person_residual", "homotopic_residual", "roi_residual", "scan_error"):
+        _put(truth, name, (), number[name], sd)
+    regions = np.bincount(network)
+    factor = np.where(regions >= _SMALLEST_NETWORK, number["network_residual"], 0.0)
+    _put(truth, "network_residual", (n.NETWORK,), factor, sd)
+    level = number["signal"]["mean"] * (1 + 0.5 * rng.standard_normal(truth.sizes[r]))
+    _put(truth, "roi_mean", (r,), level, "per cent signal change")
+    _put(truth, "roi_scale", (), number["signal"]["sd"], "per cent signal change per sd of a region")
+
+
+def _outcome(rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any]) -> None:
+    sd = "sd of severity"
+    factor = [number["outcome_factor"][name] for name in truth[n.FACTOR].to_numpy()]
+    function = np.full(truth.sizes[n.FUNCTION], number["outcome_function"])
+    _effect(rng, truth, "d", (n.DISORDER,), size=number["outcome_level_sd"], unit=sd)
+    _put(truth, "d_burden", (), number["outcome_burden"], f"{sd} per further diagnosis")
+    _put(truth, "q", (n.FACTOR,), factor, f"{sd} per sd of a factor")
+    _put(truth, "w", (n.FUNCTION,), function, f"{sd} per residual sd of a function")
+    _effect(
+        rng, truth, "outcome_covariate", (n.COVARIATE,), size=number["outcome_covariate_sd"], unit=f"{sd} per sd"
+    )
+    _effect(rng, truth, "outcome_site", (n.SITE,), size=number["outcome_site_sd"], unit=sd)
+    _put(truth, "sigma_outcome", (), number["outcome_residual"], sd)
