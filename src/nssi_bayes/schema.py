@@ -170,7 +170,8 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
         value, se = cohort[n.ACTIVATION].to_numpy(), cohort[n.ACTIVATION_SE].to_numpy()
         if (np.isfinite(value) & ~(se >= 0)).any():
             found.append("an activation without a standard error of 0 or more")
-        if (np.isfinite(value).any(axis=1) & ~np.isfinite(cohort[n.MOTION].to_numpy())).any():
+        scanned = np.isfinite(value).any(axis=1)
+        if n.MOTION in cohort and (scanned & ~np.isfinite(cohort[n.MOTION].to_numpy())).any():
             found.append("motion is missing for a scanned person")
     return found
 
