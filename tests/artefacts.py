@@ -26,6 +26,15 @@ ROSTER = (
     "heterogeneity/shared", "heterogeneity/disorder_means", "heterogeneity/disorder_circuits",
     "outcome/conventional", "outcome/joint",
 )  # fmt: skip
+STUDY = """title: A synthetic cohort
+synthetic: true
+disorders:
+  flags: {mood: dx_mood, bipolar: dx_bipolar, eating: dx_eating, borderline: dx_b, anxiety: dx_anxiety}
+instruments:
+  isas: {table: phenotype/isas.tsv, column: "isas_{item:02d}"}
+  ctq_sf: {table: phenotype/ctq_sf.tsv, column: "ctq_sf_{item:02d}"}
+items: [isas]
+"""
 BLOCKS = ("total", "factors", "items", "activation")
 OUTCOME_BLOCK = "outcome_given_items_factors"
 
@@ -190,7 +199,9 @@ def write_model(layout: Layout, model: str, *, certified: bool = True, gain: flo
     """Write spec, checks, scores and estimates of one model."""
     checks = make_checks(model, certified=certified)
     kind = checks["kind"]
-    write_text(layout.spec(model), f"kind: {kind}\ndescription: the model of this test\n")
+    outcome = "outcome: severity\n" if kind == "conventional" else ""
+    functions = "functions:\n  emotion_regulation: [affect_regulation]\n"
+    write_text(layout.spec(model), f"kind: {kind}\ndescription: one line\n{outcome}{functions}")
     write_json(layout.checks(model), checks)
     scores = make_loo(model, gain=gain)
     write_dataset(layout.loo(model), scores.assign_attrs(certified=int(certified)))
@@ -212,5 +223,6 @@ def write_project(root: Path, *, roster: tuple[str, ...] = ROSTER) -> Layout:
     for i, model in enumerate(roster):
         write_model(layout, model, gain=0.05 * i)
     write_json(layout.flow("demo"), make_flow())
+    write_text(layout.study("demo"), STUDY)
     write_dataset(layout.cohort("demo"), xr.Dataset(attrs={"synthetic": 1}))
     return layout

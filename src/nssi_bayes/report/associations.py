@@ -1,0 +1,293 @@
+"""The sections that show estimates of the main model, one per part of ``estimates.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from nssi_bayes.report import brain
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.figures import Dot, Image, intervals
+from nssi_bayes.report.parts import Part, figure, tabulated, text
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import finding, number, pretty, probability, split_name
+
+__all__ = ["SECTIONS"]
+
+type Row = Mapping[str, Any]
+type Rows = Sequence[Row]
+
+_ESTIMANDS: Final = {"adjusted": "adjusted", "as_met": "as met"}
+_SD: Final = "sd of the function"
+
+
+def _dot(row: Row, label: str, **kept: str) -> Dot:
+    return Dot(label, row["mean"], row["low"], row["high"], **kept)
+
+
+def _range(row: Row) -> str:
+    return f"{number(row['low'])} to {number(row['high'])}"
+
+
+def _by(rows: Rows, key: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return groups
+
+
+def _limits(rows: Rows) -> tuple[float, float]:
+    """Return ends of a common axis, for panels that are read together."""
+    low, high = min(0.0, *(r["low"] for r in rows)), max(0.0, *(r["high"] for r in rows))
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def _panels(rows: Rows, make: Callable[[Row], Dot], *, unit: str, rope: float | None = None,
+            note: str = "", by: str = "function") -> list[Image]:  # fmt: skip
+    low, high = _limits(rows)
+    if note:
+        high += 0.16 * (high - low)  # room for the notes
+    return [
+        intervals(pretty(name), [make(r) for r in group], unit=unit, rope=rope, limits=(low, high), note=note)
+        for name, group in _by(rows, by).items()
+    ]
+
+
+def levels(e: Evidence, estimates: Row) -> list[Part]:
+    """Return function levels and contrasts by disorder."""
+    rope, rows, contrasts = estimates["rope"], estimates["levels"], estimates["contrasts"]
+    parts = [
+        text(
+            "Two estimands. Adjusted: the level of a disorder at equal psychosocial factors, covariates, "
+            "site and other diagnoses. As met: people of this cohort who have the disorder, less those who "
+            f"do not. The shaded band is ±{number(rope)} sd, below which a difference is practically none."
+        ),
+        figure(
+            "Function levels by disorder",
+            lambda: _panels(
+                rows,
+                lambda r: _dot(r, pretty(r["disorder"]), series=_ESTIMANDS[r["estimand"]]),
+                unit=_SD,
+                rope=rope,
+            ),
+        ),
+        tabulated("Function levels", lambda: _levels_table(rows), folded=True),
+    ]
+    others = {m: x["levels"] for m, x in e.estimates.items() if x["levels"]}
+    if len(others) > 1:
+        joined = [{**r, "model": split_name(m)} for m, found in others.items() for r in found]
+        adjusted = [r for r in joined if r["estimand"] == "adjusted"]
+        parts.append(
+            figure(
+                "Adjusted levels in every model that has them",
+                lambda: _panels(
+                    adjusted, lambda r: _dot(r, pretty(r["disorder"]), series=r["model"]), unit=_SD, rope=rope
+                ),
+                folded=True,
+            )
+        )
+    if contrasts:
+        kept = [r for r in contrasts if r["estimand"] == "adjusted"]
+        note = f"P(|Δ| > {number(rope)})"
+        parts += [
+            figure(
+                "Adjusted contrasts between disorders",
+                lambda: _panels(
+                    kept,
+                    lambda r: _dot(r, _pair(r), note=probability(r.get("p_over_rope"))),
+                    unit=_SD,
+                    rope=rope,
+                    note=note,
+                ),
+            ),
+            tabulated("All contrasts, both estimands", lambda: _contrast_table(contrasts, rope), folded=True),
+        ]
+    return parts
+
+
+def _pair(row: Row) -> str:
+    return f"{pretty(row['disorder'])} − {pretty(row['other'])}"
+
+
+def _levels_table(rows: Rows) -> str:
+    shown = [
+        {
+            "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}",
+            "disorder": pretty(r["disorder"]), "mean": number(r["mean"]), "sd": number(r.get("sd")),
+            "interval": _range(r), "P(> 0)": probability(r["p_positive"]),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table("levels", shown, group="function")
+
+
+def _contrast_table(rows: Rows, rope: float) -> str:
+    shown = [
+        {
+            "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}", "contrast": _pair(r),
+            "mean": number(r["mean"]), "interval": _range(r), "P(> 0)": probability(r["p_positive"]),
+            f"P(|Δ| > {number(rope)})": probability(r["p_over_rope"]),
+            "in words": finding(r, rope=rope),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table("contrasts", shown, group="function", words=("in words",))
+
+
+def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
+    """Return how much varies by disorder, prior and posterior side by side."""
+    rows = estimates["heterogeneity"]
+
+    def panels() -> list[Image]:
+        return [
+            intervals(
+                f"{pretty(term)}: sd over disorders",
+                [
+                    _dot(r[state]["finite_sd"], _what(r), series=state)
+                    for r in group
+                    for state in ("posterior", "prior")
+                ],
+                unit=f"{_SD} ({term})",
+            )
+            for term, group in _by(rows, "term").items()
+        ]
+
+    def made() -> str:
+        rope = number(estimates["rope"])
+        shown = [
+            {
+                "term": pretty(r["term"]),
+                "of": _what(r),
+                **{
+                    f"{head}|{state}": f"{number(r[state][key]['mean'])} ({_range(r[state][key])})"
+                    for key, head in (("finite_sd", "sd over disorders"), ("largest", "largest contrast"),
+                                      ("tau", "scale τ"))
+                    for state in ("posterior", "prior")
+                },
+                "contraction of τ": number(r["contraction"]),
+                f"P(largest > {rope})": probability(r["p_over_rope"]),
+            }
+            for r in rows
+        ]  # fmt: skip
+        return table("heterogeneity", shown, group="term")
+
+    return [
+        text(
+            "The finite-population sd describes these disorders, τ a population of disorders. With four or "
+            "five disorders the prior leads τ: read it with its contraction (0: the data said nothing; "
+            "1: the prior no longer matters)."
+        ),
+        figure("Heterogeneity between disorders, before and after the data", panels),
+        tabulated("Heterogeneity: mean (interval)", made),
+    ]
+
+
+def _what(row: Row) -> str:
+    return pretty(row["function"]) + (f", {pretty(row['detail'])}" if row["detail"] else "")
+
+
+def slopes(e: Evidence, estimates: Row) -> list[Part]:
+    """Return associations of psychosocial factors with functions."""
+    rows, by_disorder = estimates["slopes"], estimates["slopes_by_disorder"]
+    unit = f"{_SD} per sd of the factor"
+    parts = [
+        text("Factors are error-prone measures; their unreliability is part of the model."),
+        figure("Associations with the functions", lambda: _panels(
+            rows, lambda r: _dot(r, pretty(r["factor"]), note=probability(r["p_positive"])),
+            unit=unit, note="P(> 0)")),
+    ]  # fmt: skip
+    if by_disorder:
+        parts.append(
+            figure(
+                "The same by disorder",
+                lambda: _panels(
+                    [{**r, "panel": f"{r['function']}, {r['factor']}"} for r in by_disorder],
+                    lambda r: _dot(r, pretty(r["disorder"])), unit=unit, by="panel",
+                ),
+                folded=True,
+            )
+        )  # fmt: skip
+    return parts
+
+
+def regions(e: Evidence, estimates: Row) -> list[Part]:
+    """Return regional associations: glass brain, forest plots, table and networks."""
+    rows = sorted(estimates["rois"], key=lambda r: r["network"])
+    unit = "sd of activation per sd of the function"
+    top = max((abs(r["mean"]) for r in rows), default=0.0) or 1.0
+
+    def brains() -> list[Image]:
+        drawn = [brain.glass_brain(pretty(f), group, top=top) for f, group in _by(rows, "function").items()]
+        return [*drawn, brain.legend(top=top, unit=unit)]
+
+    def made() -> str:
+        shown = [
+            {
+                "function": pretty(r["function"]), "region": r["roi"], "network": pretty(r["network"]),
+                "raw|mean": number(r["mean"]), "raw|interval": _range(r),
+                "standardised|mean (sd)": number(r["standardised"]["mean"]),
+                "standardised|ends": _range(r["standardised"]), "P(> 0)": probability(r["p_positive"]),
+                f"P(|·| > {number(estimates['rope'])})": probability(r["p_over_rope"]),
+            }
+            for r in rows
+        ]  # fmt: skip
+        return table("regions", shown, group="function", words=("network",))
+
+    parts = [
+        text(
+            "Regions are pooled within networks and over disorders; unreliability of a region's response "
+            "is part of the residual, so raw associations are not weakened by it, standardised ones are."
+        ),
+        figure("On a glass brain", brains, wide=True),
+        figure("By network", lambda: _panels(
+            rows, lambda r: _dot(r, r["roi"], group=pretty(r["network"])), unit=unit)),
+        tabulated("All regions", made, folded=True),
+    ]  # fmt: skip
+    if estimates["networks"]:
+        parts.append(figure("Network means", lambda: _panels(
+            estimates["networks"],
+            lambda r: _dot(r, pretty(r["network"]), note=probability(r["p_positive"])),
+            unit=unit, note="P(> 0)")))  # fmt: skip
+    return parts
+
+
+def outcome(e: Evidence, estimates: Row) -> list[Part]:
+    """Return associations with the outcome."""
+    dots = [_dot(r, pretty(r["term"]), note=probability(r["p_positive"])) for r in estimates["outcome"]]
+    low, high = _limits(estimates["outcome"])
+    limits = (low, high + 0.16 * (high - low))
+    return [
+        figure("Associations with the outcome", lambda: [intervals(
+            "outcome", dots, unit="sd of the outcome per unit of the term", limits=limits, note="P(> 0)")])
+    ]  # fmt: skip
+
+
+def measurement(e: Evidence, estimates: Row) -> list[Part]:
+    """Return loadings of indicators and correlations of functions."""
+    parts = []
+    if estimates["correlations"]:
+        dots = [
+            _dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]
+        ]
+        parts.append(figure("Correlations of functions, given predictors", lambda: [
+            intervals("correlation", dots, unit="correlation", limits=(-1, 1))]))  # fmt: skip
+    if estimates["measurement"]:
+        rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"]}
+                for r in estimates["measurement"]]  # fmt: skip
+        parts.append(figure("Loadings of the indicators", lambda: _panels(
+            rows, lambda r: _dot(r, pretty(r["indicator"])), unit="logits per sd of the function"),
+            folded=True))  # fmt: skip
+    return parts
+
+
+type Build = Callable[[Evidence, Row], list[Part]]
+
+# anchor, title, keys of estimates.json of which at least one must hold something, parts
+SECTIONS: Final[tuple[tuple[str, str, tuple[str, ...], Build], ...]] = (
+    ("outcome", "The outcome", ("outcome",), outcome),
+    ("levels", "Function levels by disorder", ("levels", "contrasts"), levels),
+    ("heterogeneity", "What varies by disorder", ("heterogeneity",), heterogeneity),
+    ("slopes", "Psychosocial factors", ("slopes", "slopes_by_disorder"), slopes),
+    ("regions", "Regional activation", ("rois", "networks"), regions),
+    ("measurement", "Measurement", ("correlations", "measurement"), measurement),
+)

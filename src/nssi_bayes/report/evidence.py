@@ -1,0 +1,131 @@
+"""Everything a report rests on, read once; what is missing is listed, not skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nssi_bayes.errors import NssiBayesError
+from nssi_bayes.instruments import read_instrument
+from nssi_bayes.report.words import split_name
+from nssi_bayes.spec import Params, read_model
+from nssi_bayes.store import Layout, digest, read_json, read_table
+from nssi_bayes.study import read_study
+
+__all__ = ["Evidence", "gather"]
+
+
+@dataclass
+class Evidence:
+    """The artefacts of one question.
+
+    Parameters
+    ----------
+    question : str
+        The question.
+    params : Params
+        The run.
+    entries : list of str
+        Its models, ``question/name``, in the roster's order.
+    flow, notes, table
+        Cohort flow, and the comparison's notes and table; None where missing.
+    checks, estimates, specs : dict
+        By entry; an entry without the artefact is absent.
+    main : str or None
+        The entry whose estimates the report shows: the last joint model of the roster.
+    unverified : list of str
+        Instruments whose key is not verified.
+    cohort_hash : str or None
+        SHA-256 of the cohort's file.
+    missing : list of str
+        What could not be read, with the reason.
+    """
+
+    question: str
+    params: Params
+    entries: list[str]
+    flow: dict[str, Any] | None = None
+    notes: dict[str, Any] | None = None
+    table: pd.DataFrame | None = None
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    specs: dict[str, str] = field(default_factory=dict)
+    main: str | None = None
+    unverified: list[str] = field(default_factory=list)
+    cohort_hash: str | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any artefact says that the people are invented."""
+        said = [bool((self.flow or {}).get("synthetic"))]
+        said += [bool(c.get("synthetic")) for c in self.checks.values()]
+        return any(said) or self.params.study in self.params.synthetic_cohorts
+
+    @property
+    def uncertified(self) -> list[str]:
+        """Entries whose posterior is not certified, or whose checks are missing."""
+        return [e for e in self.entries if not self.checks.get(e, {}).get("certified")]
+
+    @property
+    def shown(self) -> dict[str, Any] | None:
+        """Estimates of the main model."""
+        return self.estimates.get(self.main) if self.main else None
+
+
+def gather(layout: Layout, params: Params, question: str) -> Evidence:
+    """Read all artefacts of one question.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        The run.
+    question : str
+        One of its questions.
+
+    Returns
+    -------
+    Evidence
+        What is there, and what is not.
+    """
+    found = Evidence(question, params, params.models_of(question))
+
+    def read[T](reader: Callable[[Path], T], path: Path) -> T | None:
+        place = path.relative_to(layout.root).as_posix()
+        try:
+            return reader(path)
+        except NssiBayesError as error:
+            found.missing.append(f"{place}: {'; '.join(error.problems)}")
+        except (OSError, ValueError) as error:
+            found.missing.append(f"{place}: cannot be read ({type(error).__name__})")
+        return None
+
+    found.flow = read(read_json, layout.flow(params.study))
+    found.notes = read(read_json, layout.comparison_notes(question))
+    found.table = read(read_table, layout.comparison(question))
+    found.cohort_hash = read(lambda p: digest(p.read_bytes()), layout.cohort(params.study))
+    for entry in found.entries:
+        checks = read(read_json, layout.checks(entry))
+        if checks is not None:
+            found.checks[entry] = checks
+        spec = read(lambda p: p.read_text(encoding="utf-8"), layout.spec(entry))
+        if spec is not None:
+            found.specs[entry] = spec
+        if read(lambda _, e=entry: read_model(layout, e).kind, layout.spec(entry)) != "joint":  # type: ignore[misc]
+            continue
+        found.main = entry
+        estimates = read(read_json, layout.estimates(entry))
+        if estimates is not None:
+            found.estimates[entry] = estimates
+    names = read(lambda _: list(read_study(layout, params.study).instruments), layout.study(params.study))
+    for name in names or ():
+        instrument = read(lambda _, i=name: read_instrument(i), layout.study(params.study))  # type: ignore[misc]
+        if instrument is not None and not instrument.verified:
+            found.unverified.append(f"{instrument.title} ({split_name(name)}): {instrument.verified_by}")
+    return found

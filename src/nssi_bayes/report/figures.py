@@ -1,0 +1,202 @@
+"""Interval plots as inline SVG: equal numbers give equal bytes, and each figure has words."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from nssi_bayes.report.words import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["COLOURS", "STYLE", "Dot", "Image", "embed", "intervals"]
+
+# Okabe & Ito: told apart with any colour vision; the markers differ as well
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS: Final = ("o", "s", "D", "^", "v", "P")
+_GREY: Final = "#8a8f98"
+STYLE: Final = {
+    "svg.hashsalt": "nssi-bayes",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _GREY,
+    "xtick.color": "#40464f",
+    "ytick.color": "#1c2026",
+    "figure.facecolor": "white",
+}
+_WIDTH: Final = 4.3  # inches: read at the width of a phone, three abreast on a screen
+_LONG: Final = 12  # rows a description spells out
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One estimate: a point, its interval and where it stands.
+
+    Parameters
+    ----------
+    label : str
+        The row.
+    mean, low, high : float
+        Point and ends of the interval.
+    series : str
+        What tells dots of one row apart.
+    group : str
+        A heading over rows.
+    note : str
+        Text at the right edge.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    series: str = ""
+    group: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image for the page.
+
+    Parameters
+    ----------
+    source : str
+        A ``data:`` address that holds the whole image.
+    alt : str
+        What it shows, in words and numbers.
+    """
+
+    source: str
+    alt: str
+
+
+def embed(content: bytes, kind: str) -> str:
+    """Return `content` as an address that needs no other file."""
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def intervals(
+    title: str,
+    dots: Sequence[Dot],
+    *,
+    unit: str,
+    rope: float | None = None,
+    limits: tuple[float, float] | None = None,
+    note: str = "",
+) -> Image:
+    """Draw estimates with their intervals, one row a label.
+
+    Parameters
+    ----------
+    title : str
+        Over the plot.
+    dots : sequence of Dot
+        In order from the top; dots with one label share a row.
+    unit : str
+        Under the axis.
+    rope : float, optional
+        Half width of the region of practical equivalence, shaded.
+    limits : tuple of float, optional
+        Ends of the axis, for panels that are read together.
+    note : str
+        Heading of the notes at the right edge.
+
+    Returns
+    -------
+    Image
+        An SVG.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    if not dots:
+        raise ValueError("no estimate to draw")
+    place, headings, rows = _places(dots)
+    series = list(dict.fromkeys(d.series for d in dots))
+    with mpl.rc_context(STYLE):
+        legend = len(series) > 1
+        height = 0.95 + 0.225 * rows * (1.15 if legend else 1.0) + (0.25 if legend else 0)
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, dots, place, series)
+        for group, y in headings.items():
+            axes.text(0, y, group, transform=axes.get_yaxis_transform(), va="center", ha="left",
+                      fontweight="bold", fontsize=8, color="#40464f")  # fmt: skip
+        axes.axvline(0, color=_GREY, lw=0.8, zorder=0)
+        if rope is not None:
+            axes.axvspan(-rope, rope, color="#eef0f3", zorder=-1, lw=0)
+        axes.set_yticks(list(place.values()), list(place))
+        axes.set_ylim(rows - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(unit)
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        if note:
+            axes.set_title(note, loc="right", fontsize=8, color="#40464f")
+        if limits is not None:
+            axes.set_xlim(*limits)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        content = io.BytesIO()
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return Image(embed(content.getvalue(), "svg+xml"), _describe(title, dots, unit=unit))
+
+
+def _places(dots: Sequence[Dot]) -> tuple[dict[str, float], dict[str, float], int]:
+    """Return where rows and headings stand, and how many lines there are."""
+    place: dict[str, float] = {}
+    headings: dict[str, float] = {}
+    line = 0
+    for dot in dots:
+        if dot.group and dot.group not in headings:
+            headings[dot.group] = line
+            line += 1
+        if dot.label not in place:
+            place[dot.label] = line
+            line += 1
+    return place, headings, line
+
+
+def _draw(axes: Axes, dots: Sequence[Dot], place: dict[str, float], series: Sequence[str]) -> None:
+    step = 0.5 / max(len(series), 2)
+    named = set()
+    for dot in dots:
+        k = series.index(dot.series)
+        y = place[dot.label] + step * (k - (len(series) - 1) / 2)
+        colour = COLOURS[k % len(COLOURS)]
+        label = dot.series if dot.series not in named and len(series) > 1 else None
+        named.add(dot.series)
+        axes.plot([dot.low, dot.high], [y, y], color=colour, lw=1.6, solid_capstyle="round")
+        axes.plot(dot.mean, y, _MARKERS[k % len(_MARKERS)], color=colour, ms=4.5, label=label,
+                  markerfacecolor=colour if k == 0 else "white")  # fmt: skip
+        if dot.note:
+            axes.text(1.0, y, dot.note, transform=axes.get_yaxis_transform(), va="center", ha="right",
+                      fontsize=7.5, color="#40464f")  # fmt: skip
+
+
+def _describe(title: str, dots: Sequence[Dot], *, unit: str) -> str:
+    head = f"{title}, in {unit}. "
+    if len(dots) > _LONG:
+        low, high = min(d.mean for d in dots), max(d.mean for d in dots)
+        return (
+            f"{head}{len(dots)} estimates with intervals; means from {number(low)} to {number(high)}. "
+            "The table beside it lists them."
+        )
+    told = [
+        f"{d.label}{f', {d.series}' if d.series else ''}: {number(d.mean)} "
+        f"({number(d.low)} to {number(d.high)})"
+        for d in dots
+    ]
+    return head + "; ".join(told) + "."
