@@ -175,7 +175,9 @@ def _extract(source: Path, rule: ActivationSource, *, atlas: Atlas, where: str) 
         motion.append(_mean_displacement(scan, problems))
     if problems:
         counted = [f"{count} people: {_PROBLEMS[kind]}" for kind, count in sorted(problems.items())]
-        raise DataError(counted, where=where, cure="mend the files named by `effect`, `variance`, `confounds`")
+        raise DataError(
+            counted, where=where, cure="mend the files named by `effect`, `variance`, `confounds`"
+        )
     log.info("%d people with a map, %d grid(s), atlas %s", len(scans), len(grids), atlas.name)
     return _dataset(scans, np.array(rows), np.array(motion), atlas=atlas, min_coverage=rule.min_coverage)
 
@@ -203,7 +205,7 @@ def _person(
         return lost
     key = np.array(effect.shape).tobytes() + affine.tobytes()
     if key not in grids:
-        grids[key] = spheres(atlas, effect.shape, affine)
+        grids[key] = spheres(atlas, effect.shape, affine=affine)
     if not grids[key].inside:
         problems["outside"] += 1
         return lost
@@ -216,11 +218,12 @@ def _person(
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray] | str:
     """Return the volume and its affine, or the kind of problem."""
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nibabel.load(path)
         values = np.asarray(image.dataobj, dtype=float)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error):
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error):
         return "unreadable"
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]

@@ -151,13 +151,14 @@ def read_atlas(name: str) -> Atlas:
     if name not in known_atlases():
         raise SpecError(
             f"there is no atlas {name!r}. {did_you_mean(name, known_atlases())}",
-            where="study.yaml: activation.atlas", cure="write the name of a file of the shelf `atlases`",
+            where="study.yaml: activation.atlas",
+            cure="write the name of a file of the shelf `atlases`",
         )
     content = yaml.safe_load(files(_SHELF).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     return parse(Atlas, content, where=f"atlases/{name}.yaml")
 
 
-def spheres(atlas: Atlas, shape: tuple[int, int, int], affine: np.ndarray) -> Spheres:
+def spheres(atlas: Atlas, shape: tuple[int, int, int], *, affine: np.ndarray) -> Spheres:
     """Return the voxels of an atlas on one grid.
 
     A voxel belongs to a sphere when its centre is at most one radius away; the voxel nearest to

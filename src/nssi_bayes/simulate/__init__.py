@@ -62,34 +62,34 @@ def run(layout: Layout, params: Params) -> None:
 
 
 def _write(layout: Layout, params: Params, study: str) -> None:
-    number: dict[str, Any] = {name: constant.value for name, constant in read_constants().items()}
+    published: dict[str, Any] = {name: constant.value for name, constant in read_constants().items()}
     atlas = read_atlas(_ATLAS)
     streams = [
         np.random.default_rng(seed) for seed in seed_sequence(params.seed, f"simulate {study}").spawn(6)
     ]
     parameters, people_rng, answers_rng, scans_rng, missing_rng, noise_rng = streams
-    truth = draw_parameters(parameters, read_constants(), atlas=atlas)
-    people = draw_people(people_rng, truth, participants=params.simulate.participants, number=number)
-    scans = draw_scans(scans_rng, truth, people, atlas=atlas, number=number)
-    items = []
+    truth = draw_parameters(parameters, published, atlas=atlas)
+    people = draw_people(people_rng, truth, participants=params.simulate.participants, published=published)
+    scans = draw_scans(scans_rng, truth, people=people, atlas=atlas, published=published)
+    items, reliability = [], []
     with atomic_folder(layout.bids(study)) as folder:
         write_description(folder)
-        write_participants(folder, people, rng=missing_rng, number=number)
+        write_participants(folder, people, rng=missing_rng, published=published)
         for name in _INSTRUMENTS:
             instrument = read_instrument(name)
-            answers = draw_answers(answers_rng, instrument, latent=people, number=number)
-            write_phenotype(folder, instrument, raw=answers.raw, rng=missing_rng, number=number)
+            answers = draw_answers(answers_rng, instrument, latent=people, published=published)
+            write_phenotype(folder, instrument, raw=answers.raw, rng=missing_rng, published=published)
             items.append(answers.items)
-        write_scans(noise_rng, folder, scans=scans, atlas=atlas, number=number)
+            reliability.append(answers.reliability)
+        write_scans(noise_rng, folder, scans=scans, atlas=atlas, published=published)
+    truth[n.FACTOR_RELIABILITY] = xr.concat([r for r in reliability if r.size], dim=n.FACTOR)
     kept = _truth(truth, people, scans, items)
     kept.attrs = {"study": study, "synthetic": 1, "title": NAME, "seed": params.seed}
     write_dataset(layout.truth(study), kept)
     log.info("%d invented people, %d scanned", people.sizes[n.PARTICIPANT], scans.sizes[n.PARTICIPANT])
 
 
-def _truth(
-    truth: xr.Dataset, people: xr.Dataset, scans: xr.Dataset, items: list[xr.Dataset]
-) -> xr.Dataset:
+def _truth(truth: xr.Dataset, people: xr.Dataset, scans: xr.Dataset, items: list[xr.Dataset]) -> xr.Dataset:
     """Put parameters, people, items and scans into one data set; NaN for who was not scanned."""
     regional = scans.drop_vars(DISPLACEMENT).reindex({n.PARTICIPANT: people[n.PARTICIPANT]})
     measured = xr.concat(items, dim=n.ITEM, join="outer")

@@ -52,7 +52,7 @@ def write_description(folder: Path) -> None:
 
 
 def write_participants(
-    folder: Path, people: xr.Dataset, *, rng: np.random.Generator, number: dict[str, Any]
+    folder: Path, people: xr.Dataset, *, rng: np.random.Generator, published: dict[str, Any]
 ) -> None:
     """Write ``participants.tsv`` and its sidecar; some severities are missing.
 
@@ -64,7 +64,7 @@ def write_participants(
         From `draw_people`.
     rng : numpy.random.Generator
         Where missingness comes from.
-    number : dict
+    published : dict
         Constants by name.
     """
     disorders = [str(name) for name in people[n.DISORDER].to_numpy()]
@@ -75,17 +75,17 @@ def write_participants(
     for disorder in disorders:
         table[f"dx_{disorder}"] = people[n.DIAGNOSIS].sel({n.DISORDER: disorder}).to_numpy()
     severity = people["severity"].to_numpy().copy()
-    severity[rng.random(len(severity)) < number["severity_missing"]] = np.nan
+    severity[rng.random(len(severity)) < published["severity_missing"]] = np.nan
     table["severity"] = severity
     flag = {"0": "absent", "1": "present"}
     sidecar: dict[str, Any] = {
         "age": {"Description": "Age at assessment (invented)", "Units": "years"},
         "sex": {"Description": "Sex (invented)", "Levels": {"F": "female", "M": "male"}},
-        "site": {"Description": "Site (invented)", "Levels": {s: f"site {s}" for s in number["site"]}},
+        "site": {"Description": "Site (invented)", "Levels": {s: f"site {s}" for s in published["site"]}},
         "severity": {
-            "Description": f"Severity (invented), the mean of {number['severity']['items']} items; higher is worse",
+            "Description": f"Severity (invented): mean of {published['severity']['items']} items",
             "Minimum": 0,
-            "Maximum": number["severity"]["maximum"],
+            "Maximum": published["severity"]["maximum"],
         },
     }
     for disorder in disorders:
@@ -96,7 +96,7 @@ def write_participants(
 
 def write_phenotype(
     folder: Path, instrument: Instrument, *, raw: xr.DataArray, rng: np.random.Generator,
-    number: dict[str, Any],
+    published: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the answers to one instrument and its sidecar.
 
@@ -112,12 +112,12 @@ def write_phenotype(
         (`participant`, `item`) complete answers.
     rng : numpy.random.Generator
         Where missingness comes from.
-    number : dict
+    published : dict
         Constants by name.
     """
     answers = raw.to_pandas().astype("Int64")
-    answers = answers.mask(rng.random(answers.shape) < number["item_missing"])
-    answers = answers[rng.random(len(answers)) >= number["instrument_skipped"]]
+    answers = answers.mask(rng.random(answers.shape) < published["item_missing"])
+    answers = answers[rng.random(len(answers)) >= published["instrument_skipped"]]
     answers.columns.name = None
     answers.index.name = "participant_id"
     sidecar: dict[str, Any] = {

@@ -70,13 +70,13 @@ def mni_grid(atlas: Atlas) -> Grid:
     affine = np.asarray(mask.affine, dtype=float)
     brain = np.asarray(mask.dataobj) > 0
     axes = [affine[a, a] * np.arange(size) + affine[a, 3] for a, size in enumerate(brain.shape)]
-    voxels = spheres(atlas, brain.shape, affine).voxels
+    voxels = spheres(atlas, brain.shape, affine=affine).voxels
     brain.reshape(-1)[np.concatenate(voxels)] = True
     return Grid(brain, affine, voxels, axes[1], axes[2])
 
 
 def person_maps(
-    rng: np.random.Generator, scan: xr.Dataset, *, grid: Grid, number: dict[str, Any]
+    rng: np.random.Generator, scan: xr.Dataset, *, grid: Grid, published: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the effect and the variance map of one person.
 
@@ -92,7 +92,7 @@ def person_maps(
         ``activation`` and ``activation_se`` of one person (`roi`,).
     grid : Grid
         From `mni_grid`.
-    number : dict
+    published : dict
         Constants by name.
 
     Returns
@@ -100,18 +100,18 @@ def person_maps(
     tuple of numpy.ndarray
         Two volumes, float32, in per cent signal change and its square.
     """
-    scale = number["signal"]["sd"]
+    scale = published["signal"]["sd"]
     smooth = gaussian_filter(rng.standard_normal(grid.brain.shape), sigma=1.0)
-    effect = _rounded(number["signal"]["mean"] + scale * smooth / smooth.std())
-    variance = np.full(grid.brain.shape, _rounded(np.array((scale * number["scan_error"]) ** 2)))
+    effect = _rounded(published["signal"]["mean"] + scale * smooth / smooth.std())
+    variance = np.full(grid.brain.shape, _rounded(np.array((scale * published["scan_error"]) ** 2)))
     level, error = scan[n.ACTIVATION].to_numpy(), scan[n.ACTIVATION_SE].to_numpy()
     for r, voxels in enumerate(grid.spheres):
-        scatter = scale * number["map_noise"] * rng.standard_normal(len(voxels))
+        scatter = scale * published["map_noise"] * rng.standard_normal(len(voxels))
         effect.reshape(-1)[voxels] = level[r] + scatter - scatter.mean()
         variance.reshape(-1)[voxels] = error[r] ** 2
-    outside = np.nan if rng.random() < number["nan_outside"] else 0.0
+    outside = np.nan if rng.random() < published["nan_outside"] else 0.0
     lost = ~grid.brain
-    if rng.random() < number["dropout"]:
+    if rng.random() < published["dropout"]:
         below = grid.z < rng.uniform(*_DROPOUT_Z_MM)
         lost |= (grid.y > _DROPOUT_Y_MM)[None, :, None] & below[None, None, :]
     effect[lost], variance[lost] = outside, outside
@@ -123,7 +123,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def write_scans(
-    rng: np.random.Generator, folder: Path, *, scans: xr.Dataset, atlas: Atlas, number: dict[str, Any]
+    rng: np.random.Generator, folder: Path, *, scans: xr.Dataset, atlas: Atlas, published: dict[str, Any]
 ) -> None:
     """Write maps and confounds of everyone who was scanned.
 
@@ -137,13 +137,13 @@ def write_scans(
         From `draw_scans`.
     atlas : Atlas
         The regions.
-    number : dict
+    published : dict
         Constants by name.
     """
     grid = mni_grid(atlas)
     for label in scans[n.PARTICIPANT].to_numpy():
         scan = scans.sel({n.PARTICIPANT: label})
-        effect, variance = person_maps(rng, scan, grid=grid, number=number)
+        effect, variance = person_maps(rng, scan, grid=grid, published=published)
         stem = folder / label / "func" / f"{label}_task-{_TASK}"
         for stat, values in (("effect", effect), ("variance", variance)):
             name = f"{stem.name}_space-{SPACE}_contrast-{_CONTRAST}_stat-{stat}_statmap.nii.gz"

@@ -87,9 +87,7 @@ def homotopic_pairs(atlas: Atlas) -> list[tuple[int, int]]:
     return [(at[label], at[f"{label[:-2]}_R"]) for label in left]
 
 
-def draw_parameters(
-    rng: np.random.Generator, constants: dict[str, Constant], *, atlas: Atlas
-) -> xr.Dataset:
+def draw_parameters(rng: np.random.Generator, published: dict[str, Any], *, atlas: Atlas) -> xr.Dataset:
     """Draw every parameter of the structural, neural and outcome blocks.
 
     Names are those of the joint model: ``A`` levels, ``B`` slopes, ``B_k`` their deviations by
@@ -100,8 +98,8 @@ def draw_parameters(
     ----------
     rng : numpy.random.Generator
         Where directions come from.
-    constants : dict of str to Constant
-        Sizes.
+    published : dict
+        Constants by name.
     atlas : Atlas
         The regions.
 
@@ -110,23 +108,22 @@ def draw_parameters(
     xarray.Dataset
         Parameters by name with labelled dims and units.
     """
-    number: dict[str, Any] = {name: constant.value for name, constant in constants.items()}
-    functions = _functions(number)
+    functions = _functions(published)
     coords = {
-        n.DISORDER: list(number["disorder"]), n.FUNCTION: functions, n.FUNCTION_OTHER: functions,
-        n.FACTOR: list(number["slope"]), n.FACTOR_OTHER: list(number["slope"]),
-        n.COVARIATE: list(COVARIATES), n.CONFOUND: list(CONFOUNDS), n.SITE: list(number["site"]),
+        n.DISORDER: list(published["disorder"]), n.FUNCTION: functions, n.FUNCTION_OTHER: functions,
+        n.FACTOR: list(published["slope"]), n.FACTOR_OTHER: list(published["slope"]),
+        n.COVARIATE: list(COVARIATES), n.CONFOUND: list(CONFOUNDS), n.SITE: list(published["site"]),
         n.NETWORK: networks_of(atlas)[0],
     }  # fmt: skip
     truth = xr.Dataset(coords=coords).assign_coords(atlas.coords())
-    _structure(rng, truth, number)
-    _neural(rng, truth, number, network=networks_of(atlas)[1])
-    _outcome(rng, truth, number)
+    _structure(rng, truth, published)
+    _neural(rng, truth, published, network=networks_of(atlas)[1])
+    _outcome(rng, truth, published)
     return truth
 
 
-def _functions(number: dict[str, Any]) -> list[str]:
-    return list(dict.fromkeys(scale["function"] for scale in number["isas_scales"].values()))
+def _functions(published: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(scale["function"] for scale in published["isas_scales"].values()))
 
 
 def _put(truth: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, unit: str) -> None:
@@ -143,67 +140,68 @@ def _effect(
     _put(truth, name, dims, sized(rng, shape, size=size, zero_sum=zero_sum), unit)
 
 
-def _structure(rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any]) -> None:
+def _structure(rng: np.random.Generator, truth: xr.Dataset, published: dict[str, Any]) -> None:
     f, p, k, z = n.FUNCTION, n.FACTOR, n.DISORDER, n.COVARIATE
     omega = np.eye(truth.sizes[f])
     at = {name: i for i, name in enumerate(truth[f].to_numpy())}
-    for one, others in number["function_correlation"].items():
+    for one, others in published["function_correlation"].items():
         for other, value in others.items():
             omega[at[one], at[other]] = omega[at[other], at[one]] = value
-    slope = np.array([number["slope"][factor] for factor in truth[p].to_numpy()])
-    both = np.full((len(slope), len(slope)), number["factor_correlation"])
+    slope = np.array([published["slope"][factor] for factor in truth[p].to_numpy()])
+    both = np.full((len(slope), len(slope)), published["factor_correlation"])
     np.fill_diagonal(both, 1.0)
     sd, per = "residual sd of a function", "residual sd of a function per"
     _put(truth, "Omega", (f, n.FUNCTION_OTHER), omega, "correlation")
-    _effect(rng, truth, "A", (k, f), size=number["level_sd"], unit=sd)
-    burden = np.full(len(at), number["level_burden"])
+    step = np.linspace(-0.5, 0.5, truth.sizes[k])
+    levels = np.column_stack([published["level_span"] * rng.permutation(step) for _ in at])
+    _put(truth, "A", (k, f), levels, sd)
+    burden = np.full(len(at), published["level_burden"])
     _put(truth, "level_burden", (f,), burden, f"{per} further diagnosis")
     _put(truth, "B", (f, p), np.tile(slope, (len(at), 1)), f"{per} sd of a factor")
-    _effect(rng, truth, "B_k", (k, f, p), size=number["slope_sd"], unit=f"{per} sd of a factor")
-    _effect(rng, truth, "G", (f, z), size=number["function_covariate_sd"], unit=f"{per} sd of a covariate")
-    _effect(rng, truth, "function_site", (n.SITE, f), size=number["function_site_sd"], unit=sd)
-    _effect(rng, truth, "M", (k, p), size=number["factor_level_sd"], unit="sd of a factor")
-    _put(truth, "factor_burden", (p,), np.full(len(slope), number["factor_burden"]), "sd of a factor")
-    _effect(rng, truth, "N", (p, z), size=number["factor_covariate_sd"], unit="sd of a factor")
+    _effect(rng, truth, "B_k", (k, f, p), size=published["slope_sd"], unit=f"{per} sd of a factor")
+    _effect(rng, truth, "G", (f, z), size=published["function_covariate_sd"], unit=f"{per} sd of a covariate")
+    _effect(rng, truth, "function_site", (n.SITE, f), size=published["function_site_sd"], unit=sd)
+    _effect(rng, truth, "M", (k, p), size=published["factor_level_sd"], unit="sd of a factor")
+    _put(truth, "factor_burden", (p,), np.full(len(slope), published["factor_burden"]), "sd of a factor")
+    _effect(rng, truth, "N", (p, z), size=published["factor_covariate_sd"], unit="sd of a factor")
     _put(truth, "Omega_x", (p, n.FACTOR_OTHER), both, "correlation")
-    _put(truth, "sigma_x", (p,), np.full(len(slope), number["factor_residual_sd"]), "sd of a factor")
+    _put(truth, "sigma_x", (p,), np.full(len(slope), published["factor_residual_sd"]), "sd of a factor")
 
 
 def _neural(
-    rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any], *, network: np.ndarray
+    rng: np.random.Generator, truth: xr.Dataset, published: dict[str, Any], *, network: np.ndarray
 ) -> None:
     r, f, k = n.ROI, n.FUNCTION, n.DISORDER
     sd = "sd of a region"
     per = f"{sd} per residual sd of a function"
-    _effect(rng, truth, "m", (k, r), size=number["roi_level_sd"], unit=sd)
-    _effect(rng, truth, "m_burden", (r,), size=number["roi_burden_sd"], unit=f"{sd} per further diagnosis")
-    _effect(rng, truth, "D", (r, n.FACTOR), size=number["roi_factor_sd"], unit=f"{sd} per sd of a factor")
-    _effect(rng, truth, "L_network", (n.NETWORK, f), size=number["network_loading_sd"], unit=per)
-    own = sized(rng, (truth.sizes[r], truth.sizes[f]), size=number["roi_loading_sd"])
+    _effect(rng, truth, "m", (k, r), size=published["roi_level_sd"], unit=sd)
+    _effect(rng, truth, "m_burden", (r,), size=published["roi_burden_sd"], unit=f"{sd} per further diagnosis")
+    _effect(rng, truth, "D", (r, n.FACTOR), size=published["roi_factor_sd"], unit=f"{sd} per sd of a factor")
+    _effect(rng, truth, "L_network", (n.NETWORK, f), size=published["network_loading_sd"], unit=per)
+    own = sized(rng, (truth.sizes[r], truth.sizes[f]), size=published["roi_loading_sd"])
     _put(truth, "L", (r, f), truth["L_network"].to_numpy()[network] + own, per)
-    _effect(rng, truth, "L_k", (k, r, f), size=number["disorder_loading_sd"], unit=per)
-    _effect(rng, truth, "roi_confound", (r, n.CONFOUND), size=number["confound_sd"], unit=f"{sd} per sd")
-    _effect(rng, truth, "roi_site", (n.SITE, r), size=number["roi_site_sd"], unit=sd)
+    _effect(rng, truth, "L_k", (k, r, f), size=published["disorder_loading_sd"], unit=per)
+    _effect(rng, truth, "roi_confound", (r, n.CONFOUND), size=published["confound_sd"], unit=f"{sd} per sd")
+    _effect(rng, truth, "roi_site", (n.SITE, r), size=published["roi_site_sd"], unit=sd)
     for name in ("person_residual", "homotopic_residual", "roi_residual", "scan_error"):
-        _put(truth, name, (), number[name], sd)
+        _put(truth, name, (), published[name], sd)
     regions = np.bincount(network)
-    factor = np.where(regions >= _SMALLEST_NETWORK, number["network_residual"], 0.0)
+    factor = np.where(regions >= _SMALLEST_NETWORK, published["network_residual"], 0.0)
     _put(truth, "network_residual", (n.NETWORK,), factor, sd)
-    level = number["signal"]["mean"] * (1 + 0.5 * rng.standard_normal(truth.sizes[r]))
+    level = published["signal"]["mean"] * (1 + 0.5 * rng.standard_normal(truth.sizes[r]))
     _put(truth, "roi_mean", (r,), level, "per cent signal change")
-    _put(truth, "roi_scale", (), number["signal"]["sd"], "per cent signal change per sd of a region")
+    _put(truth, "roi_scale", (), published["signal"]["sd"], "per cent signal change per sd of a region")
 
 
-def _outcome(rng: np.random.Generator, truth: xr.Dataset, number: dict[str, Any]) -> None:
+def _outcome(rng: np.random.Generator, truth: xr.Dataset, published: dict[str, Any]) -> None:
     sd = "sd of severity"
-    factor = [number["outcome_factor"][name] for name in truth[n.FACTOR].to_numpy()]
-    function = np.full(truth.sizes[n.FUNCTION], number["outcome_function"])
-    _effect(rng, truth, "d", (n.DISORDER,), size=number["outcome_level_sd"], unit=sd)
-    _put(truth, "d_burden", (), number["outcome_burden"], f"{sd} per further diagnosis")
+    factor = [published["outcome_factor"][name] for name in truth[n.FACTOR].to_numpy()]
+    function = np.full(truth.sizes[n.FUNCTION], published["outcome_function"])
+    _effect(rng, truth, "d", (n.DISORDER,), size=published["outcome_level_sd"], unit=sd)
+    _put(truth, "d_burden", (), published["outcome_burden"], f"{sd} per further diagnosis")
     _put(truth, "q", (n.FACTOR,), factor, f"{sd} per sd of a factor")
     _put(truth, "w", (n.FUNCTION,), function, f"{sd} per residual sd of a function")
-    _effect(
-        rng, truth, "outcome_covariate", (n.COVARIATE,), size=number["outcome_covariate_sd"], unit=f"{sd} per sd"
-    )
-    _effect(rng, truth, "outcome_site", (n.SITE,), size=number["outcome_site_sd"], unit=sd)
-    _put(truth, "sigma_outcome", (), number["outcome_residual"], sd)
+    covariate = published["outcome_covariate_sd"]
+    _effect(rng, truth, "outcome_covariate", (n.COVARIATE,), size=covariate, unit=f"{sd} per sd")
+    _effect(rng, truth, "outcome_site", (n.SITE,), size=published["outcome_site_sd"], unit=sd)
+    _put(truth, "sigma_outcome", (), published["outcome_residual"], sd)

@@ -21,7 +21,7 @@ def further_diagnoses(diagnosis: xr.DataArray) -> np.ndarray:
 
 
 def draw_people(
-    rng: np.random.Generator, truth: xr.Dataset, *, participants: int, number: dict[str, Any]
+    rng: np.random.Generator, truth: xr.Dataset, *, participants: int, published: dict[str, Any]
 ) -> xr.Dataset:
     """Draw a cohort.
 
@@ -33,7 +33,7 @@ def draw_people(
         Parameters of `draw_parameters`.
     participants : int
         Number of people; everyone has a diagnosis.
-    number : dict
+    published : dict
         Constants by name.
 
     Returns
@@ -47,18 +47,18 @@ def draw_people(
     people = xr.Dataset(coords={n.PARTICIPANT: np.array(labels, dtype=object)}).assign_coords(
         {dim: truth[dim] for dim in (n.DISORDER, n.FUNCTION, n.FACTOR, n.COVARIATE)}
     )
-    diagnosis = _diagnoses(rng, list(truth[n.DISORDER].to_numpy()), participants, number)
+    diagnosis = _diagnoses(rng, list(truth[n.DISORDER].to_numpy()), participants, published)
     people[n.DIAGNOSIS] = ((n.PARTICIPANT, n.DISORDER), diagnosis, {"units": "0 or 1"})
-    sites = np.array(list(number["site"]), dtype=object)
-    share = np.array(list(number["site"].values()))
+    sites = np.array(list(published["site"]), dtype=object)
+    share = np.array(list(published["site"].values()))
     people[n.SITE_OF] = (n.PARTICIPANT, rng.choice(sites, size=participants, p=share / share.sum()))
-    low, high = (int(age) for age in number["age"])
+    low, high = (int(age) for age in published["age"])
     people["age"] = (n.PARTICIPANT, rng.integers(low, high + 1, size=participants), {"units": "years"})
-    female = rng.random(participants) < number["female"]
+    female = rng.random(participants) < published["female"]
     people["sex"] = (n.PARTICIPANT, np.where(female, "F", "M").astype(object))
     people[Z] = ((n.PARTICIPANT, n.COVARIATE), _standard(people["age"].to_numpy(), female), {"units": "sd"})
     _latents(rng, truth, people)
-    _severity(rng, truth, people, number["severity"])
+    _severity(rng, truth, people, published["severity"])
     return people
 
 
@@ -70,23 +70,33 @@ def _standard(age: np.ndarray, female: np.ndarray) -> np.ndarray:
 
 
 def _diagnoses(
-    rng: np.random.Generator, disorders: list[str], participants: int, number: dict[str, Any]
+    rng: np.random.Generator, disorders: list[str], participants: int, published: dict[str, Any]
 ) -> np.ndarray:
-    """Draw one diagnosis for everyone and further ones for about a third, (`participant`, `disorder`)."""
-    first = np.array([number["disorder"][name] for name in disorders])
-    again = np.array([number["disorder_again"][name] for name in disorders])
+    """Draw one diagnosis for everyone and further ones for about a third, (`participant`, `disorder`).
+
+    Shares are kept exactly, so that a small cohort still has a few people of every disorder.
+    """
+    first = np.array([published["disorder"][name] for name in disorders])
+    again = np.array([published["disorder_again"][name] for name in disorders])
     exclusive = [disorders.index(name) for name in _EXCLUSIVE]
     diagnosis = np.zeros((participants, len(disorders)), dtype=np.int8)
-    second = rng.random(participants) < number["second_diagnosis"]
-    third = second & (rng.random(participants) < number["third_diagnosis"])
+    own = np.searchsorted(np.cumsum(first) / first.sum(), _even(rng, participants))
+    rank = _even(rng, participants)
+    second = published["second_diagnosis"]
+    further = (rank < second).astype(int) + (rank < second * published["third_diagnosis"])
     for person in range(participants):
-        diagnosis[person, rng.choice(len(disorders), p=first / first.sum())] = 1
-        for _ in range(int(second[person]) + int(third[person])):
+        diagnosis[person, own[person]] = 1
+        for _ in range(further[person]):
             weight = again * (1 - diagnosis[person])
             if diagnosis[person, exclusive].any():
                 weight[exclusive] = 0
             diagnosis[person, rng.choice(len(disorders), p=weight / weight.sum())] = 1
     return diagnosis
+
+
+def _even(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return evenly spaced numbers in (0, 1) in random order."""
+    return (rng.permutation(size) + 0.5) / size
 
 
 def _latents(rng: np.random.Generator, truth: xr.Dataset, people: xr.Dataset) -> None:

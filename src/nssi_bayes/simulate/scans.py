@@ -20,8 +20,9 @@ _VOLUMES: Final = 120
 
 
 def draw_scans(
-    rng: np.random.Generator, truth: xr.Dataset, people: xr.Dataset, *, atlas: Atlas, number: dict[str, Any]
-) -> xr.Dataset:
+    rng: np.random.Generator, truth: xr.Dataset, *, people: xr.Dataset, atlas: Atlas,
+    published: dict[str, Any],
+) -> xr.Dataset:  # fmt: skip
     """Draw scans of a part of the cohort.
 
     Parameters
@@ -34,7 +35,7 @@ def draw_scans(
         From `draw_people`.
     atlas : Atlas
         The regions.
-    number : dict
+    published : dict
         Constants by name.
 
     Returns
@@ -44,16 +45,16 @@ def draw_scans(
         and its mean ``motion``; ``activation_latent`` in sd of a region; ``activation`` with
         ``activation_se`` in the raw unit of the maps (`participant`, `roi`).
     """
-    weight = _slope(people, number["scan_chance"])
-    count = round(number["scanned"] * people.sizes[n.PARTICIPANT])
+    weight = _slope(people, published["scan_chance"])
+    count = round(published["scanned"] * people.sizes[n.PARTICIPANT])
     # the largest of weight + Gumbel noise: sampling without replacement by weight
     order = np.argsort(weight + rng.gumbel(size=len(weight)), kind="stable")
     scanned = people.isel({n.PARTICIPANT: np.sort(order[len(order) - count :])})
-    displacement = _displacement(rng, scanned, number)
+    displacement = _displacement(rng, scanned, published)
     motion = np.nanmean(displacement, axis=1)
     latent = _latent(rng, truth, scanned, motion, atlas=atlas)
     shape = latent.shape
-    spread = number["scan_error_spread"]
+    spread = published["scan_error_spread"]
     error = truth["scan_error"].item() * np.exp(
         spread * rng.standard_normal((shape[0], 1)) + 0.5 * spread * rng.standard_normal(shape)
     )
@@ -80,11 +81,11 @@ def _slope(people: xr.Dataset, by: dict[str, float]) -> np.ndarray:
     return by["age"] * age + by["severity"] * (severity - severity.mean()) / severity.std()
 
 
-def _displacement(rng: np.random.Generator, scanned: xr.Dataset, number: dict[str, Any]) -> np.ndarray:
+def _displacement(rng: np.random.Generator, scanned: xr.Dataset, published: dict[str, Any]) -> np.ndarray:
     """Draw framewise displacement in mm; the first volume has none, (`participant`, `volume`)."""
     people = scanned.sizes[n.PARTICIPANT]
-    level = np.log(number["motion_mean"]) + _slope(scanned, number["motion_slope"])
-    mean = np.exp(level + number["motion_spread"] * rng.standard_normal(people))
+    level = np.log(published["motion_mean"]) + _slope(scanned, published["motion_slope"])
+    mean = np.exp(level + published["motion_spread"] * rng.standard_normal(people))
     series = np.round(mean[:, None] * rng.gamma(2.0, 0.5, size=(people, _VOLUMES)), 4)
     series[:, 0] = np.nan
     return series
