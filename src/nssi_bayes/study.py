@@ -357,7 +357,7 @@ def read_source_table(path: Path) -> pd.DataFrame:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError("the table is not UTF-8", where=str(path), cure="save it as UTF-8") from error
-    rows = [[cell.strip() for cell in line.split("\t")] for line in text.rstrip().split("\n")]
+    rows = [[cell.strip() for cell in line.split("\t")] for line in text.split("\n")]
     rows = [[c[1:-1] if len(c) > 1 and c[0] == c[-1] == '"' else c for c in row] for row in rows]
     header, body = rows[0], [row for row in rows[1:] if any(row)]
     problems = []
