@@ -41,6 +41,11 @@ def test_unknown_key_in_a_section_gets_a_suggestion() -> None:
     assert "'site'" in text
 
 
+def test_unknown_key_below_a_name_gets_a_suggestion() -> None:
+    text = refused(mapping(instruments={"isas": {"tabel": "x", "column": "{item}"}}, factors={}))
+    assert "Did you mean 'table'" in text
+
+
 def test_all_problems_at_once() -> None:
     text = refused({**mapping(participants={"sites": "x"}), "titel": "y"})
     assert "2 problems" in text
@@ -62,7 +67,7 @@ def test_disorders_are_said_one_way(disorders: dict, words: str) -> None:
     assert words in refused(mapping(disorders=disorders))
 
 
-@pytest.mark.parametrize("column", ["isas_01", "isas_{number}", "isas_{item", "{item}{wave}"])
+@pytest.mark.parametrize("column", ["isas_01", "isas_{number}", "isas_{item", "{item}{wave}", "{item:zz}"])
 def test_item_pattern_needs_the_item(column: str) -> None:
     table = {"table": "phenotype/isas.tsv", "column": column}
     assert "pattern" in refused(mapping(instruments={"isas": table}, factors={}))

@@ -24,7 +24,7 @@ from nssi_bayes.store import (
     write_json,
     write_table,
 )
-from nssi_bayes.study import Study, read_study
+from nssi_bayes.study import Study, read_source_table, read_study
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,7 +56,9 @@ def run(layout: Layout, params: Params) -> None:
         If an earlier stage has not run.
     """
     study = read_study(layout, params.study)
-    people = read_table(layout.tables(params.study) / "participants.tsv").set_index("participant_id")
+    path = layout.tables(params.study) / "participants.tsv"
+    people = read_table(path).set_index("participant_id")
+    people["site"] = read_source_table(path)["site"].to_numpy()  # a site called 01 is no number
     scores = read_dataset(layout.scores(params.study))
     activation = read_dataset(layout.activation(params.study))
     dataset, audit = cohort(params.study, study, people=people, scores=scores, activation=activation)
@@ -159,6 +161,10 @@ class _Maker:
         self.activation = self.activation.isel({n.PARTICIPANT: keep})
         self.site = self.people["site"].to_numpy("str")
         self.dataset = self._base()
+        counts = self.dataset[n.DIAGNOSIS].to_numpy().sum(axis=0)
+        nobody = [d for d, count in zip(study.disorders.names, counts, strict=True) if not count]
+        if nobody:
+            self.problems.append(f"nobody in the cohort has {', '.join(nobody)}; drop it from `disorders`")
 
     def note(self, column: str, rule: str, *, read: int, missing: int = 0, changed: int = 0,
              dropped: int = 0, note: str = "") -> None:  # fmt: skip
@@ -195,6 +201,7 @@ class _Maker:
     ) -> npt.NDArray[np.float64]:
         """Add centred and scaled columns with their constants; return the scale."""
         scale = pooled_within_sd(values, self.site)
+        scale = np.where(_varies(values, scale), scale, np.nan)
         seen = np.isfinite(values)
         for label, sd, count in zip(labels, scale, seen.sum(axis=0), strict=True):
             if not sd > 0:
@@ -262,7 +269,7 @@ class _Maker:
     def regions(self) -> None:
         """Add regions that can be scaled, and motion where anybody's is known."""
         values = self.activation[n.ACTIVATION].to_numpy()
-        usable = pooled_within_sd(values, self.site) > 0
+        usable = _varies(values, pooled_within_sd(values, self.site))
         rois = self.activation[n.ROI].to_numpy().astype("str")
         for roi in rois[~usable]:
             self.note(str(roi), "a region varies within sites", read=len(values), dropped=1,
@@ -284,16 +291,17 @@ class _Maker:
     def _motion(self, motion: npt.NDArray[np.float64]) -> None:
         if not np.isfinite(motion).any():
             return
-        scale = pooled_within_sd(motion[:, None], self.site)[0]
-        if not scale > 0:
+        scale = pooled_within_sd(motion[:, None], self.site)
+        if not _varies(motion[:, None], scale)[0]:
             self.problems.append("motion does not vary within sites")
+            return
         center = np.nanmean(motion)
         unit = {"units": "mm"}
         self.dataset = self.dataset.assign(
             {
-                n.MOTION: ((n.PARTICIPANT,), (motion - center) / scale, _units(n.MOTION)),
+                n.MOTION: ((n.PARTICIPANT,), (motion - center) / scale[0], _units(n.MOTION)),
                 n.MOTION + n.CENTER: ((), center, unit),
-                n.MOTION + n.SCALE: ((), scale, unit),
+                n.MOTION + n.SCALE: ((), scale[0], unit),
             }
         )
 
@@ -301,6 +309,11 @@ class _Maker:
 def _units(variable: str) -> dict[str, str]:
     rule = VARIABLES[variable]
     return {"units": rule.unit, "long_name": rule.meaning}
+
+
+def _varies(values: npt.NDArray[np.float64], sd: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Say which columns vary by more than rounding."""
+    return sd > 1e-9 * np.nan_to_num(np.abs(values)).max(axis=0, initial=0.0)
 
 
 def _assessed(study: Study, people: pd.DataFrame) -> npt.NDArray[np.bool_]:

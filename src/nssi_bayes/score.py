@@ -127,7 +127,7 @@ def _score(form: Instrument, category: npt.NDArray[np.float64], *, accepted: tup
             strong = r < _AGAINST and np.arctanh(max(r, -0.9999)) * np.sqrt(pairs - 3) < _SURE
             if strong and label not in accepted:
                 against.append(f"{label} runs against the rest of {subscale} (correlation {r:.2f})")
-            note = f"runs against its subscale (correlation {r:.2f})" + ", accepted" * strong
+            note = f"runs against its subscale (correlation {r:.2f}){', accepted' if strong else ''}"
             audit.append(("score", form.name, label, "polarity", pairs, 0, 0, 0, 0, note))
     scores = scale_scores(form, category)
     alpha = {}

@@ -35,10 +35,13 @@ __all__ = [
 
 
 def _pattern(text: str, *, field: str) -> str:
+    example: dict[str, int | str] = {"item": 1, "participant": "sub-01"}
     try:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        if fields == {field}:
+            text.format(**{field: example[field]})
     except ValueError as error:
-        raise ValueError("the pattern has an unpaired brace") from error
+        raise ValueError("the pattern is not one that Python's format understands") from error
     if fields != {field}:
         raise ValueError(f"the pattern needs {{{field}}} and no other field")
     return text
