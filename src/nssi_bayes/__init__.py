@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["load_posterior"]
+__all__ = ["__version__", "load_posterior"]
+
+__version__ = "0.1.0"
 
 
 def load_posterior(model: str, root: str | Path = ".") -> xr.DataTree:

@@ -207,13 +207,15 @@ def profile(
         if name not in known:
             raise SpecError(
                 f"profile {name!r} is not there. {did_you_mean(name, known)}",
-                where=str(layout.profile(name).parent), cure="mend the name, or write the profile",
+                where=str(layout.profile(name).parent),
+                cure="mend the name, or write the profile",
             )
         read_params(layout.profile(name))
         current = layout.params.read_text(encoding="utf-8") if layout.params.exists() else None
         if current not in (None, *known.values()) and not overwrite:
             raise SpecError(
-                "the file holds changes of your own", where=str(layout.params),
+                "the file holds changes of your own",
+                where=str(layout.params),
                 cure="copy it to a profile, or add --overwrite",
             )
         write_text(layout.params, known[name])

@@ -47,9 +47,7 @@ VARIABLES: Final[dict[str, Variable]] = {
     n.RESPONSE: Variable(
         (n.PARTICIPANT, n.ITEM), "category from 0", True, True, "oriented ordinal item responses"
     ),
-    n.DIAGNOSIS: Variable(
-        (n.PARTICIPANT, n.DISORDER), "0 or 1", False, True, "multi-label diagnoses"
-    ),
+    n.DIAGNOSIS: Variable((n.PARTICIPANT, n.DISORDER), "0 or 1", False, True, "multi-label diagnoses"),
     n.SITE_OF: Variable((n.PARTICIPANT,), "site label", False, True, "site of the person"),
     n.COVARIATE_VALUE: Variable(
         (n.PARTICIPANT, n.COVARIATE), "pooled within-site sd", False, False, "centred covariates"
@@ -116,14 +114,12 @@ def violations(cohort: xr.Dataset) -> list[str]:
         found += _variable_violations(name, rule, cohort)
     for dim, coords in _COORDS.items():
         if dim in cohort.dims:
-            found += [
-                f"coord {c!r} along {dim!r} is missing" for c in coords if c not in cohort.coords
-            ]
-    for dim in cohort.dims:
-        if dim not in cohort.coords:
-            found.append(f"dim {dim!r} has no labels; a row or column is known by name only")
-        elif cohort.indexes[dim].has_duplicates:
-            found.append(f"labels along {dim!r} are not unique")
+            found += [f"coord {c!r} along {dim!r} is missing" for c in coords if c not in cohort.coords]
+    for label in cohort.dims:
+        if label not in cohort.coords:
+            found.append(f"dim {label!r} has no labels; a row or column is known by name only")
+        elif cohort.indexes[label].has_duplicates:
+            found.append(f"labels along {label!r} are not unique")
     return found or _value_violations(cohort)
 
 
@@ -136,9 +132,7 @@ def _variable_violations(name: str, rule: Variable, cohort: xr.Dataset) -> list[
         found.append(f"{name!r} has units {array.attrs.get('units')!r}, expected {rule.unit!r}")
     if name in _CENTRED:
         found += [
-            f"{name + suffix!r} is missing"
-            for suffix in (n.CENTER, n.SCALE)
-            if name + suffix not in cohort
+            f"{name + suffix!r} is missing" for suffix in (n.CENTER, n.SCALE) if name + suffix not in cohort
         ]
     if array.dtype.kind == "f":
         values = array.to_numpy()

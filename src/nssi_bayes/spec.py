@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate",
-           "parse", "read_model", "read_params", "read_priors"]
+__all__ = [
+    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict", "parse",
+    "read_model", "read_params", "read_priors",
+]  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -102,11 +104,9 @@ class Params(Strict):
     @model_validator(mode="after")
     def _questions_have_models(self) -> Params:
         asked = {entry.split("/")[0] for entry in self.roster}
-        for question in self.questions:
-            if question not in asked:
-                raise ValueError(f"question {question!r} has no model in the roster")
-        for question in sorted(asked - set(self.questions)):
-            raise ValueError(f"the roster's question {question!r} is not under `questions`")
+        for question in sorted(asked ^ set(self.questions)):
+            missing = "under `questions`" if question in asked else "in the roster"
+            raise ValueError(f"question {question!r} is not {missing}")
         return self
 
     def models_of(self, question: str) -> list[str]:
@@ -254,14 +254,8 @@ class ConventionalSpec(Strict):
     pooled: bool = False
 
 
-ModelSpec = Annotated[JointSpec | ConventionalSpec, Field(discriminator="kind")]
-
-
-class _Model(Strict):
-    spec: ModelSpec
-
-
-_KIND_OF: Final = {"joint": JointSpec, "conventional": ConventionalSpec}
+type ModelSpec = JointSpec | ConventionalSpec
+_KINDS: Final = ("joint", "conventional")
 
 
 def parse[T: BaseModel](kind: type[T], content: Mapping[str, Any], *, where: str) -> T:
@@ -308,9 +302,7 @@ def _keys_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         if field is None:
             continue
         options = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next(
-            (o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model
-        )
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
     return list(getattr(model, "model_fields", {}))
 
 
@@ -325,8 +317,11 @@ def read_params(path: Path) -> Params:
     return parse(Params, read_yaml(path), where=str(path))
 
 
-def read_model(layout: Layout, model: str) -> JointSpec | ConventionalSpec:
-    """Read the spec of ``question/model``; ``extends`` names another spec to start from.
+def read_model(layout: Layout, model: str) -> ModelSpec:
+    """Read the spec of ``question/model``; ``extends: bases/<name>`` names what it starts from.
+
+    Bases lie in a folder of their own, which `build` depends on: a model never goes stale because
+    a model that it copies from has changed.
 
     Parameters
     ----------
@@ -348,20 +343,17 @@ def read_model(layout: Layout, model: str) -> JointSpec | ConventionalSpec:
     content = _resolved(layout, model, seen=())
     where = str(layout.spec(model))
     kind = content.setdefault("kind", "joint")
-    if kind not in _KIND_OF:
-        raise SpecError(
-            f"kind: {kind!r} is unknown. {did_you_mean(str(kind), _KIND_OF)}", where=where,
-            cure="write kind: joint or kind: conventional",
-        )
-    spec = parse(_KIND_OF[kind], content, where=where)
-    if isinstance(spec, JointSpec):
-        known = read_priors()
-        unknown = [p for p in spec.priors if p not in known]
-        if unknown:
-            raise SpecError(
-                [f"priors.{p}: no such prior. {did_you_mean(p, known)}" for p in unknown],
-                where=where, cure="mend the name; all priors stand in priors/weak.yaml",
-            )
+    if kind not in _KINDS:
+        problem = f"kind: {kind!r} is unknown. {did_you_mean(str(kind), _KINDS)}"
+        raise SpecError(problem, where=where, cure="write kind: joint or kind: conventional")
+    if kind == "conventional":
+        return parse(ConventionalSpec, content, where=where)
+    spec = parse(JointSpec, content, where=where)
+    known = read_priors()
+    unknown = [f"priors.{p}: no such prior. {did_you_mean(p, known)}" for p in spec.priors if p not in known]
+    if unknown:
+        cure = "mend the name; all priors stand in priors/weak.yaml"
+        raise SpecError(unknown, where=where, cure=cure)
     return spec
 
 
@@ -373,12 +365,16 @@ def _resolved(layout: Layout, model: str, *, seen: tuple[str, ...]) -> dict[str,
     parent = content.pop("extends", None)
     if parent is None:
         return content
+    if not str(parent).startswith("bases/"):
+        raise SpecError(
+            f"extends: {parent!r} is not of the form bases/name",
+            where=str(path),
+            cure="move what the models share to models/bases/<name>.yaml, which the pipeline watches",
+        )
     base = _resolved(layout, str(parent), seen=(*seen, model))
     for key, value in content.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict) and key != "functions":
-            base[key] = {**base[key], **value}
-        else:
-            base[key] = value
+        merge = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "functions"
+        base[key] = {**base[key], **value} if merge else value
     return base
 
 
