@@ -54,8 +54,9 @@ def _interval(rng: np.random.Generator, scale: float, *, center: float | None = 
     return {"mean": mean, "low": mean - 1.64 * sd, "high": mean + 1.64 * sd}
 
 
-def _signed(rng: np.random.Generator, scale: float) -> dict[str, float]:
-    return {**_interval(rng, scale), "p_positive": float(rng.uniform()), "p_over_rope": float(rng.uniform())}
+def _signed(rng: np.random.Generator, scale: float, *, rope: bool = False) -> dict[str, float]:
+    row = {**_interval(rng, scale), "p_positive": float(rng.uniform())}
+    return {**row, "p_over_rope": float(rng.uniform())} if rope else row
 
 
 def make_estimates(seed: int = 0) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
             for e in both for f in FUNCTIONS for d in DISORDERS
         ],
         "contrasts": [
-            {"estimand": e, "function": f, "disorder": a, "other": b, **_signed(rng, 0.3)}
+            {"estimand": e, "function": f, "disorder": a, "other": b, **_signed(rng, 0.3, rope=True)}
             for e in both for f in FUNCTIONS for a, b in combinations(DISORDERS, 2)
         ],
         "heterogeneity": [
@@ -96,7 +97,7 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
         ],
         "rois": [
             {"roi": r, "network": m[0], "hemisphere": m[1], "x": m[2], "y": m[3], "z": m[4],
-             "function": f, "standardised": _interval(rng, 0.1), **_signed(rng, 0.12)}
+             "function": f, "standardised": _interval(rng, 0.1), **_signed(rng, 0.12, rope=True)}
             for r, m in NETWORK_OF.items() for f in FUNCTIONS
         ],
         "networks": [

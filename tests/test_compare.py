@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from artefacts import OUTCOME_BLOCK, make_loo, make_params, write_model, write_project
 
+from artefacts import OUTCOME_BLOCK, make_loo, make_params, write_model, write_project
 from nssi_bayes import compare
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset
@@ -85,7 +85,7 @@ def test_outcome_is_compared_on_the_one_block_that_all_have(layout: Layout) -> N
     table = _compared(layout, "outcome")
     assert set(table["block"]) == {OUTCOME_BLOCK}
     notes = read_json(layout.comparison_notes("outcome"))
-    assert any("conventional does not score it" in w for w in notes["warnings"])
+    assert any(w.startswith("not compared, not scored by conventional: total") for w in notes["warnings"])
 
 
 def test_a_model_without_a_block_takes_the_total_out(layout: Layout) -> None:
@@ -94,7 +94,7 @@ def test_a_model_without_a_block_takes_the_total_out(layout: Layout) -> None:
     write_dataset(layout.loo(model), data.sel(block=["total", "factors", "items"]))
     assert set(_compared(layout)["block"]) == {"factors", "items"}
     warnings = " ".join(read_json(layout.comparison_notes("heterogeneity"))["warnings"])
-    assert "'activation' is not compared" in warnings
+    assert "not scored by shared: activation" in warnings
     assert "total is not compared" in warnings
 
 

@@ -165,10 +165,11 @@ def _compared_blocks(scores: Sequence[_Scores]) -> tuple[list[str], list[str]]:
     """Return the blocks that all models have, and a sentence for each that is left out."""
     every = list(dict.fromkeys(b for s in scores for b in s.blocks))
     common = [b for b in every if all(b in s.blocks for s in scores)]
-    left_out = []
+    lacking: dict[str, list[str]] = {}
     for block in (b for b in every if b not in common):
         without = ", ".join(s.model for s in scores if block not in s.blocks)
-        left_out.append(f"block {block!r} is not compared: {without} does not score it")
+        lacking.setdefault(without, []).append(block)
+    left_out = [f"not compared, not scored by {m}: {', '.join(blocks)}" for m, blocks in lacking.items()]
     parts = [set(s.blocks) - {"total"} for s in scores]
     if "total" in common and any(p != parts[0] for p in parts):
         common.remove("total")
@@ -189,13 +190,10 @@ def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
             )
         for block in blocks:
             if first.observed.get(block) != other.observed.get(block):
-                found.append(
-                    f"{first.model} and {other.model} observed different values in block {block!r}"
-                )
+                found.append(f"{first.model} and {other.model} observed different values in block {block!r}")
             if first.conditioned.get(block) != other.conditioned.get(block):
                 found.append(
-                    f"{first.model} and {other.model} condition block {block!r} on different "
-                    "information"
+                    f"{first.model} and {other.model} condition block {block!r} on different information"
                 )
     return found
 
@@ -256,7 +254,7 @@ def _verdict(row: dict[str, Any], *, best: _Scores) -> str:
 
 def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     """Say in one sentence what the ranking of one block tells."""
-    name = block.replace("_", " ")
+    name = "All data together" if block == "total" else block.replace("_", " ").capitalize()
     best = rows[0]["model"]
     if len(rows) == 1:
         return f"{name}: only {best} is scored, there is nothing to compare it with."
@@ -272,7 +270,7 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     if doubted:
         parts.append(f"{', '.join(doubted)}: lower, but the difference cannot be trusted yet")
     if worse:
-        parts.append(f"{', '.join(worse)}: predicts worse, by more than {CLEAR:.0f} standard errors")
+        parts.append(f"{', '.join(worse)}: worse, by more than {CLEAR:.0f} standard errors")
     return f"{name}: {best} has the highest score. {'; '.join(parts)}."
 
 

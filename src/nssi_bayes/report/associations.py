@@ -55,7 +55,10 @@ def _panels(rows: Rows, make: Callable[[Row], Dot], *, unit: str, rope: float | 
 
 def levels(e: Evidence, estimates: Row) -> list[Part]:
     """Return function levels and contrasts by disorder."""
-    rope, rows, contrasts = estimates["rope"], estimates["levels"], estimates["contrasts"]
+    rope = estimates["rope"]
+    small = e.small_disorders
+    rows = [r for r in estimates["levels"] if _printable(r, small)]
+    contrasts = [r for r in estimates["contrasts"] if _printable(r, small)]
     parts = [
         text(
             "Two estimands. Adjusted: the level of a disorder at equal psychosocial factors, covariates, "
@@ -73,6 +76,9 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
         ),
         tabulated("Function levels", lambda: _levels_table(rows), folded=True),
     ]
+    if small:
+        named = ", ".join(pretty(d) for d in small)
+        parts.append(text(f"As met is not printed where it describes too few people: {named}."))
     others = {m: x["levels"] for m, x in e.estimates.items() if x["levels"]}
     if len(others) > 1:
         joined = [{**r, "model": split_name(m)} for m, found in others.items() for r in found]
@@ -103,6 +109,11 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
             tabulated("All contrasts, both estimands", lambda: _contrast_table(contrasts, rope), folded=True),
         ]
     return parts
+
+
+def _printable(row: Row, small: Sequence[str]) -> bool:
+    """Return whether a row describes enough people: `as met` means of few are near their data."""
+    return row["estimand"] == "adjusted" or not {row["disorder"], row.get("other")} & set(small)
 
 
 def _pair(row: Row) -> str:
@@ -240,7 +251,7 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
         ),
         figure("On a glass brain", brains, wide=True),
         figure("By network", lambda: _panels(
-            rows, lambda r: _dot(r, r["roi"], group=pretty(r["network"])), unit=unit)),
+            rows, lambda r: _dot(r, r["roi"], group=f"{pretty(r['network'])} network"), unit=unit)),
         tabulated("All regions", made, folded=True),
     ]  # fmt: skip
     if estimates["networks"]:
@@ -266,9 +277,7 @@ def measurement(e: Evidence, estimates: Row) -> list[Part]:
     """Return loadings of indicators and correlations of functions."""
     parts = []
     if estimates["correlations"]:
-        dots = [
-            _dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]
-        ]
+        dots = [_dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]]
         parts.append(figure("Correlations of functions, given predictors", lambda: [
             intervals("correlation", dots, unit="correlation", limits=(-1, 1))]))  # fmt: skip
     if estimates["measurement"]:

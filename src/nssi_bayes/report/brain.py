@@ -68,6 +68,7 @@ def glass_brain(title: str, rows: Sequence[Row], *, top: float) -> Image:
     return Image(
         embed(content.getvalue(), "png"),
         f"Glass brain for {title} with {len(rows)} regions. Largest: {told}.",
+        caption=title,
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nssi_bayes.errors import NssiBayesError
 from nssi_bayes.instruments import read_instrument
+from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import Params, read_model
 from nssi_bayes.store import Layout, digest, read_json, read_table
@@ -70,6 +71,13 @@ class Evidence:
     def uncertified(self) -> list[str]:
         """Entries whose posterior is not certified, or whose checks are missing."""
         return [e for e in self.entries if not self.checks.get(e, {}).get("certified")]
+
+    @property
+    def small_disorders(self) -> list[str]:
+        """Disorders of too few people to print a mean of theirs."""
+        cells = Cells(self.params.min_cell)
+        groups = (self.flow or {}).get("disorders", [])
+        return [d["disorder"] for d in groups if cells.hidden(int(d["participants"]))]
 
     @property
     def shown(self) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nssi_bayes.report.words import number
 
@@ -75,10 +76,13 @@ class Image:
         A ``data:`` address that holds the whole image.
     alt : str
         What it shows, in words and numbers.
+    caption : str
+        Text over it, for an image that has no title of its own.
     """
 
     source: str
     alt: str
+    caption: str = ""
 
 
 def embed(content: bytes, kind: str) -> str:
@@ -133,7 +137,7 @@ def intervals(
         axes = figure.subplots()
         _draw(axes, dots, place, series)
         for group, y in headings.items():
-            axes.text(0, y, group, transform=axes.get_yaxis_transform(), va="center", ha="left",
+            axes.text(0.015, y, group, transform=axes.get_yaxis_transform(), va="center", ha="left",
                       fontweight="bold", fontsize=8, color="#40464f")  # fmt: skip
         axes.axvline(0, color=_GREY, lw=0.8, zorder=0)
         if rope is not None:
@@ -141,6 +145,7 @@ def intervals(
         axes.set_yticks(list(place.values()), list(place))
         axes.set_ylim(rows - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(unit)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         if note:

@@ -67,6 +67,8 @@ def answered(e: Evidence) -> list[Part]:
                 "They describe associations in this cohort, not effects of one thing on another."
             )
         )
+    if e.main in e.uncertified:
+        parts.append(missing(f"A posterior to believe: {split_name(str(e.main))} is not certified."))
     if e.notes is None:
         parts.append(missing("The comparison of the models is missing."))
     sentences = (e.notes or {}).get("sentences", [])
@@ -149,10 +151,13 @@ def cohort(e: Evidence) -> list[Part]:
     smallest = e.params.min_cell
     gaps = flow["missing"]
     total = int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
-    steps, groups = Cells(smallest, total=total), Cells(smallest, total=total)
+    steps = Cells(smallest, total=total)  # steps are nested, so one may give another away
     flowed = [{"step": s["step"], "people": steps.show(int(s["participants"]))} for s in flow["steps"]]
     counted = [
-        {"disorder": pretty(d["disorder"]), "people": groups.show(int(d["participants"]))}
+        {
+            "disorder": pretty(d["disorder"]),
+            "people": Cells(smallest, total=total).show(int(d["participants"])),
+        }
         for d in flow["disorders"]
     ]
     both = int(flow["overlap"]["participants_with_two_or_more"])

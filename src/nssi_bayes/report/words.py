@@ -67,17 +67,16 @@ def finding(row: Row, *, rope: float | None = None) -> str:
     p, over = row.get("p_positive"), row.get("p_over_rope")
     if p is None:
         return ""
-    small = rope is not None and over is not None and over < PRACTICALLY_NONE
-    size = f"; practically none: within ±{number(rope)} with probability {probability(1 - over)}"
+    size = ""
+    if rope is not None and over is not None and over < PRACTICALLY_NONE:
+        size = f"practically none: within ±{number(rope)} with probability {probability(1 - over)}"
     if p > 1 - EVEN:
         text = f"positive with probability {probability(p)}"
     elif p < EVEN:
         text = f"negative with probability {probability(1 - p)}"
-    elif small:
-        return size.removeprefix("; ")
     else:
-        return f"no evidence either way (positive with probability {probability(p)})"
-    return text + size if small else text
+        return size or f"no evidence either way (positive with probability {probability(p)})"
+    return f"{text}; {size}" if size else text
 
 
 def _effect(row: Row, *, content: float, rope: float | None = None) -> str:
@@ -176,7 +175,7 @@ def answer(sentences: Sequence[str], estimates: Row | None) -> list[tuple[str, l
             ("How separate the functions are", _correlations(estimates, content)),
             ("How much disorders differ", _heterogeneity(estimates, content)),
             ("Largest differences", _contrasts(estimates, content)),
-            ("Trauma, attachment and the functions", _slopes(estimates, content)),
+            ("Psychosocial factors and the functions", _slopes(estimates, content)),
             ("Regions", _regions(estimates, content)),
         ]
     return [(topic, found) for topic, found in topics if found]
