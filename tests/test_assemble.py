@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,36 @@ SCANNED = [f"sub-{k:03d}" for k in (30, 3, 44, 17, 5, 8, 12, 9, 22, 51)]
 
 
 def staged(
-    root: Path, content: dict[str, pd.DataFrame], *, scans: xr.Dataset | None = None, **changes: Any
+    root: Path, content: dict[str, pd.DataFrame] | Path, *, scans: xr.Dataset | None = None, **changes: Any
 ) -> Layout:
-    layout = write(root, content, mapping(**changes))
-    ingest.run(layout, params())
-    score.run(layout, params())
+    """Run the stages before, or copy a folder in which they have run, and put scans there."""
+    layout = Layout(root)
+    if isinstance(content, Path):
+        shutil.copytree(content, root, dirs_exist_ok=True)
+    else:
+        write(root, content, mapping(**changes))
+        ingest.run(layout, params())
+        score.run(layout, params())
     write_dataset(layout.activation("toy"), images(SCANNED) if scans is None else scans)
     write_table(layout.audit_extract("toy"), pd.DataFrame(columns=list(n.AUDIT)))
     return layout
 
 
-def assembled(root: Path, content: dict[str, pd.DataFrame], **rest: Any) -> tuple[Layout, xr.Dataset]:
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ready")
+    staged(root, tables())
+    return root
+
+
+def assembled(root: Path, content: dict[str, pd.DataFrame] | Path, **rest: Any) -> tuple[Layout, xr.Dataset]:
     layout = staged(root, content, **rest)
     assemble.run(layout, params())
     return layout, read_dataset(layout.cohort("toy"))
 
 
-def test_the_cohort_satisfies_the_contract(tmp_path: Path) -> None:
-    layout, cohort = assembled(tmp_path, tables())
+def test_the_cohort_satisfies_the_contract(tmp_path: Path, ready: Path) -> None:
+    layout, cohort = assembled(tmp_path, ready)
     assert schema.violations(cohort) == []
     assert cohort.sizes[n.PARTICIPANT] == PEOPLE
     assert cohort.attrs["synthetic"] == 1
@@ -88,8 +101,8 @@ def test_bytes_repeat(tmp_path: Path) -> None:
         assert part(one, "toy").read_bytes() == part(two, "toy").read_bytes()
 
 
-def test_people_are_matched_by_label_not_by_row(tmp_path: Path) -> None:
-    _, cohort = assembled(tmp_path, tables())
+def test_people_are_matched_by_label_not_by_row(tmp_path: Path, ready: Path) -> None:
+    _, cohort = assembled(tmp_path, ready)
     scans = images(SCANNED)
     center, scale = cohort[n.ACTIVATION + n.CENTER], cohort[n.ACTIVATION + n.SCALE]
     back = cohort[n.ACTIVATION] * scale + center
@@ -224,10 +237,10 @@ def test_a_column_that_does_not_vary_is_refused_with_all_others(tmp_path: Path) 
     assert "'severity' does not vary within sites (0 people observed)" in str(caught.value)
 
 
-def test_a_region_nobody_has_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_region_nobody_has_is_left_out_and_said(tmp_path: Path, ready: Path) -> None:
     scans = images(SCANNED)
     scans[n.ACTIVATION][:, 1] = np.nan
-    layout, cohort = assembled(tmp_path, tables(), scans=scans)
+    layout, cohort = assembled(tmp_path, ready, scans=scans)
     assert cohort[n.ROI].to_numpy().tolist() == ["one", "three"]
     assert cohort[n.ROI_X].to_numpy().tolist() == [0.0, 2.0]
     audit = read_table(layout.audit("toy")).set_index("column")
@@ -235,32 +248,32 @@ def test_a_region_nobody_has_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_motion_is_there_only_where_it_is_known(tmp_path: Path, known: bool) -> None:
+def test_motion_is_there_only_where_it_is_known(tmp_path: Path, ready: Path, known: bool) -> None:
     scans = images(SCANNED)
     if not known:
         scans[n.MOTION][:] = np.nan
-    _, cohort = assembled(tmp_path, tables(), scans=scans)
+    _, cohort = assembled(tmp_path, ready, scans=scans)
     assert (n.MOTION in cohort) == known
     if known:
         assert int(np.isfinite(cohort[n.MOTION]).sum()) == len(SCANNED)
 
 
-def test_motion_missing_for_one_scan_is_refused(tmp_path: Path) -> None:
+def test_motion_missing_for_one_scan_is_refused(tmp_path: Path, ready: Path) -> None:
     scans = images(SCANNED)
     scans[n.MOTION][2] = np.nan
     with pytest.raises(DataError, match="motion is missing for a scanned person"):
-        assembled(tmp_path, tables(), scans=scans)
+        assembled(tmp_path, ready, scans=scans)
 
 
-def test_a_study_without_images_has_no_regions(tmp_path: Path) -> None:
-    _, cohort = assembled(tmp_path, tables(), scans=images([], rois=[]))
+def test_a_study_without_images_has_no_regions(tmp_path: Path, ready: Path) -> None:
+    _, cohort = assembled(tmp_path, ready, scans=images([], rois=[]))
     assert n.ACTIVATION not in cohort
     assert n.ROI not in cohort.dims
 
 
-def test_images_of_strangers_are_refused_without_naming_them(tmp_path: Path) -> None:
+def test_images_of_strangers_are_refused_without_naming_them(tmp_path: Path, ready: Path) -> None:
     with pytest.raises(DataError) as caught:
-        assembled(tmp_path, tables(), scans=images([*SCANNED, "sub-stranger"]))
+        assembled(tmp_path, ready, scans=images([*SCANNED, "sub-stranger"]))
     assert "other people" in str(caught.value)
     assert "stranger" not in str(caught.value)
 

@@ -34,7 +34,7 @@ from nssi_bayes.study import (
 __all__ = ["run", "tidy"]
 
 _log = logging.getLogger(__name__)
-_MISSING: Final = frozenset({"", "n/a", "na", "nan"})
+_MISSING: Final = ("", "n/a", "N/A", "na", "NA", "nan", "NaN")
 _CURE: Final = "mend the table, or what the study file says about it; no row was written"
 
 
@@ -150,7 +150,8 @@ class _Reader:
             raise DataError(problems)
         self.note(name, self.id_column, "label without blanks, beginning with sub-", read=len(table),
                   changed=int((raw != label).sum()))  # fmt: skip
-        return table.drop(columns=self.id_column).set_axis(pd.Index(label, name=n.PARTICIPANT), axis=0)
+        cells = table.drop(columns=self.id_column).set_axis(pd.Index(label, name=n.PARTICIPANT), axis=0)
+        return cells.mask(cells.isin(_MISSING))
 
     def column(self, table: str, column: str, *, missing: Iterable[str] = ()) -> pd.Series | None:
         """Return one column of words for everyone, missing as NA, or None (with the problem noted)."""
@@ -163,8 +164,7 @@ class _Reader:
             )
             return None
         words = frame[column]
-        absent = words.str.lower().isin(_MISSING) | words.isin(list(missing))
-        return words.mask(absent).reindex(self.people)
+        return words.mask(words.isin(list(missing))).reindex(self.people)
 
     def numbers(self, table: str, column: str, *, missing: Iterable[str] = ()) -> pd.Series | None:
         """Return one column of numbers for everyone, or None (with the problem noted)."""

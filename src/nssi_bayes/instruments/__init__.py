@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import Literal
 
@@ -191,6 +192,7 @@ def available() -> list[str]:
     )
 
 
+@cache
 def read_instrument(name: str) -> Instrument:
     """Read one instrument of the shelf.
 
