@@ -12,12 +12,14 @@ FUNCTION_OTHER: Final = "function_other"  # second axis of Omega
 ITEM: Final = "item"
 INDICATOR: Final = "indicator"  # an item, or a testlet (the sum of a subscale's items)
 THRESHOLD: Final = "threshold"
+CATEGORY: Final = "category"
 FACTOR: Final = "factor"
 FACTOR_OTHER: Final = "factor_other"
 COVARIATE: Final = "covariate"
 CONFOUND: Final = "confound"  # covariates of the scan: motion and the person's covariates
 ROI: Final = "roi"
 NETWORK: Final = "network"
+ROI_IN_NETWORK: Final = "roi_in_network"  # regions of networks with a residual factor of their own
 SITE: Final = "site"
 OUTCOME: Final = "outcome"
 TESTLET: Final = "testlet"
@@ -45,6 +47,12 @@ MOTION: Final = "motion"
 OUTCOME_VALUE: Final = "outcome_value"
 CENTER: Final = "_center"  # suffix: what was subtracted, in the original unit
 SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd)
+
+# scores of a fit (loo.nc)
+BLOCK: Final = "block"
+ELPD: Final = "elpd"
+P_LOO: Final = "p_loo"
+K_HAT: Final = "k_hat"
 
 # coords along item, roi
 ITEM_INSTRUMENT: Final = "item_instrument"

@@ -1,122 +1,156 @@
 """Cumulative logit (graded response, Samejima 1969): P(y <= c) = logistic(kappa_c - predictor).
 
-Any number of categories; categories that nobody used are included.
+Any number of categories; categories that nobody used are included. Thresholds are written by the
+category probabilities p of a person whose predictor is 0, kappa_c = logit(p_0 + ... + p_c), so
+that a Dirichlet prior on p is the induced-Dirichlet prior on kappa. With U = exp(-kappa_y),
+V = exp(kappa_{y-1}) and E = exp(predictor)
+
+    P(y) = p_y / (upper tail of p at y x lower tail of p at y) / ((1 + E U) (1 + V / E))
+
+which does not cancel in the tails, needs one exponential, and is 1 for U = V = 0 (missing).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-import pytensor.tensor as pt
 
-__all__ = ["FAR", "bounds", "category_probability", "derivatives", "log_gap",
-           "log_probability", "pad_thresholds", "simulate"]
+__all__ = [
+    "Table",
+    "category_probability",
+    "derivatives",
+    "log_probability",
+    "look_up",
+    "simulate",
+    "stack",
+    "table",
+]
 
-FAR: Final = 40.0
-"""Logits that stand for infinity: logistic(-40) = 4e-18."""
 
-
-def pad_thresholds(kappa: Any, columns: int) -> Any:
-    """Surround one group's thresholds with -FAR and +FAR, up to a common width.
+class Table(NamedTuple):
+    """U, V and the part of the log-probability free of the predictor, by response.
 
     Parameters
     ----------
-    kappa : tensor
-        Thresholds [`indicator`, category - 1], increasing, in logits.
+    upper, lower, log_gap : array
+        [`indicator`, response]; the last column stands for "missing".
+    """
+
+    upper: Any
+    lower: Any
+    log_gap: Any
+
+
+def table(probability: Any, columns: int) -> Table:
+    """Tabulate one group of indicators with equally many categories.
+
+    Parameters
+    ----------
+    probability : array
+        Category probabilities where the predictor is 0 [`indicator`, category]; rows sum to 1.
     columns : int
         Width of the result: the largest number of categories of any indicator, plus one.
 
     Returns
     -------
-    tensor
+    Table
         [`indicator`, columns].
     """
-    rows = kappa.shape[0]
-    left = pt.full((rows, 1), -FAR)
-    right = pt.full((rows, columns - 1 - kappa.shape[1]), FAR)
-    return pt.concatenate([left, kappa, right], axis=1)
+    below = jnp.cumsum(probability, axis=1)
+    above = jnp.cumsum(probability[:, ::-1], axis=1)[:, ::-1]
+    edge = jnp.zeros((probability.shape[0], 1))
+    upper = jnp.concatenate([above[:, 1:] / below[:, :-1], edge], axis=1)
+    lower = jnp.concatenate([edge, below[:, :-1] / above[:, 1:]], axis=1)
+    gap = jnp.log(probability) - jnp.log(above) - jnp.log(below)
+    gap = gap.at[:, 0].set(0 * gap[:, 0] - jnp.log(above[:, 0]))
+    gap = gap.at[:, -1].set(0 * gap[:, -1] - jnp.log(below[:, -1]))
+    empty = [(0, 0), (0, columns - probability.shape[1])]
+    return Table(jnp.pad(upper, empty), jnp.pad(lower, empty), jnp.pad(gap, empty))
 
 
-def bounds(padded: Any, response: Any) -> tuple[Any, Any]:
-    """Return the thresholds above and below each response.
+def stack(tables: list[Table], order: np.ndarray[Any, Any]) -> Table:
+    """Join the tables of all groups and put the indicators in order."""
+    return Table(*(jnp.concatenate(parts, axis=0)[order] for parts in zip(*tables, strict=True)))
+
+
+def look_up(tables: Table, response: Any) -> Table:
+    """Return the constants of each response.
 
     Parameters
     ----------
-    padded : tensor
-        From `pad_thresholds` [`indicator`, columns].
-    response : integer tensor
-        Categories from 0 [`participant`, `indicator`].
+    tables : Table
+        [`indicator`, response].
+    response : integer array
+        Category from 0 [`participant`, `indicator`]; missing is the last column of `tables`.
 
     Returns
     -------
-    tuple of tensor
-        Upper and lower bound [`participant`, `indicator`], logits.
+    Table
+        [`participant`, `indicator`].
     """
-    columns = pt.arange(padded.shape[0])[None, :]
-    return padded[columns, response + 1], padded[columns, response]
-
-
-def log_gap(upper: Any, lower: Any) -> Any:
-    """Return log(1 - exp(lower - upper)), the part of the log-probability free of the predictor."""
-    return pt.log1mexp(lower - upper)
+    chosen = jax.nn.one_hot(response, tables.upper.shape[1], dtype=tables.upper.dtype)
+    return Table(*(jnp.einsum("ijc,jc->ij", chosen, part) for part in tables))
 
 
 def log_probability(upper: Any, lower: Any, predictor: Any) -> Any:
-    """Return log P(y) without `log_gap`: log logistic(upper - p) + log logistic(p - lower).
-
-    The difference of two logistics is their product times (1 - exp(lower - upper)), which does
-    not cancel in the tails.
-    """
-    return -pt.softplus(predictor - upper) - pt.softplus(lower - predictor)
+    """Return log P(y) without `log_gap`, at predictors that broadcast against the constants."""
+    odds = jnp.exp(predictor)
+    return -jnp.log(1 + upper * lower + odds * upper + lower / odds)
 
 
 def derivatives(upper: Any, lower: Any, predictor: Any) -> tuple[Any, Any]:
     """Return first derivative and negative second derivative of log P by the predictor."""
-    below = pt.sigmoid(lower - predictor)
-    above = pt.sigmoid(predictor - upper)
-    return below - above, below * (1 - below) + above * (1 - above)
+    odds = jnp.exp(predictor)
+    over, under = odds * upper, lower / odds
+    over, under = over / (1 + over), under / (1 + under)
+    return under - over, under * (1 - under) + over * (1 - over)
 
 
 def category_probability(
-    thresholds: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
+    probability: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
     """Return the probability of every category (NumPy).
 
     Parameters
     ----------
-    thresholds : numpy.ndarray
-        Padded thresholds of one indicator [columns].
+    probability : numpy.ndarray
+        Category probabilities of one indicator where the predictor is 0 [category].
     predictor : numpy.ndarray
         Any shape, logits.
 
     Returns
     -------
     numpy.ndarray
-        ``predictor.shape + (columns - 1,)``; sums to 1.
+        ``predictor.shape + (category,)``; sums to 1.
     """
-    cumulative = 1 / (1 + np.exp(-np.clip(thresholds - predictor[..., None], -500, 500)))
-    return np.diff(cumulative, axis=-1)
+    below = np.cumsum(probability)[:-1]
+    kappa = np.log(below) - np.log(np.cumsum(probability[::-1])[::-1][1:])
+    cumulative = 1 / (1 + np.exp(-np.clip(kappa - predictor[..., None], -500, 500)))
+    edges = np.zeros((*predictor.shape, 1))
+    return np.diff(np.concatenate([edges, cumulative, edges + 1], axis=-1), axis=-1)
 
 
 def simulate(
-    rng: np.random.Generator, padded: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
+    rng: np.random.Generator, probability: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
-    """Draw categories.
+    """Draw the categories of one indicator (NumPy).
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
-    padded : numpy.ndarray
-        Thresholds [`indicator`, columns] from `pad_thresholds`.
+    probability : numpy.ndarray
+        Category probabilities where the predictor is 0 [category].
     predictor : numpy.ndarray
-        [`participant`, `indicator`], logits.
+        Any shape, logits.
 
     Returns
     -------
     numpy.ndarray
-        Categories from 0 [`participant`, `indicator`].
+        Categories from 0, the shape of `predictor`.
     """
-    latent = predictor + rng.logistic(size=predictor.shape)
-    return (latent[:, :, None] > padded[None, :, 1:-1]).sum(axis=2)
+    cumulative = np.cumsum(category_probability(probability, predictor), axis=-1)
+    return (rng.random(predictor.shape)[..., None] > cumulative[..., :-1]).sum(axis=-1)

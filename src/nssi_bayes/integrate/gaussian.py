@@ -1,97 +1,97 @@
-"""Gaussian latents in information form: exp(-v'Qv/2 + h'v + c), integrated out exactly.
+"""Gaussian latents integrated out exactly, by pivots of an augmented precision matrix.
 
-A block of Gaussian observations adds precision, information and a constant; what was not observed
-adds precision zero. Missing and unreliable values, residual factors and outcomes all fold in here.
+What is known of a person's latents v is kept as log c - u' M u / 2 with u = (v, -1): M holds the
+precision, the information vector and the squared residual of one quadratic form. Independent
+pieces of data add; a missing value adds zero; a latent is integrated out by one pivot
+(Gaussian elimination), which is the Woodbury identity where the latent is a residual factor.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-import pytensor.tensor as pt
 
-__all__ = ["LOG_2PI", "Information", "eliminate", "normaliser", "observe"]
+__all__ = ["LOG_2PI", "Quadratic", "add", "eliminate", "observe"]
 
 LOG_2PI: Final = float(np.log(2 * np.pi))
 
 
-class Information(NamedTuple):
+class Quadratic(NamedTuple):
     """An unnormalised Gaussian over the latents of each person.
 
     Parameters
     ----------
-    precision : tensor
-        Q [`participant`, latent, latent].
-    information : tensor
-        h [`participant`, latent].
-    constant : tensor
-        c [`participant`].
+    matrix : array
+        M [`participant`, latent + 1, latent + 1], symmetric.
+    constant : array
+        log c [`participant`].
     """
 
-    precision: Any
-    information: Any
+    matrix: Any
     constant: Any
 
 
-def observe(loadings: Any, scaled_loadings: Any, residual: Any, log_det: Any, count: Any) -> Information:
-    """Return what Gaussian observations ``residual ~ N(loadings v, D)`` say of the latents v.
+def observe(rows: Any, weight: Any, log_det: Any, count: Any) -> Quadratic:
+    """Return what independent Gaussian observations say of the latents.
 
     Parameters
     ----------
-    loadings : tensor
-        [`participant`, observation, latent], or without `participant` when common to all.
-    scaled_loadings : tensor
-        D^-1 loadings [`participant`, observation, latent].
-    residual : tensor
-        Observation less its mean at v = 0 [`participant`, observation]; anything where missing.
-    log_det : tensor
-        log |D| over the observed ones [`participant`].
-    count : tensor
-        Number of observed ones [`participant`].
+    rows : array
+        [`participant`, observation, latent + 1]: loadings, and in the last column the observation
+        less its mean where all latents are 0.
+    weight : array
+        Precision of each observation [`participant`, observation] or [observation]; 0 if missing.
+    log_det : array
+        Log-determinant of the covariance of the observed ones [`participant`].
+    count : array
+        How many were observed [`participant`].
 
     Returns
     -------
-    Information
-        Its constant lacks -r' D^-1 r / 2, which the caller adds.
+    Quadratic
+        Normalised in the observations.
     """
-    transposed = pt.swapaxes(scaled_loadings, -1, -2)
-    precision = transposed @ loadings
-    information = (transposed @ residual[:, :, None])[:, :, 0]
-    return Information(precision, information, -0.5 * (log_det + count * LOG_2PI))
+    weighted = rows * weight[..., None]
+    matrix = jnp.swapaxes(weighted, -1, -2) @ rows
+    return Quadratic(matrix, -0.5 * (log_det + count * LOG_2PI))
 
 
-def eliminate(latent: Information, first: int) -> Information:
-    """Integrate the first latents out.
+def add(*parts: Quadratic) -> Quadratic:
+    """Return the product of the densities of `parts`, over the same latents."""
+    matrix, constant = parts[0]
+    for part in parts[1:]:
+        matrix = matrix + part.matrix
+        constant = constant + part.constant
+    return Quadratic(matrix, constant)
+
+
+def eliminate(quadratic: Quadratic, count: int) -> Quadratic:
+    """Integrate the first `count` latents out.
 
     Parameters
     ----------
-    latent : Information
+    quadratic : Quadratic
         Over all latents.
-    first : int
+    count : int
         How many of the leading latents to integrate out.
 
     Returns
     -------
-    Information
-        Over the remaining latents.
+    Quadratic
+        Over the rest.
     """
-    if first == 0:
-        return latent
-    precision, information, constant = latent
-    chol = pt.linalg.cholesky(precision[:, :first, :first])
-    right = pt.concatenate([precision[:, :first, first:], information[:, :first, None]], axis=2)
-    solved = pt.linalg.solve_triangular(chol, right, lower=True, b_ndim=2)
-    cross, white = solved[:, :, :-1], solved[:, :, -1]
-    log_det = pt.log(pt.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
-    constant = constant + 0.5 * (white**2).sum(axis=1) - log_det + 0.5 * first * LOG_2PI
-    return Information(
-        precision[:, first:, first:] - pt.swapaxes(cross, 1, 2) @ cross,
-        information[:, first:] - (pt.swapaxes(cross, 1, 2) @ white[:, :, None])[:, :, 0],
-        constant,
-    )
+    matrix, constant = quadratic
+    for _ in range(count):
+        pivot = matrix[:, 0, 0]
+        row = matrix[:, 0, 1:]
+        matrix = matrix[:, 1:, 1:] - row[:, :, None] * (row / pivot[:, None])[:, None, :]
+        constant = constant + 0.5 * (LOG_2PI - jnp.log(pivot))
+    return Quadratic(matrix, constant)
 
 
-def normaliser(latent: Information, size: int) -> Any:
-    """Return the log-integral over all latents [`participant`]."""
-    return eliminate(latent, size).constant
+def log_integral(quadratic: Quadratic) -> Any:
+    """Integrate all latents out [`participant`]."""
+    rest = eliminate(quadratic, quadratic.matrix.shape[-1] - 1)
+    return rest.constant - 0.5 * rest.matrix[:, 0, 0]

@@ -18,25 +18,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-import pytensor.tensor as pt
+from jax.lax import stop_gradient
 from numpy.polynomial.hermite_e import hermegauss
-from pytensor.gradient import disconnected_grad
 
-from nssi_bayes.integrate.gaussian import Information
+from nssi_bayes.integrate.gaussian import Quadratic
 
-__all__ = ["Curve", "Grid", "Moments", "integrate", "make_grid"]
+__all__ = ["Grid", "Moments", "integrate", "make_grid", "moments"]
 
-NEWTON_STEPS: Final = 6
+NEWTON_STEPS: Final = 4
 LARGEST_STEP: Final = 1.5
 """Newton steps are clipped to this, in residual sd of a function."""
-REACH: Final = 4.3
+REACH: Final = 4.5
 """Half-width of the interpolated stretch of each curve, in posterior sd."""
 
-type Curve = Callable[[Any], Any]
-"""Points [`participant`, `function`, node] to log-likelihood of the same shape."""
+type Curve = Callable[[int, Any], Any]
+"""Position of a function, and points [`participant`, node], to log-likelihood of the same shape."""
 type Slope = Callable[[Any], tuple[Any, Any]]
 """Points [`participant`, `function`] to first and negative second derivative."""
+type Small = list[list[Any]]
+"""A small matrix whose entries are vectors over people."""
 
 
 class Grid(NamedTuple):
@@ -44,17 +46,20 @@ class Grid(NamedTuple):
 
     Parameters
     ----------
+    functions : int
+        Number of functions.
     nodes : numpy.ndarray
-        Standard normal positions [node, `function`].
+        Gauss-Hermite positions of one axis, standard normal.
     log_weights : numpy.ndarray
         Logarithm of weight over standard normal density, so that the sum approximates the
-        Lebesgue integral [node].
+        Lebesgue integral.
     chebyshev : numpy.ndarray
         Interpolation nodes in [-1, 1].
     to_coefficients : numpy.ndarray
         From values at `chebyshev` to coefficients [node, coefficient].
     """
 
+    functions: int
     nodes: np.ndarray[Any, Any]
     log_weights: np.ndarray[Any, Any]
     chebyshev: np.ndarray[Any, Any]
@@ -62,15 +67,15 @@ class Grid(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What the quadrature says of a person's functions.
+    """What the quadrature says of a person's functions given the person's data.
 
     Parameters
     ----------
-    log_integral : tensor
+    log_integral : array
         [`participant`].
-    mean : tensor
+    mean : array
         [`participant`, `function`].
-    covariance : tensor
+    covariance : array
         [`participant`, `function`, `function`].
     """
 
@@ -79,8 +84,8 @@ class Moments(NamedTuple):
     covariance: Any
 
 
-def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15, radius: float = 4.6) -> Grid:
-    """Return a product rule, without the corners that weigh nothing.
+def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15) -> Grid:
+    """Return the constants of a product rule.
 
     Parameters
     ----------
@@ -90,8 +95,6 @@ def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15, radius: 
         Gauss-Hermite nodes an axis.
     curve_nodes : int
         Chebyshev nodes a curve.
-    radius : float
-        Nodes farther from the mode than this, in posterior sd, are left out (Jaeckel 2005).
 
     Returns
     -------
@@ -99,163 +102,159 @@ def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15, radius: 
         The constants.
     """
     position, weight = hermegauss(order)
-    mesh = np.stack(np.meshgrid(*[position] * functions, indexing="ij"), axis=-1)
-    nodes = mesh.reshape(-1, functions)
-    log_weight = sum(
-        np.meshgrid(*[np.log(weight)] * functions, indexing="ij"), np.zeros((order,) * functions)
-    ).reshape(-1)
-    inside = (nodes**2).sum(axis=1) <= max(radius**2, position[-1] ** 2)
-    nodes, log_weight = nodes[inside], log_weight[inside]
     angle = (np.arange(curve_nodes) + 0.5) * np.pi / curve_nodes
     basis = np.cos(np.outer(angle, np.arange(curve_nodes)))
     scale = np.full(curve_nodes, 2.0 / curve_nodes)
     scale[0] /= 2
     return Grid(
-        nodes, log_weight + 0.5 * (nodes**2).sum(axis=1), np.cos(angle), basis * scale[None, :]
+        functions, position, np.log(weight) + 0.5 * position**2, np.cos(angle), basis * scale[None, :]
     )
 
 
-def integrate(prior: Information, curve: Curve, slope: Slope, grid: Grid) -> Any:
+def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> Any:
     """Return the log of the integral of prior times items over the functions.
 
     Parameters
     ----------
-    prior : Information
+    prior : Quadratic
         Over the functions of each person.
     curve : callable
-        Item log-likelihood at points [`participant`, `function`, node].
+        Item log-likelihood of one function at points [`participant`, node].
     slope : callable
-        Derivatives of (an approximation of) the same; only positions depend on them.
+        Derivatives of the same; only positions depend on them.
     grid : Grid
         From `make_grid`.
 
     Returns
     -------
-    tensor
+    array
         [`participant`].
     """
-    log_joint, _, _ = _log_joint(prior, curve, slope, grid)
-    return pt.logsumexp(log_joint, axis=1)
+    log_joint, _ = _log_joint(prior, curve, slope, grid)
+    return _log_sum_exp(log_joint)
 
 
-def moments(prior: Information, curve: Curve, slope: Slope, grid: Grid) -> Moments:
+def moments(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> Moments:
     """Return integral, mean and covariance of each person's functions given the person's data."""
-    log_joint, nodes, _ = _log_joint(prior, curve, slope, grid)
-    total = pt.logsumexp(log_joint, axis=1)
-    weight = pt.exp(log_joint - total[:, None])
-    mean = (weight[:, :, None] * nodes).sum(axis=1)
-    centred = nodes - mean[:, None, :]
-    covariance = pt.swapaxes(weight[:, :, None] * centred, 1, 2) @ centred
+    log_joint, nodes = _log_joint(prior, curve, slope, grid)
+    total = _log_sum_exp(log_joint)
+    weight = jnp.exp(log_joint - total[:, None])
+    mean = (weight[:, None, :] * nodes).sum(axis=2)
+    centred = nodes - mean[:, :, None]
+    covariance = (weight[:, None, :] * centred) @ jnp.swapaxes(centred, 1, 2)
     return Moments(total, mean, covariance)
 
 
-def _log_joint(prior: Information, curve: Curve, slope: Slope, grid: Grid) -> tuple[Any, Any, Any]:
-    """Log of weight times prior times items at the nodes [`participant`, node], and the nodes."""
-    functions = grid.nodes.shape[1]
-    mode, root, log_det = _proposal(prior, slope, functions)
-    # node = mode + R^-T z, root = R lower Cholesky of the posterior precision
-    offset = _back_substitute(root, [grid.nodes[None, :, f] for f in range(functions)])
-    nodes = disconnected_grad(pt.stack([mode[f][:, None] + offset[f] for f in range(functions)], axis=2))
+def _log_sum_exp(log_joint: Any) -> Any:
+    top = stop_gradient(log_joint.max(axis=1))
+    return top + jnp.log(jnp.exp(log_joint - top[:, None]).sum(axis=1))
+
+
+def _log_joint(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> tuple[Any, Any]:
+    """Log of weight times prior times items [`participant`, node], and the nodes."""
+    functions, order = grid.functions, len(grid.nodes)
+    mode, root = _proposal(stop_gradient(prior.matrix), slope, functions)
+    log_det = sum((jnp.log(root[a][a]) for a in range(functions)), start=0.0)
     spread = _marginal_sd(root, functions)
-    reach = [disconnected_grad(REACH * s) for s in spread]
-    centre = [disconnected_grad(m) for m in mode]
-    points = pt.stack(
-        [c[:, None] + r[:, None] * grid.chebyshev[None, :] for c, r in zip(centre, reach, strict=True)],
-        axis=1,
-    )
-    coefficients = curve(points) @ pt.as_tensor(grid.to_coefficients)
-    items = sum(
-        _clenshaw(
-            coefficients[:, f, :],
-            pt.clip((nodes[:, :, f] - centre[f][:, None]) / reach[f][:, None], -1, 1),
-            len(grid.chebyshev),
-        )
-        for f in range(functions)
-    )
-    quadratic = (nodes @ prior.precision * nodes).sum(axis=2)
-    linear = (nodes @ prior.information[:, :, None])[:, :, 0]
-    log_prior = prior.constant[:, None] - 0.5 * quadratic + linear
-    return (
-        items + log_prior + grid.log_weights[None, :] - disconnected_grad(log_det)[:, None],
-        nodes,
-        spread,
-    )
+    # node = mode + R^-T z, root = R lower Cholesky of the posterior precision: a function's
+    # position depends on its own z and the later ones only, so the last curve is needed at
+    # `order` points, the one before at order^2, the first at order^functions
+    mesh = np.meshgrid(*[grid.nodes] * functions, indexing="ij")
+    offset = _back_substitute(root, [m.reshape(1, -1) for m in mesh])
+    nodes = stop_gradient(jnp.stack([m[:, None] + o for m, o in zip(mode, offset, strict=True)], axis=1))
+    total = sum(np.meshgrid(*[grid.log_weights] * functions, indexing="ij")).reshape(1, -1)
+    for f in range(functions):
+        few = order ** (functions - f)
+        own = stop_gradient(offset[f][:, :few])
+        values = _values_of(f, curve, stop_gradient(mode[f]), own, REACH * stop_gradient(spread[f]), grid)
+        total = total + jnp.tile(values, (1, order**f))
+    whole = jnp.concatenate([nodes, -jnp.ones_like(nodes[:, :1, :])], axis=1)
+    quadratic = (whole * (prior.matrix @ whole)).sum(axis=1)
+    log_prior = prior.constant[:, None] - 0.5 * quadratic
+    return total + log_prior - stop_gradient(log_det)[:, None], nodes
 
 
-def _proposal(prior: Information, slope: Slope, functions: int) -> tuple[list[Any], Any, Any]:
-    precision = [[prior.precision[:, a, b] for b in range(functions)] for a in range(functions)]
-    information = [prior.information[:, a] for a in range(functions)]
-    root = _cholesky(precision)
-    mode = _solve(root, information)
+def _values_of(f: int, curve: Curve, mode: Any, offset: Any, reach: Any, grid: Grid) -> Any:
+    """Evaluate a function's curve at `mode` + `offset`, by interpolation where that is cheaper."""
+    count = len(grid.chebyshev)
+    if offset.shape[1] <= count:
+        return curve(f, mode[:, None] + offset)
+    coefficients = curve(f, mode[:, None] + reach[:, None] * grid.chebyshev) @ grid.to_coefficients
+    place = jnp.clip(offset / reach[:, None], -1, 1)
+    return jnp.einsum("kiq,ik->iq", stop_gradient(_chebyshev(place, count)), coefficients)
+
+
+def _proposal(matrix: Any, slope: Slope, functions: int) -> tuple[list[Any], Small]:
+    precision = [[matrix[:, a, b] for b in range(functions)] for a in range(functions)]
+    information = [matrix[:, a, functions] for a in range(functions)]
+    mode = _solve(_cholesky(precision), information)
     for _ in range(NEWTON_STEPS):
-        first, curvature = slope(pt.stack(mode, axis=1))
+        first, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
         gradient = [
             information[a] - sum(precision[a][b] * mode[b] for b in range(functions)) + first[:, a]
             for a in range(functions)
         ]
         step = _solve(_cholesky(_plus_diagonal(precision, curvature)), gradient)
-        mode = [m + pt.clip(s, -LARGEST_STEP, LARGEST_STEP) for m, s in zip(mode, step, strict=True)]
-    _, curvature = slope(pt.stack(mode, axis=1))
-    root = _cholesky(_plus_diagonal(precision, curvature))
-    log_det = pt.log(pt.stack([root[a][a] for a in range(functions)], axis=0)).sum(axis=0)
-    return mode, root, log_det
+        mode = [m + jnp.clip(s, -LARGEST_STEP, LARGEST_STEP) for m, s in zip(mode, step, strict=True)]
+    _, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
+    return mode, _cholesky(_plus_diagonal(precision, curvature))
 
 
-def _plus_diagonal(matrix: list[list[Any]], diagonal: Any) -> list[list[Any]]:
+def _plus_diagonal(matrix: Small, diagonal: Any) -> Small:
     return [
         [value + diagonal[:, a] if a == b else value for b, value in enumerate(row)]
         for a, row in enumerate(matrix)
     ]
 
 
-def _cholesky(matrix: list[list[Any]]) -> list[list[Any]]:
-    """Lower Cholesky of a small matrix whose entries are vectors over people."""
+def _cholesky(matrix: Small) -> Small:
+    """Lower Cholesky; the upper triangle of the result is unused."""
     size = len(matrix)
-    root: list[list[Any]] = [[None] * size for _ in range(size)]
+    root: Small = [[None] * size for _ in range(size)]
     for a in range(size):
         for b in range(a + 1):
             rest = matrix[a][b] - sum((root[a][c] * root[b][c] for c in range(b)), start=0.0)
-            root[a][b] = pt.sqrt(rest) if a == b else rest / root[b][b]
+            root[a][b] = jnp.sqrt(rest) if a == b else rest / root[b][b]
     return root
 
 
-def _forward_substitute(root: list[list[Any]], right: list[Any]) -> list[Any]:
+def _forward_substitute(root: Small, right: list[Any]) -> list[Any]:
     found: list[Any] = []
     for a, row in enumerate(root):
         found.append((right[a] - sum((row[b] * found[b] for b in range(a)), start=0.0)) / row[a])
     return found
 
 
-def _back_substitute(root: list[list[Any]], right: list[Any]) -> list[Any]:
+def _back_substitute(root: Small, right: list[Any]) -> list[Any]:
     """Solve R' v = right; `right` may have a node axis."""
     size = len(root)
+    nodes = right[0].ndim == 2
     found: list[Any] = [None] * size
     for a in reversed(range(size)):
         rest = right[a]
         for b in range(a + 1, size):
-            rest = rest - (root[b][a][:, None] if rest.ndim == 2 else root[b][a]) * found[b]
-        found[a] = rest / (root[a][a][:, None] if rest.ndim == 2 else root[a][a])
+            rest = rest - (root[b][a][:, None] if nodes else root[b][a]) * found[b]
+        found[a] = rest / (root[a][a][:, None] if nodes else root[a][a])
     return found
 
 
-def _solve(root: list[list[Any]], right: list[Any]) -> list[Any]:
+def _solve(root: Small, right: list[Any]) -> list[Any]:
     return _back_substitute(root, _forward_substitute(root, right))
 
 
-def _marginal_sd(root: list[list[Any]], functions: int) -> list[Any]:
-    """Square roots of the diagonal of (R R')^-1: column norms of R^-1 ."""
+def _marginal_sd(root: Small, functions: int) -> list[Any]:
+    """Square roots of the diagonal of (R R')^-1: column norms of R^-1."""
     spread = []
     for a in range(functions):
-        unit = [pt.ones_like(root[0][0]) if b == a else pt.zeros_like(root[0][0]) for b in range(functions)]
+        unit = [jnp.full_like(root[0][0], float(b == a)) for b in range(functions)]
         column = _forward_substitute(root, unit)
-        spread.append(pt.sqrt(sum((v**2 for v in column), start=0.0)))
+        spread.append(jnp.sqrt(sum((v**2 for v in column), start=0.0)))
     return spread
 
 
-def _clenshaw(coefficients: Any, position: Any, count: int) -> Any:
-    """Chebyshev series [`participant`, coefficient] at positions [`participant`, node]."""
-    later = pt.zeros_like(position)
-    latest = coefficients[:, count - 1][:, None] + later
-    for k in range(count - 2, 0, -1):
-        latest, later = coefficients[:, k][:, None] + 2 * position * latest - later, latest
-    return coefficients[:, 0][:, None] + position * latest - later
+def _chebyshev(place: Any, count: int) -> Any:
+    """Chebyshev polynomials at `place` [coefficient, ...]."""
+    values = [jnp.ones_like(place), place]
+    while len(values) < count:
+        values.append(2 * place * values[-1] - values[-2])
+    return jnp.stack(values[:count])

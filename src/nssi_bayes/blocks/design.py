@@ -1,0 +1,341 @@
+"""From a cohort and a spec to the arrays and labels that the blocks use (NumPy, no randomness).
+
+Missing values are 0 here, beside a mask; no NaN goes farther. Whether a spec can be identified on
+this cohort is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.spec import JointSpec
+
+__all__ = ["Design", "make_design"]
+
+type Array = np.ndarray[Any, Any]
+
+SMALLEST_NETWORK = 3
+"""Regions that a network needs for a residual factor of its own."""
+FEWEST_INDICATORS = 3
+"""Indicators that a function needs (with one or two its loadings are not identified)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Arrays and labels of one model on one cohort.
+
+    Parameters
+    ----------
+    coords : dict of str to list
+        Labels of every dim of the model's parameters.
+    diagnosis : numpy.ndarray
+        c [`participant`, `disorder`], coded as the spec says.
+    burden, none : numpy.ndarray
+        Diagnoses beyond the first, and whether there is none [`participant`].
+    covariate, site : numpy.ndarray
+        z [`participant`, `covariate`]; indicator columns [`participant`, `site`].
+    factor, factor_seen, factor_error : numpy.ndarray
+        Scores and masks [`participant`, `factor`]; error variance [`factor`].
+    response : numpy.ndarray
+        Categories [`participant`, `indicator`]; the largest number of categories is "missing".
+    categories : numpy.ndarray
+        Number of categories [`indicator`].
+    plain_of, testlets_of : list
+        For each function: indicators without a residual factor; (testlet, indicators) with one.
+    scanned : numpy.ndarray
+        Positions of the people with a scan.
+    activation, activation_se, activation_seen, confound : numpy.ndarray
+        [scanned, `roi`], [scanned, `confound`].
+    partner, network_of : numpy.ndarray
+        Position of the homologous region or -1 [`roi`]; position of the network [`roi`].
+    big_network : numpy.ndarray
+        Membership of networks with a residual factor [`roi`, factor].
+    outcome, outcome_seen : numpy.ndarray
+        [`participant`].
+    """
+
+    coords: dict[str, list[Any]]
+    diagnosis: Array
+    burden: Array
+    none: Array
+    covariate: Array
+    site: Array
+    factor: Array
+    factor_seen: Array
+    factor_error: Array
+    response: Array
+    categories: Array
+    plain_of: list[Array]
+    testlets_of: list[list[tuple[int, Array]]]
+    scanned: Array
+    activation: Array
+    activation_se: Array
+    activation_seen: Array
+    confound: Array
+    partner: Array
+    network_of: Array
+    big_network: Array
+    outcome: Array
+    outcome_seen: Array
+
+    @property
+    def category_groups(self) -> list[int]:
+        """The numbers of categories that occur."""
+        return [int(c) for c in np.unique(self.categories)]
+
+    @property
+    def indicator_order(self) -> Array:
+        """Where each indicator stands when groups of equally many categories are joined."""
+        return np.argsort(np.argsort(self.categories, kind="stable"), kind="stable")
+
+    @property
+    def missing_response(self) -> int:
+        """The category that stands for "missing"."""
+        return max(self.category_groups)
+
+    @property
+    def big_member(self) -> tuple[Array, Array]:
+        """Positions of the members in `big_network`, in the order of ``roi_in_network``."""
+        rows, columns = np.nonzero(self.big_network)
+        return rows, columns
+
+    @property
+    def scan_diagnosis(self) -> Array:
+        """Diagnoses of the scanned people."""
+        return self.diagnosis[self.scanned]
+
+    @property
+    def function_of(self) -> Array:
+        """Position of the function of each indicator."""
+        found = np.zeros(len(self.categories), dtype=int)
+        for f, plain in enumerate(self.plain_of):
+            found[plain] = f
+            for _, items in self.testlets_of[f]:
+                found[items] = f
+        return found
+
+
+def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> Design:
+    """Arrange a cohort for a model.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    spec : JointSpec
+        The model.
+    where : str
+        The spec's file, for messages.
+
+    Returns
+    -------
+    Design
+        Arrays and labels.
+
+    Raises
+    ------
+    SpecError
+        If the spec names what the cohort does not have, or a function cannot be identified.
+    """
+    problems = _unknown_names(cohort, spec)
+    if problems:
+        raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
+    coords: dict[str, list[Any]] = {
+        n.DISORDER: _labels(cohort, n.DISORDER),
+        n.FUNCTION: list(spec.functions),
+        n.FUNCTION_OTHER: list(spec.functions),
+        n.FACTOR: list(spec.factors),
+        n.FACTOR_OTHER: list(spec.factors),
+        n.COVARIATE: _labels(cohort, n.COVARIATE),
+    }
+    raw = cohort[n.DIAGNOSIS].to_numpy().astype(float)
+    count = raw.sum(axis=1)
+    site_of = cohort[n.SITE_OF].to_numpy().astype(str)
+    coords[n.SITE] = sorted(set(site_of))
+    people = len(count)
+    indicators = _indicators(cohort, spec, where)
+    coords.update(indicators.pop("coords"))
+    scans = _scans(cohort, spec)
+    coords.update(scans.pop("coords"))
+    factor = _columns(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
+    reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
+    outcome = _columns(
+        cohort, n.OUTCOME_VALUE, n.OUTCOME, () if spec.outcome is None else (spec.outcome,), people
+    )
+    first = outcome[:, 0] if spec.outcome is not None else np.full(people, np.nan)
+    averaged = spec.disorder.coding == "averaged"
+    return Design(
+        coords=coords,
+        diagnosis=raw / np.maximum(count, 1)[:, None] if averaged else raw,
+        burden=np.zeros(people) if averaged else np.maximum(count - 1, 0),
+        none=(count == 0).astype(float),
+        covariate=_columns(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
+        site=(site_of[:, None] == np.array(coords[n.SITE])[None, :]).astype(float),
+        factor=np.nan_to_num(factor),
+        factor_seen=np.isfinite(factor),
+        factor_error=np.maximum(1 - np.array(reliability), 1e-6),
+        outcome=np.nan_to_num(first),
+        outcome_seen=np.isfinite(first),
+        **indicators,
+        **scans,
+    )
+
+
+def _labels(cohort: xr.Dataset, dim: str) -> list[Any]:
+    return [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
+
+
+def _columns(cohort: xr.Dataset, variable: str, dim: str, labels: Any, people: int) -> Array:
+    if not len(labels):
+        return np.zeros((people, 0))
+    return cohort[variable].sel({dim: list(labels)}).to_numpy().astype(float)
+
+
+def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
+    subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str))
+    found = [
+        f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
+        for function, members in spec.functions.items()
+        for s in members
+        if s not in subscales
+    ]
+    known = {n.FACTOR: spec.factors, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
+    for dim, labels in known.items():
+        have = _labels(cohort, dim)
+        found += [
+            f"{dim}: no {label!r} in the cohort. {did_you_mean(label, have)}"
+            for label in labels
+            if label not in have
+        ]
+    if spec.neural is not None and n.ROI not in cohort.dims:
+        found.append("neural: the cohort has no activation")
+    return found
+
+
+def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, Any]:
+    response = cohort[n.RESPONSE].to_numpy()
+    subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    categories = cohort[n.ITEM_CATEGORIES].to_numpy()
+    labels, columns, counts, function_of, testlet_of = [], [], [], [], []
+    testlets: list[str] = []
+    for f, members in enumerate(spec.functions.values()):
+        for name in members:
+            items = np.flatnonzero(subscale == name)
+            kept = spec.measurement.testlets == "none" or name in spec.measurement.keep_items
+            if not kept and len(members) > 1:
+                labels.append(name)
+                columns.append(response[:, items].sum(axis=1))
+                counts.append(int((categories[items] - 1).sum()) + 1)
+                function_of.append(f)
+                testlet_of.append(-1)
+                continue
+            own = name in spec.measurement.keep_items and len(members) > 1
+            if own:
+                testlets.append(name)
+            labels += [str(v) for v in cohort[n.ITEM].to_numpy()[items]]
+            columns += list(response[:, items].T)
+            counts += [int(c) for c in categories[items]]
+            function_of += [f] * len(items)
+            testlet_of += [len(testlets) - 1 if own else -1] * len(items)
+    _check_identified(spec, np.array(function_of), where)
+    matrix = np.stack(columns, axis=1)
+    missing = max(counts)
+    place, owner = np.array(function_of), np.array(testlet_of)
+    groups = sorted(set(counts))
+    coords: dict[str, list[Any]] = {n.INDICATOR: labels, n.TESTLET: testlets}
+    for group in groups:
+        coords[f"{n.INDICATOR}_{group}"] = [v for v, c in zip(labels, counts, strict=True) if c == group]
+        coords[f"{n.CATEGORY}_{group}"] = list(range(group))
+    return {
+        "coords": coords,
+        "response": np.where(np.isfinite(matrix), matrix, missing).astype(int),
+        "categories": np.array(counts),
+        "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(spec.functions))],
+        "testlets_of": [
+            [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]
+            for f in range(len(spec.functions))
+        ],
+    }
+
+
+def _check_identified(spec: JointSpec, function_of: Array, where: str) -> None:
+    problems = []
+    for f, (function, members) in enumerate(spec.functions.items()):
+        count = int((function_of == f).sum())
+        if count < FEWEST_INDICATORS:
+            problems.append(
+                f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
+            )
+        if len(members) > 1 and all(m in spec.measurement.keep_items for m in members):
+            problems.append(
+                f"functions.{function}: every subscale has a residual factor; nothing but their "
+                "correlation would measure the function"
+            )
+    if problems:
+        raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
+
+
+def _scans(cohort: xr.Dataset, spec: JointSpec) -> dict[str, Any]:
+    if spec.neural is None:
+        return _no_scans()
+    value = cohort[n.ACTIVATION].to_numpy().astype(float)
+    scanned = np.flatnonzero(np.isfinite(value).any(axis=1))
+    value, se = value[scanned], cohort[n.ACTIVATION_SE].to_numpy().astype(float)[scanned]
+    motion = cohort[n.MOTION].to_numpy().astype(float)[scanned, None]
+    covariate = _columns(
+        cohort, n.COVARIATE_VALUE, n.COVARIATE, _labels(cohort, n.COVARIATE), cohort.sizes[n.PARTICIPANT]
+    )
+    rois = _labels(cohort, n.ROI)
+    network = cohort[n.ROI_NETWORK].to_numpy().astype(str)
+    networks = sorted(set(network))
+    big = [w for w in networks if (network == w).sum() >= SMALLEST_NETWORK]
+    member = network[:, None] == np.array(big, dtype=str)[None, :]
+    members = [rois[r] for r in np.nonzero(member)[0]]
+    return {
+        "coords": {
+            n.ROI: rois,
+            n.NETWORK: networks,
+            n.ROI_IN_NETWORK: members,
+            n.CONFOUND: [n.MOTION, *_labels(cohort, n.COVARIATE)],
+        },
+        "scanned": scanned,
+        "activation": np.nan_to_num(value),
+        "activation_se": np.where(np.isfinite(value), se, 0.0),
+        "activation_seen": np.isfinite(value),
+        "confound": np.concatenate([motion, covariate[scanned]], axis=1),
+        "partner": _partners(rois, cohort[n.ROI_HEMISPHERE].to_numpy().astype(str)),
+        "network_of": np.array([networks.index(w) for w in network]),
+        "big_network": member.astype(float),
+    }
+
+
+def _no_scans() -> dict[str, Any]:
+    empty = np.zeros((0, 0))
+    return {
+        "coords": {n.ROI: [], n.NETWORK: [], n.ROI_IN_NETWORK: [], n.CONFOUND: []},
+        "scanned": np.zeros(0, dtype=int),
+        "activation": empty,
+        "activation_se": empty,
+        "activation_seen": empty.astype(bool),
+        "confound": empty,
+        "partner": np.zeros(0, dtype=int),
+        "network_of": np.zeros(0, dtype=int),
+        "big_network": empty,
+    }
+
+
+def _partners(rois: list[str], hemisphere: Array) -> Array:
+    """Position of the region of the same name in the other hemisphere, or -1."""
+    place = {roi: r for r, roi in enumerate(rois)}
+    found = np.full(len(rois), -1)
+    for r, (roi, side) in enumerate(zip(rois, hemisphere, strict=True)):
+        if side in ("L", "R"):
+            other = "R" if side == "L" else "L"
+            found[r] = place.get(roi.removesuffix(f"_{side}") + f"_{other}", -1)
+    return found

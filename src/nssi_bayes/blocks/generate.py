@@ -1,0 +1,151 @@
+"""Draw the data of every person from the joint model (NumPy): prior and posterior prediction, SBC.
+
+Written apart from the likelihood, forwards, so that each is an oracle for the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.families import ordinal
+
+__all__ = ["Latent", "generate", "latents"]
+
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latent values of every person.
+
+    Parameters
+    ----------
+    factor : numpy.ndarray
+        x* [`participant`, `factor`].
+    function : numpy.ndarray
+        eta [`participant`, `function`].
+    """
+
+    factor: Array
+    function: Array
+
+
+def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
+    """Draw the latent factors and functions of new people with the design's diagnoses and sites."""
+    people = design.diagnosis.shape[0]
+    functions = len(design.coords[n.FUNCTION])
+    factor = np.zeros((people, 0))
+    if design.coords[n.FACTOR]:
+        factor = theta["mu_x"] + design.diagnosis @ theta["M"].T
+        if "N" in theta:
+            factor = factor + design.covariate @ theta["N"].T
+        noise = rng.standard_normal(factor.shape)
+        if "Omega_x" in theta:
+            noise = noise @ theta["Omega_x"].T
+        factor = factor + noise * theta["sigma_x"]
+    noise = rng.standard_normal((people, functions))
+    eta = noise @ theta["Omega"].T if "Omega" in theta else noise
+    for name, column in (("A", design.diagnosis), ("G", design.covariate), ("u_site", design.site)):
+        if name in theta:
+            eta = eta + column @ theta[name].T
+    for name, vector in (("level_burden", design.burden), ("level_none", design.none)):
+        if name in theta:
+            eta = eta + vector[:, None] * theta[name]
+    if "B" in theta:
+        eta = eta + factor @ theta["B"].T
+    if "B_disorder" in theta:
+        eta = eta + np.einsum("ik,ip,fpk->if", design.diagnosis, factor, theta["B_disorder"])
+    return Latent(factor, eta)
+
+
+def generate(
+    theta: Theta, design: Design, rng: np.random.Generator, *, latent: Latent | None = None
+) -> Design:
+    """Draw new data in the places where the design has data.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        One value of every parameter.
+    design : Design
+        Diagnoses, covariates, sites and masks.
+    rng : numpy.random.Generator
+        Source of randomness.
+    latent : Latent, optional
+        Latent values to keep; by default new ones.
+
+    Returns
+    -------
+    Design
+        With responses, factor scores, activation and outcome replaced.
+    """
+    who = latents(theta, design, rng) if latent is None else latent
+    error = rng.standard_normal(who.factor.shape) * np.sqrt(design.factor_error)
+    changed: dict[str, Any] = {
+        "response": _responses(theta, design, rng, who.function),
+        "factor": np.where(design.factor_seen, who.factor + error, 0.0),
+    }
+    if len(design.scanned):
+        changed["activation"] = _activation(theta, design, rng, who)
+    if "w" in theta:
+        changed["outcome"] = _outcome(theta, design, rng, who)
+    return replace(design, **changed)
+
+
+def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
+    predictor = theta["lambda"] * eta[:, design.function_of]
+    for groups in design.testlets_of:
+        for s, items in groups:
+            predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
+    response = np.full(design.response.shape, design.missing_response)
+    for count in design.category_groups:
+        rows = theta[f"category_probability_{count}"]
+        for row, j in zip(rows, np.flatnonzero(design.categories == count), strict=True):
+            response[:, j] = ordinal.simulate(rng, row, predictor[:, j])
+    return np.where(design.response == design.missing_response, design.missing_response, response)
+
+
+def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
+    scanned = design.scanned
+    eta, c = who.function[scanned], design.diagnosis[scanned]
+    loading = theta["L_network"][design.network_of] + theta["L_offset"]
+    value = theta["mu"] + c @ theta["m"].T + eta @ loading.T + design.confound @ theta["confound_slope"].T
+    if "L_disorder" in theta:
+        value = value + np.einsum("ik,if,rfk->ir", c, eta, theta["L_disorder"])
+    if "D" in theta:
+        value = value + who.factor[scanned] @ theta["D"].T
+    for name, vector in (("m_burden", design.burden), ("m_none", design.none)):
+        if name in theta:
+            value = value + vector[scanned, None] * theta[name]
+    if "site_neural" in theta:
+        value = value + design.site[scanned] @ theta["site_neural"].T
+    if "loading_person" in theta:
+        value = value + rng.standard_normal((len(scanned), 1)) * theta["loading_person"]
+    if "loading_network" in theta:
+        rows, columns = design.big_member
+        shared = rng.standard_normal((len(scanned), design.big_network.shape[1]))
+        value[:, rows] += shared[:, columns] * theta["loading_network"]
+    if "loading_homologous" in theta:
+        for r, other in enumerate(design.partner):
+            if other > r:
+                value[:, [r, other]] += rng.standard_normal((len(scanned), 1)) * theta["loading_homologous"]
+    sd = np.sqrt(theta["sigma"] ** 2 + design.activation_se**2)
+    return np.where(design.activation_seen, value + rng.standard_normal(sd.shape) * sd, 0.0)
+
+
+def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
+    value = theta["a"] + design.diagnosis @ theta["d"] + who.function @ theta["w"]
+    if "q" in theta:
+        value = value + who.factor @ theta["q"]
+    if "outcome_covariate" in theta:
+        value = value + design.covariate @ theta["outcome_covariate"]
+    if "site_outcome" in theta:
+        value = value + design.site @ theta["site_outcome"]
+    value = value + rng.standard_normal(len(value)) * theta["sigma_outcome"]
+    return np.where(design.outcome_seen, value, 0.0)

@@ -1,0 +1,146 @@
+"""The joint model of one person's data: the blocks put together, the person integrated out.
+
+Given the parameters, factors x*, residual factors and functions of a person are jointly Gaussian;
+Gaussian data (factor scores, activation, outcome) fold into that in closed form, and the ordinal
+items are integrated over the functions by quadrature. One function serves the sampler, the
+pointwise scores and their blocks, and new people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import jax.numpy as jnp
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import factors, measurement, neural, outcomes, structure
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.parameter import Parameter
+from nssi_bayes.integrate import quadrature
+from nssi_bayes.integrate.gaussian import Quadratic, add, eliminate, log_integral
+from nssi_bayes.spec import JointSpec, Prior
+
+__all__ = ["BLOCKS", "blocks_of", "log_joint", "log_likelihood", "parameters", "person_moments"]
+
+BLOCKS: Final = ("factors", "items", "activation", "outcome")
+"""Blocks of a person's data, in the order in which they are conditioned on each other."""
+
+type Theta = dict[str, Any]
+
+
+def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+    """Declare every parameter of a joint model, scales before what they scale."""
+    return [
+        *structure.parameters(spec, design, priors),
+        *factors.parameters(design, priors),
+        *measurement.parameters(design, priors),
+        *neural.parameters(spec, design, priors),
+        *outcomes.parameters(spec, design, priors),
+    ]
+
+
+def blocks_of(design: Design) -> list[str]:
+    """Return the blocks that the model observes, in order."""
+    has = {
+        "factors": bool(design.coords[n.FACTOR]),
+        "items": True,
+        "activation": len(design.scanned) > 0,
+        "outcome": bool(design.outcome_seen.any()),
+    }
+    return [block for block in BLOCKS if has[block]]
+
+
+def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Quadratic:
+    """Return the density of each person's functions and Gaussian data, the factors integrated out.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    include : iterable of str
+        Blocks whose data count; the others are as if missing.
+
+    Returns
+    -------
+    Quadratic
+        Over the functions.
+    """
+    include = set(include)
+    whole = structure.quadratic(theta, design)
+    if design.coords[n.FACTOR]:
+        whole = add(whole, factors.quadratic(theta, design))
+        if "factors" in include:
+            whole = add(whole, factors.observed(design))
+    if "outcome" in include and "w" in theta:
+        whole = add(whole, outcomes.observed(theta, design))
+    if "activation" in include and len(design.scanned):
+        scans = neural.observed(theta, design)
+        whole = Quadratic(
+            whole.matrix.at[design.scanned].add(scans.matrix),
+            whole.constant.at[design.scanned].add(scans.constant),
+        )
+    return eliminate(whole, len(design.coords[n.FACTOR]))
+
+
+def log_likelihood(
+    theta: Theta, design: Design, grid: quadrature.Grid, *, include: Sequence[str] = BLOCKS
+) -> Any:
+    """Return log p(data of person i in the blocks | theta), the person integrated out.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    grid : Grid
+        Of the quadrature.
+    include : sequence of str
+        Blocks whose data count.
+
+    Returns
+    -------
+    array
+        [`participant`], nats.
+    """
+    prior = functions_given(theta, design, include)
+    if "items" not in include:
+        return log_integral(prior)
+    items = measurement.Items(theta, design)
+    return quadrature.integrate(prior, items.curve, items.slope, grid) + items.log_gap
+
+
+def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
+    """Return mean and covariance of each person's functions given all of the person's data."""
+    prior = functions_given(theta, design, BLOCKS)
+    items = measurement.Items(theta, design)
+    found = quadrature.moments(prior, items.curve, items.slope, grid)
+    return found._replace(log_integral=found.log_integral + items.log_gap)
+
+
+def log_joint(theta: Theta, design: Design, eta: Any) -> Any:
+    """Return log p(data of person i, eta_i | theta): the explicit route, nothing of eta integrated.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    eta : array
+        Functions [`participant`, `function`], residual sd.
+
+    Returns
+    -------
+    array
+        [`participant`], nats.
+    """
+    prior = functions_given(theta, design, BLOCKS)
+    items = measurement.Items(theta, design)
+    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
+    quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
+    curves = sum(items.curve(f, eta[:, [f]])[:, 0] for f in range(eta.shape[1]))
+    return prior.constant - 0.5 * quadratic + curves + items.log_gap

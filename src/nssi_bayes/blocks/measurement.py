@@ -1,0 +1,148 @@
+"""Measurement: graded-response indicators, each of one function.
+
+    P(y_ij <= c) = logistic(kappa_jc - lambda_j eta_if(j))
+
+A subscale enters as one graded indicator, its sum (Thissen 1989, 10.1111/j.1745-3984.1989.tb00331.x):
+items of one published subscale are near-parallel, so that a latent of its own would improve the
+fit of any subscale. Where a subscale's items stay and it is no function by itself, they share a
+residual factor gamma_s t_is, t ~ N(0, 1), which is integrated out in one dimension at each point
+of the function's curve, so that the item likelihood still separates by function.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.parameter import Parameter, from_prior
+from nssi_bayes.families import ordinal
+from nssi_bayes.spec import Prior
+
+__all__ = ["Items", "parameters"]
+
+TESTLET_NODES: Final = 15
+POSITION_NODES: Final = 7
+"""Nodes for the residual factor: in the integral, and where only node positions depend on it."""
+
+
+def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+    """Declare loadings, thresholds (as category probabilities) and residual factors."""
+    found = [from_prior("lambda", (n.INDICATOR,), priors["lambda"])]
+    for count in design.category_groups:
+        found.append(
+            from_prior(
+                f"category_probability_{count}",
+                (f"{n.INDICATOR}_{count}", f"{n.CATEGORY}_{count}"),
+                priors["category_probability"],
+            )
+        )
+    if design.coords[n.TESTLET]:
+        found.append(from_prior("gamma", (n.TESTLET,), priors["gamma"]))
+    return found
+
+
+class Items:
+    """The item likelihood of all people at one value of the parameters.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        Parameters by name.
+    design : Design
+        Responses and which indicator belongs where.
+    """
+
+    def __init__(self, theta: dict[str, Any], design: Design) -> None:
+        columns = max(design.category_groups) + 1
+        tables = ordinal.stack(
+            [
+                ordinal.table(theta[f"category_probability_{count}"], columns)
+                for count in design.category_groups
+            ],
+            design.indicator_order,
+        )
+        self.constants = ordinal.look_up(tables, design.response)
+        self.loading = theta["lambda"]
+        self.gamma = theta.get("gamma")
+        self.design = design
+        self.log_gap = self.constants.log_gap.sum(axis=1)
+
+    def curve(self, function: int, points: Any) -> Any:
+        """Return one function's log-likelihood, less `log_gap`.
+
+        Parameters
+        ----------
+        function : int
+            Position of the function.
+        points : array
+            Where [`participant`, node].
+
+        Returns
+        -------
+        array
+            [`participant`, node].
+        """
+        position, weight = _normal_nodes(TESTLET_NODES)
+        total = jnp.zeros_like(points)
+        plain = self.design.plain_of[function]
+        if len(plain):
+            upper, lower = self._pick(plain)
+            predictor = self.loading[plain][:, None] * points[:, None, :]
+            total = ordinal.log_probability(upper[:, :, None], lower[:, :, None], predictor).sum(axis=1)
+        for s, items in self.design.testlets_of[function]:
+            total = total + jnp.log(self._testlet(s, items, points, position) @ weight)
+        return total
+
+    def slope(self, points: Any) -> tuple[Any, Any]:
+        """Return first and negative second derivative of the curves at [`participant`, `function`]."""
+        first, second = [], []
+        for f, plain in enumerate(self.design.plain_of):
+            one, two = jnp.zeros_like(points[:, f]), jnp.zeros_like(points[:, f])
+            if len(plain):
+                upper, lower = self._pick(plain)
+                loading = self.loading[plain]
+                score, information = ordinal.derivatives(upper, lower, loading * points[:, f, None])
+                one, two = score @ loading, information @ loading**2
+            for s, items in self.design.testlets_of[f]:
+                score, information = self._testlet_slope(s, items, points[:, f])
+                one, two = one + score, two + information
+            first.append(one)
+            second.append(jnp.maximum(two, 0))
+        return jnp.stack(first, axis=1), jnp.stack(second, axis=1)
+
+    def _pick(self, items: Any) -> tuple[Any, Any]:
+        return self.constants.upper[:, items], self.constants.lower[:, items]
+
+    def _testlet(self, s: int, items: Any, points: Any, position: Any) -> Any:
+        """Probability of a subscale's items [`participant`, node, residual node]."""
+        upper, lower = self._pick(items)
+        shift = jnp.exp(self.gamma[s] * position)
+        density = 1.0
+        for j, item in enumerate(items):
+            odds = jnp.exp(self.loading[item] * points)[:, :, None] * shift
+            u, v = upper[:, j, None, None], lower[:, j, None, None]
+            density = density / (1 + u * v + odds * u + v / odds)
+        return density
+
+    def _testlet_slope(self, s: int, items: Any, points: Any) -> tuple[Any, Any]:
+        position, weight = _normal_nodes(POSITION_NODES)
+        share = self._testlet(s, items, points[:, None], position)[:, 0, :] * weight
+        share = share / share.sum(axis=1, keepdims=True)
+        upper, lower = self._pick(items)
+        loading = self.loading[items]
+        predictor = (loading * points[:, None])[:, :, None] + self.gamma[s] * position
+        score, information = ordinal.derivatives(upper[:, :, None], lower[:, :, None], predictor)
+        score, information = loading @ score, loading**2 @ information
+        mean = (share * score).sum(axis=1)
+        spread = (share * (score - mean[:, None]) ** 2).sum(axis=1)
+        return mean, (share * information).sum(axis=1) - spread
+
+
+def _normal_nodes(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    position, weight = hermegauss(count)
+    return position, weight / weight.sum()

@@ -1,0 +1,135 @@
+"""What a parameter is: name, dims and prior. `build` makes PyMC variables of it, `draw` NumPy draws.
+
+A parameter with a `scale` is that scale times a standardised one, whatever the sampler's own
+coordinates are; a parameter with `zero_sum` sums to zero along its last dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from nssi_bayes.spec import Prior
+
+__all__ = ["Parameter", "draw", "from_prior"]
+
+type Coords = Mapping[str, Sequence[Any]]
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a model.
+
+    Parameters
+    ----------
+    name : str
+        As in the contract, and in the posterior.
+    dims : tuple of str
+        Its dims; a correlation matrix has two, and is sampled by its Cholesky factor.
+    family : str
+        ``normal``, ``halfnormal``, ``lognormal``, ``lkj`` or ``dirichlet``.
+    mu, sigma : float or numpy.ndarray
+        Constants, broadcast against `dims`.
+    alpha : float
+        Constant of ``lkj`` and ``dirichlet``.
+    scale : str, optional
+        Parameter that multiplies it, aligned by dim name.
+    zero_sum : bool
+        Whether it sums to zero along the last dim.
+    unit, source : str
+        For the report.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    family: Literal["normal", "halfnormal", "lognormal", "lkj", "dirichlet"] = "normal"
+    mu: Any = 0.0
+    sigma: Any = 1.0
+    alpha: float = 1.0
+    scale: str | None = None
+    scale_dims: tuple[str, ...] = ()
+    zero_sum: bool = False
+    unit: str = field(default="", compare=False)
+    source: str = field(default="", compare=False)
+
+    def shape(self, coords: Coords) -> tuple[int, ...]:
+        """Return the lengths of `dims`."""
+        return tuple(len(coords[d]) for d in self.dims)
+
+    def aligned_scale(self, scale: Any) -> Any:
+        """Return the values of the scale parameter, broadcastable against this one."""
+        return scale[tuple(slice(None) if d in self.scale_dims else None for d in self.dims)]
+
+
+def from_prior(name: str, dims: tuple[str, ...], prior: Prior, **changes: Any) -> Parameter:
+    """Return a parameter with the constants of one entry of the prior set."""
+    given = {k: v for k in ("mu", "sigma", "alpha") if (v := getattr(prior, k)) is not None}
+    return Parameter(
+        name, dims, prior.family, **{**given, "unit": prior.unit, "source": prior.source, **changes}
+    )
+
+
+def draw(
+    parameters: Sequence[Parameter], coords: Coords, rng: np.random.Generator, size: int
+) -> dict[str, Array]:
+    """Draw from the prior.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        Scales before what they scale.
+    coords : mapping
+        Labels by dim.
+    rng : numpy.random.Generator
+        Source of randomness.
+    size : int
+        Number of draws.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``(size, *shape)`` by name; a correlation matrix as its Cholesky factor.
+    """
+    found: dict[str, Array] = {}
+    for p in parameters:
+        shape = (size, *p.shape(coords))
+        if p.family == "lkj":
+            found[p.name] = _draw_lkj(rng, size, shape[-1], p.alpha)
+            continue
+        if p.family == "dirichlet":
+            found[p.name] = rng.dirichlet(np.full(shape[-1], p.alpha), size=shape[:-1])
+            continue
+        value = p.mu + p.sigma * rng.standard_normal(shape)
+        if p.zero_sum:
+            value = value - value.mean(axis=-1, keepdims=True)
+        if p.family == "halfnormal":
+            value = np.abs(value)
+        if p.family == "lognormal":
+            value = np.exp(value)
+        if p.scale is not None:
+            scale = found[p.scale]
+            value = value * np.stack([np.broadcast_to(p.aligned_scale(s), shape[1:]) for s in scale])
+        found[p.name] = value
+    return found
+
+
+def _draw_lkj(rng: np.random.Generator, size: int, n: int, eta: float) -> Array:
+    """Cholesky factors by the onion method (Lewandowski 2009, 10.1016/j.jmva.2009.04.008)."""
+    root = np.zeros((size, n, n))
+    root[:, 0, 0] = 1
+    beta = eta - 1 + n / 2
+    if n > 1:
+        r = 2 * rng.beta(beta, beta, size) - 1
+        root[:, 1, 0], root[:, 1, 1] = r, np.sqrt(1 - r**2)
+    for k in range(2, n):
+        beta -= 0.5
+        y = rng.beta(k / 2, beta, size)
+        z = rng.standard_normal((size, k))
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+        root[:, k, :k] = np.sqrt(y)[:, None] * z
+        root[:, k, k] = np.sqrt(1 - y)
+    return root

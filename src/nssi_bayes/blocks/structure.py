@@ -1,0 +1,104 @@
+"""Structure: how levels of the functions depend on diagnoses, history, covariates and site.
+
+    eta_i = A c_i + (B + sum_k c_ik B_k) x_i + G z_i + u_site(i) + zeta_i,   zeta_i ~ N(0, Omega)
+
+Effects are zero-sum over disorders. Under additive coding zero-sum alone would say that a
+diagnosis has no effect on average, so levels get a burden column (diagnoses beyond the first);
+people without any diagnosis are a level of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.parameter import Parameter, from_prior
+from nssi_bayes.integrate.gaussian import Quadratic, observe
+from nssi_bayes.spec import JointSpec, Prior
+
+__all__ = ["level", "parameters", "quadratic", "slopes"]
+
+
+def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+    """Declare the parameters of the structure."""
+    f, k, p = n.FUNCTION, n.DISORDER, n.FACTOR
+    found = []
+    if len(design.coords[f]) > 1:
+        found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
+    if spec.disorder.levels:
+        found.append(from_prior("tau_mean", (f,), priors["tau_mean"]))
+        found.append(Parameter("A", (f, k), scale="tau_mean", scale_dims=(f,), zero_sum=True))
+        if spec.disorder.coding == "additive" and design.burden.any():
+            found.append(from_prior("level_burden", (f,), priors["level_burden"]))
+        if design.none.any():
+            found.append(from_prior("level_none", (f,), priors["level_none"]))
+    if design.coords[p]:
+        special = [priors.get(f"B_{label}", priors["B"]) for label in design.coords[p]]
+        found.append(
+            from_prior(
+                "B",
+                (f, p),
+                priors["B"],
+                mu=np.array([s.mu for s in special]),
+                sigma=np.array([s.sigma for s in special]),
+            )
+        )
+        if spec.disorder.slopes:
+            found.append(from_prior("tau_slope", (f,), priors["tau_slope"]))
+            found.append(
+                Parameter("B_disorder", (f, p, k), scale="tau_slope", scale_dims=(f,), zero_sum=True)
+            )
+    if design.coords[n.COVARIATE]:
+        found.append(from_prior("G", (f, n.COVARIATE), priors["G"]))
+    if len(design.coords[n.SITE]) > 1:
+        found.append(from_prior("tau_site", (f,), priors["tau_site"]))
+        found.append(Parameter("u_site", (f, n.SITE), scale="tau_site", scale_dims=(f,), zero_sum=True))
+    return found
+
+
+def level(theta: dict[str, Any], design: Design) -> Any:
+    """Return the level of each person's functions at x = 0 [`participant`, `function`]."""
+    total = jnp.zeros((design.diagnosis.shape[0], len(design.coords[n.FUNCTION])))
+    columns = {
+        "A": design.diagnosis,
+        "G": design.covariate,
+        "u_site": design.site,
+        "level_burden": design.burden[:, None],
+        "level_none": design.none[:, None],
+    }
+    for name, column in columns.items():
+        if name in theta:
+            coefficient = theta[name]
+            total = total + column @ (coefficient.T if coefficient.ndim == 2 else coefficient[None])
+    return total
+
+
+def slopes(theta: dict[str, Any], design: Design) -> Any:
+    """Return each person's slopes on the factors [`participant`, `function`, `factor`]."""
+    people = design.diagnosis.shape[0]
+    functions = len(design.coords[n.FUNCTION])
+    if "B" not in theta:
+        return jnp.zeros((people, functions, 0))
+    slope = jnp.broadcast_to(theta["B"], (people, *theta["B"].shape))
+    if "B_disorder" in theta:
+        slope = slope + jnp.einsum("ik,fpk->ifp", design.diagnosis, theta["B_disorder"])
+    return slope
+
+
+def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
+    """Return the density of the functions given the factors, over (factors, functions)."""
+    slope = slopes(theta, design)
+    people, functions, _ = slope.shape
+    identity = jnp.broadcast_to(jnp.eye(functions), (people, functions, functions))
+    rows = jnp.concatenate([-slope, identity, level(theta, design)[:, :, None]], axis=2)
+    log_det = 0.0
+    if "Omega" in theta:
+        root = theta["Omega"]
+        rows = solve_triangular(root, jnp.eye(functions), lower=True) @ rows
+        log_det = 2 * jnp.log(jnp.diagonal(root)).sum()
+    return observe(rows, jnp.ones(functions), log_det, jnp.full(people, functions))
