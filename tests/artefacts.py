@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from nssi_bayes import names as n
 from nssi_bayes.spec import Params
-from nssi_bayes.store import Layout, digest, write_dataset, write_json, write_text
+from nssi_bayes.store import Layout, digest, write_dataset, write_json, write_table, write_text
 
 DISORDERS = ("mood", "bipolar", "eating", "borderline", "anxiety")
 FUNCTIONS = ("emotion_regulation", "self_punishment", "social_signalling")
@@ -196,6 +198,16 @@ def make_flow(people: int = 120) -> dict[str, Any]:
     }
 
 
+def make_audit() -> pd.DataFrame:
+    """Return ``audit.tsv``."""
+    rows = [
+        ("ingest", "phenotype/isas.tsv", "isas_01", "missing code", 120, 4, 4, 0, 0, ""),
+        ("extract", "maps", "SGACC", "coverage under 0.5", 65, 0, 0, 0, 14, ""),
+        ("score", "isas", "isas_02", "polarity", 120, 0, 0, 0, 0, "runs with its scale"),
+    ]
+    return pd.DataFrame(rows, columns=list(n.AUDIT))
+
+
 def write_model(layout: Layout, model: str, *, certified: bool = True, gain: float = 0.0) -> None:
     """Write spec, checks, scores and estimates of one model."""
     checks = make_checks(model, certified=certified)
@@ -224,6 +236,7 @@ def write_project(root: Path, *, roster: tuple[str, ...] = ROSTER) -> Layout:
     for i, model in enumerate(roster):
         write_model(layout, model, gain=0.05 * i)
     write_json(layout.flow("demo"), make_flow())
+    write_table(layout.audit("demo"), make_audit())
     write_text(layout.study("demo"), STUDY)
     write_dataset(layout.cohort("demo"), xr.Dataset(attrs={"synthetic": 1}))
     return layout

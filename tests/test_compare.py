@@ -153,12 +153,18 @@ def test_k_hat_over_the_limit_is_counted_and_distrusted(layout: Layout) -> None:
     assert compare.k_hat_limit(4000) == 0.7
     model = "heterogeneity/disorder_circuits"
     data = read_dataset(layout.loo(model))
-    data["k_hat"][:7] = [0.71, 0.9, 1.2, np.nan, 0.8, 0.8, 0.8]
+    values = data["k_hat"].copy()
+    data["k_hat"][:3] = [0.71, 1.2, np.nan]
     data["elpd"] = data["elpd"] + 1.0
     write_dataset(layout.loo(model), data)
     table = _compared(layout).query("block == 'total'").set_index("model")
-    assert table.loc["disorder_circuits", "k_hat_over"] == 7
-    assert "not trusted (people over the k-hat limit: disorder_circuits 7)" in table.loc["shared", "verdict"]
+    assert table.loc["disorder_circuits", "k_hat_over"] == 3
+    assert "not trusted (people over the k-hat limit: disorder_circuits 3)" in table.loc["shared", "verdict"]
+    data["k_hat"] = values
+    data["k_hat"][:7] = 0.8
+    write_dataset(layout.loo(model), data)
+    verdicts = _compared(layout).query("rank > 1")["verdict"]
+    assert verdicts.str.startswith("not trusted: over 5% of people over the k-hat limit").all()
     notes = read_json(layout.comparison_notes("heterogeneity"))
     assert any(w.startswith("disorder_circuits: 6% of people") for w in notes["warnings"])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from artefacts import DISORDERS, FUNCTIONS, make_estimates, make_flow, make_params, write_model, write_project
+from artefacts import DISORDERS, FUNCTIONS, make_checks, make_estimates, make_flow, make_params, write_project
 from nssi_bayes import compare, report
 from nssi_bayes.errors import SpecError
 from nssi_bayes.report import brain
@@ -137,7 +137,7 @@ def test_a_real_cohort_is_not_called_synthetic(bare: Layout) -> None:
 
 
 def test_an_uncertified_model_is_the_first_thing_read(bare: Layout) -> None:
-    write_model(bare, ONE[0], certified=False)
+    write_json(bare.checks(ONE[0]), make_checks(ONE[0], certified=False))
     page = _page(bare)
     line = "disorder_means is not certified: failed rhat."
     assert page.index(line) < page.index("<h1>")
@@ -179,6 +179,9 @@ def test_small_cells_are_hidden_with_what_reveals_them(layout: Layout) -> None:
     assert "in the participants table within 10 of 120" in text
     assert re.search(r"isas_01 within 10 of 120 &lt;11 –", text)
     assert "isas_02 120 0 0%" in text
+    assert "isas_01 phenotype/isas.tsv missing code &lt;11 0 0" in text
+    assert "SGACC maps coverage under 0.5 0 0 14" in text
+    assert "polarity" not in text
     assert "As met is not printed where it describes too few people: eating" in text
 
 

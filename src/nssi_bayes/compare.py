@@ -33,7 +33,8 @@ SAME: Final = 4.0  # elpd: below it models predict alike (Sivula, Magnusson & Ve
 CLEAR: Final = 2.0  # standard errors: what a difference must exceed to be read as one
 FEW: Final = 100  # people: under it the normal approximation of the standard error is poor
 FAILED_SHARE: Final = 0.05  # share of people over the k-hat limit past which nothing is trusted
-_VARIABLES: Final = {"elpd": (n.PARTICIPANT, "block"), "p_loo": ("block",), "k_hat": (n.PARTICIPANT,)}
+_GAP: Final = 1e-3  # elpd per person; a bound, the objective is concave
+_VARIABLES: Final = {n.ELPD: (n.PARTICIPANT, n.BLOCK), n.P_LOO: (n.BLOCK,), n.K_HAT: (n.PARTICIPANT,)}
 _ATTRS: Final = ("observed", "conditioned", "draws", "certified")
 
 
@@ -50,11 +51,16 @@ class _Scores:
 
     @property
     def blocks(self) -> list[str]:
-        return [str(b) for b in self.data["block"].to_numpy()]
+        return [str(b) for b in self.data[n.BLOCK].to_numpy()]
 
     @property
     def k_hat(self) -> np.ndarray:
-        return self.data["k_hat"].to_numpy()
+        return self.data[n.K_HAT].to_numpy()
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether so many people are over the limit that nothing compared with it is trusted."""
+        return self.failed > FAILED_SHARE * len(self.k_hat)
 
     @property
     def failed(self) -> int:
@@ -126,12 +132,14 @@ def stacking_weights(elpd: np.ndarray) -> np.ndarray:
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
         options={"ftol": 1e-12, "maxiter": 1000},
     )
-    if not found.success:
+    weights = np.where(found.x < 1e-9, 0.0, found.x)
+    weights = np.asarray(weights / weights.sum())
+    gap = float(-slope(weights).min()) - 1  # what better weights could gain at most, per person
+    if gap > _GAP:
         raise ArtefactError(
             f"stacking weights did not converge ({found.message})", cure="look at the models' loo.nc"
         )
-    weights = np.where(found.x < 1e-9, 0.0, found.x)
-    return np.asarray(weights / weights.sum())
+    return weights
 
 
 def _read(layout: Layout, model: str) -> _Scores:
@@ -146,7 +154,7 @@ def _read(layout: Layout, model: str) -> _Scores:
     if not problems:
         if data.indexes[n.PARTICIPANT].has_duplicates:
             problems.append("a participant stands twice")
-        bad = ~np.isfinite(data["elpd"].to_numpy()).all(axis=1)
+        bad = ~np.isfinite(data[n.ELPD].to_numpy()).all(axis=1)
         if bad.any():
             problems.append(f"{int(bad.sum())} people have a score that is not finite")
     if problems:
@@ -201,7 +209,7 @@ def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
 def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str, Any]]:
     people = scores[0].data[n.PARTICIPANT]
     pointwise = np.column_stack(
-        [s.data["elpd"].sel({n.PARTICIPANT: people, "block": block}).to_numpy() for s in scores]
+        [s.data[n.ELPD].sel({n.PARTICIPANT: people, n.BLOCK: block}).to_numpy() for s in scores]
     )
     count = len(people)
     elpd = pointwise.sum(axis=0)
@@ -218,12 +226,13 @@ def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str
             "se": float(np.sqrt(count * pointwise[:, i].var())),
             "elpd_diff": float(gap[:, i].sum()),
             "diff_se": float(np.sqrt(count * gap[:, i].var())),
-            "p_loo": float(score.data["p_loo"].sel(block=block)),
+            "p_loo": float(score.data[n.P_LOO].sel({n.BLOCK: block})),
             "weight": float(weights[i]), "participants": count,
             "k_hat_max": float(score.k_hat.max()), "k_hat_over": score.failed,
             "k_hat_limit": score.limit, "certified": score.certified,
         }  # fmt: skip
-        row["verdict"] = _verdict(row, best=scores[best])
+        unreliable = [s.model for s in scores if s.unreliable]
+        row["verdict"] = _verdict(row, best=scores[best], unreliable=unreliable)
         rows.append(row)
     return rows
 
@@ -239,9 +248,13 @@ def _doubts(row: dict[str, Any], failed: dict[str, int]) -> str:
     return "; ".join(found)
 
 
-def _verdict(row: dict[str, Any], *, best: _Scores) -> str:
+def _verdict(row: dict[str, Any], *, best: _Scores, unreliable: Sequence[str]) -> str:
     if row["model"] == best.model:
         return "best on this block"
+    if unreliable:
+        return (
+            f"not trusted: over {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(unreliable)}"
+        )
     amount, error = -row["elpd_diff"], row["diff_se"]
     if amount < SAME:
         return f"no difference from {best.model} ({amount:.1f}, under {SAME:.0f})"
@@ -258,9 +271,9 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     best = rows[0]["model"]
     if len(rows) == 1:
         return f"{name}: only {best} is scored, there is nothing to compare it with."
-    alike = [r["model"] for r in rows[1:] if -r["elpd_diff"] < SAME]
-    open_ = [r["model"] for r in rows[1:] if SAME <= -r["elpd_diff"] < CLEAR * r["diff_se"]]
     doubted = [r["model"] for r in rows[1:] if "not trusted" in r["verdict"]]
+    alike = [r["model"] for r in rows[1:] if r["verdict"].startswith("no difference")]
+    open_ = [r["model"] for r in rows[1:] if r["verdict"].endswith("not settled")]
     worse = [r["model"] for r in rows[1:] if r["verdict"].endswith(": worse")]
     parts = []
     if alike:
@@ -268,7 +281,7 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     if open_:
         parts.append(f"{', '.join(open_)}: lower, but within {CLEAR:.0f} standard errors, not settled")
     if doubted:
-        parts.append(f"{', '.join(doubted)}: lower, but the difference cannot be trusted yet")
+        parts.append(f"{', '.join(doubted)}: lower, but the comparison cannot be trusted")
     if worse:
         parts.append(f"{', '.join(worse)}: worse, by more than {CLEAR:.0f} standard errors")
     return f"{name}: {best} has the highest score. {'; '.join(parts)}."
@@ -277,11 +290,10 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
 def _warnings(scores: Sequence[_Scores]) -> list[str]:
     found = []
     for s in scores:
-        share = s.failed / s.data.sizes[n.PARTICIPANT]
-        if share > FAILED_SHARE:
+        if s.unreliable:
             found.append(
-                f"{s.model}: {share:.0%} of people are over the k-hat limit {s.limit:.2f}; with more "
-                f"than {FAILED_SHARE:.0%} this comparison is not to be trusted"
+                f"{s.model}: {s.failed / len(s.k_hat):.0%} of people are over the k-hat limit "
+                f"{s.limit:.2f}; with more than {FAILED_SHARE:.0%} this comparison is not to be trusted"
             )
         if not s.certified:
             found.append(f"{s.model} is not certified: its scores are compared because the run allows it")

@@ -56,7 +56,7 @@ def _panels(rows: Rows, make: Callable[[Row], Dot], *, unit: str, rope: float | 
 def levels(e: Evidence, estimates: Row) -> list[Part]:
     """Return function levels and contrasts by disorder."""
     rope = estimates["rope"]
-    small = e.small_disorders
+    small = [d for d in e.small_disorders if any(r["disorder"] == d for r in estimates["levels"])]
     rows = [r for r in estimates["levels"] if _printable(r, small)]
     contrasts = [r for r in estimates["contrasts"] if _printable(r, small)]
     parts = [

@@ -32,8 +32,8 @@ class Evidence:
         The run.
     entries : list of str
         Its models, ``question/name``, in the roster's order.
-    flow, notes, table
-        Cohort flow, and the comparison's notes and table; None where missing.
+    flow, audit, notes, table
+        Cohort flow, what was changed or dropped, the comparison's notes and table; None where missing.
     checks, estimates, specs : dict
         By entry; an entry without the artefact is absent.
     main : str or None
@@ -50,6 +50,7 @@ class Evidence:
     params: Params
     entries: list[str]
     flow: dict[str, Any] | None = None
+    audit: pd.DataFrame | None = None
     notes: dict[str, Any] | None = None
     table: pd.DataFrame | None = None
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -115,6 +116,7 @@ def gather(layout: Layout, params: Params, question: str) -> Evidence:
         return None
 
     found.flow = read(read_json, layout.flow(params.study))
+    found.audit = read(read_table, layout.audit(params.study))
     found.notes = read(read_json, layout.comparison_notes(question))
     found.table = read(read_table, layout.comparison(question))
     found.cohort_hash = read(lambda p: digest(p.read_bytes()), layout.cohort(params.study))

@@ -8,8 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import yaml
 
+from nssi_bayes import names as n
+from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
@@ -155,7 +158,7 @@ def cohort(e: Evidence) -> list[Part]:
     flowed = [{"step": s["step"], "people": steps.show(int(s["participants"]))} for s in flow["steps"]]
     counted = [
         {
-            "disorder": pretty(d["disorder"]),
+            "disorder": "none of these" if d["disorder"] == n.NONE_LEVEL else pretty(d["disorder"]),
             "people": Cells(smallest, total=total).show(int(d["participants"])),
         }
         for d in flow["disorders"]
@@ -171,6 +174,7 @@ def cohort(e: Evidence) -> list[Part]:
         tabulated("Diagnoses (a person may have several)", lambda: table("disorders", counted)),
         tabulated("Missing values by block", lambda: _missing_blocks(gaps, smallest)),
         tabulated("Missing values by variable", lambda: _missing(gaps, smallest), folded=True),
+        tabulated("What was changed or dropped on the way", lambda: _audit(e), folded=True),
     ]
 
 
@@ -202,6 +206,22 @@ def _missing(gaps: Sequence[dict[str, Any]], smallest: int) -> str:
             }
         )  # fmt: skip
     return table("missing", rows, group="block")
+
+
+def _audit(e: Evidence) -> str:
+    if e.audit is None:
+        raise ArtefactError("the audit is missing", cure="run `dvc repro` to write it")
+    counts = ("changed", "out_of_range", "dropped")
+    rows = []
+    for record in e.audit.to_dict("records"):
+        values = {c: 0 if pd.isna(record[c]) else int(record[c]) for c in counts}
+        if any(values.values()):
+            shown = {pretty(c): Cells(e.params.min_cell).show(v) for c, v in values.items()}
+            what = {k: str(record[k]) for k in ("column", "table", "rule")}
+            rows.append({"stage": str(record["stage"]), **what, **shown})
+    if not rows:
+        rows = [{"stage": "all", "column": "nothing was changed or dropped", "table": "", "rule": ""}]
+    return table("audit", rows, group="stage", words=("table", "rule"))
 
 
 def health(e: Evidence) -> list[Part]:

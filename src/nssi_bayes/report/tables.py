@@ -12,6 +12,7 @@ from great_tables import GT
 __all__ = ["table"]
 
 _SMALL: Final = "92%"
+_HARD: Final = "\u00a0"  # a space that does not break
 
 
 def table(
@@ -49,10 +50,12 @@ def table(
         raise ValueError("no row to print")
     frame = pd.DataFrame([dict(row) for row in rows])
     stub = next(column for column in frame.columns if column != group)
+    numbers = [c for c in frame.columns if c not in (stub, group, *words)]
+    for column in numbers:  # a line may break before a bracket only
+        frame[column] = frame[column].str.replace(" ", _HARD).str.replace(f"{_HARD}(", " (")
     made = GT(
         frame, id="table-" + re.sub(r"[^a-z0-9]+", "-", name.lower()), rowname_col=stub, groupname_col=group
     ).tab_stubhead(stub)
-    numbers = [c for c in frame.columns if c not in (stub, group, *words)]
     if numbers:
         made = made.cols_align(align="right", columns=numbers)
     if words:
