@@ -151,7 +151,7 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
     bad = seen & ((response < 0) | (response > top) | (response != np.round(response)))
     for item, count in zip(cohort[n.ITEM].to_numpy(), bad.sum(axis=0), strict=True):
         if count:
-            found.append(f"item {item!r}: {int(count)} responses outside its categories")
+            found.append(f"item {str(item)!r}: {int(count)} responses outside its categories")
     if not np.isin(cohort[n.DIAGNOSIS].to_numpy(), (0, 1)).all():
         found.append("diagnosis holds values other than 0 and 1")
     if not cohort[n.DIAGNOSIS].to_numpy().any():
