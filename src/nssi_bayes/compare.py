@@ -206,6 +206,21 @@ def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
     return found
 
 
+def _comparable(scores: Sequence[_Scores], question: str) -> tuple[list[str], list[str]]:
+    """Return the compared blocks and what is left out, or refuse."""
+    blocks, left_out = _compared_blocks(scores)
+    problems = _differences(scores, blocks)
+    if not blocks:
+        problems.append("no block is scored by all models")
+    if problems:
+        raise ArtefactError(
+            problems,
+            where=f"question {question}",
+            cure="let all models of a question observe the same data, or move one to another question",
+        )
+    return blocks, left_out
+
+
 def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str, Any]]:
     people = scores[0].data[n.PARTICIPANT]
     pointwise = np.column_stack(
@@ -336,16 +351,7 @@ def run(layout: Layout, params: Params, question: str) -> None:
         )
     entries = params.models_of(question)
     scores = [_read(layout, entry) for entry in entries]
-    blocks, left_out = _compared_blocks(scores)
-    problems = _differences(scores, blocks)
-    if not blocks:
-        problems.append("no block is scored by all models")
-    if problems:
-        raise ArtefactError(
-            problems,
-            where=f"question {question}",
-            cure="let all models of a question observe the same data, or move one to another question",
-        )
+    blocks, left_out = _comparable(scores, question)
     believed = [s for s in scores if s.certified or params.allow_uncertified]
     refused = [f"{s.model}: not certified, left out of the ranking" for s in scores if s not in believed]
     rows: list[dict[str, Any]] = []

@@ -136,16 +136,7 @@ def intervals(
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.subplots()
         _draw(axes, dots, place, series)
-        for group, y in headings.items():
-            axes.text(0.015, y, group, transform=axes.get_yaxis_transform(), va="center", ha="left",
-                      fontweight="bold", fontsize=8, color="#40464f")  # fmt: skip
-        axes.axvline(0, color=_GREY, lw=0.8, zorder=0)
-        if rope is not None:
-            axes.axvspan(-rope, rope, color="#eef0f3", zorder=-1, lw=0)
-        axes.set_yticks(list(place.values()), list(place))
-        axes.set_ylim(rows - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        _frame(axes, place, headings, rows=rows, rope=rope)
         axes.set_xlabel(unit)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         if note:
@@ -172,6 +163,21 @@ def _places(dots: Sequence[Dot]) -> tuple[dict[str, float], dict[str, float], in
             place[dot.label] = line
             line += 1
     return place, headings, line
+
+
+def _frame(
+    axes: Axes, place: dict[str, float], headings: dict[str, float], *, rows: int, rope: float | None
+) -> None:
+    for group, y in headings.items():
+        axes.text(0.015, y, group, transform=axes.get_yaxis_transform(), va="center", ha="left",
+                  fontweight="bold", fontsize=8, color="#40464f")  # fmt: skip
+    axes.axvline(0, color=_GREY, lw=0.8, zorder=0)
+    if rope is not None:
+        axes.axvspan(-rope, rope, color="#eef0f3", zorder=-1, lw=0)
+    axes.set_yticks(list(place.values()), list(place))
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _draw(axes: Axes, dots: Sequence[Dot], place: dict[str, float], series: Sequence[str]) -> None:
