@@ -192,6 +192,7 @@ def report(context: typer.Context, question: Question) -> None:
 def profile(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A file of profiles/; none lists them.")] = "",
+    *,
     overwrite: Annotated[bool, typer.Option(help="Give up changes of your own.")] = False,
 ) -> None:
     """Write params.yaml from one of the profiles."""

@@ -24,12 +24,16 @@ import yaml
 
 from nssi_bayes.errors import ArtefactError, SpecError
 
-__all__ = ["Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table",
-           "read_tree", "read_yaml", "seed_sequence", "write_bytes", "write_dataset", "write_json",
-           "write_table", "write_text", "write_tree"]
+__all__ = [
+    "Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table",
+    "read_tree", "read_yaml", "seed_sequence", "write_bytes", "write_dataset", "write_json",
+    "write_table", "write_text", "write_tree",
+]  # fmt: skip
 
-_CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", "creation_library",
-                  "creation_library_version", "creation_library_language")
+_CLOCKS: Final = (
+    "created_at", "sampling_time", "tuning_steps", "creation_library", "creation_library_version",
+    "creation_library_language",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -209,9 +213,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def _need(path: Path) -> Path:
     if not path.exists():
-        raise ArtefactError(
-            "the file does not exist", where=str(path), cure="run `dvc repro` to write it"
-        )
+        raise ArtefactError("the file does not exist", where=str(path), cure="run `dvc repro` to write it")
     return path
 
 
@@ -298,10 +300,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _without_clocks(dataset: xr.Dataset) -> xr.Dataset:
-    kept = {
-        k: v for k, v in dataset.attrs.items()
-        if k not in _CLOCKS and not k.startswith("perf_counter")
-    }
+    kept = {k: v for k, v in dataset.attrs.items() if k not in _CLOCKS and not k.startswith("perf_counter")}
     return dataset.assign_attrs().drop_attrs(deep=False).assign_attrs(kept)
 
 
