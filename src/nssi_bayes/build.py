@@ -20,6 +20,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
+from pymc.distributions.transforms import log_exp_m1
 from pytensor import wrap_jax
 
 from nssi_bayes import names as n
@@ -35,6 +36,7 @@ __all__ = ["Built", "build", "build_design", "fingerprint", "run"]
 
 _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
+STEP: Final = 0.2
 _LIBRARIES: Final = ("pymc", "pytensor", "nutpie", "jax", "numpy", "bambi")
 
 type Theta = dict[str, Any]
@@ -129,7 +131,12 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     elif p.family == "halfnormal":
-        raw = pm.HalfNormal(name, sigma=p.sigma, dims=p.dims or None)
+        # sampled in steps of a fifth of its prior scale, by softplus: nearly linear, so that a
+        # scale that may be 0 has a short tail, which its logarithm would not have
+        steps = pm.HalfNormal(
+            f"{p.name}_raw", sigma=1 / STEP, dims=p.dims or None, default_transform=log_exp_m1
+        )
+        return pm.Deterministic(p.name, STEP * p.sigma * steps, dims=p.dims or None)
     else:
         raw = pm.LogNormal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     if p.scale is None:
@@ -227,3 +234,37 @@ def _unflatten(vector: Any, shapes: Shapes) -> Theta:
 
 
 SAMPLING_GRID: Final[dict[str, Any]] = {"order": 5, "curve_nodes": 11}
+
+
+def fingerprint(built: Built, spec: JointSpec) -> str:
+    """Hash everything that decides a posterior, apart from the sampler.
+
+    Parameters
+    ----------
+    built : Built
+        The model.
+    spec : JointSpec
+        Its spec.
+
+    Returns
+    -------
+    str
+        SHA-256 of priors, structure, labels, data and library versions. Not of the source: code
+        that changes the density shows in the log-densities that stand beside it.
+    """
+    design = built.design
+    arrays = {f: v for f in design.__dataclass_fields__ if isinstance(v := getattr(design, f), np.ndarray)}
+    return digest({
+        "route": spec.route,
+        "parameters": [_plain(p) for p in built.parameters],
+        "coords": design.coords,
+        "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
+        "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "grid": SAMPLING_GRID,
+    })
+
+
+def _plain(p: Parameter) -> dict[str, Any]:
+    kept = ("name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum")
+    return {k: np.asarray(v).tolist() if k in ("mu", "sigma") else v for k in kept for v in [getattr(p, k)]}

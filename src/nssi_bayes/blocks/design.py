@@ -121,6 +121,16 @@ class Design:
         return found
 
 
+    @property
+    def testlet_of(self) -> Array:
+        """Position of the residual factor of each indicator, or -1."""
+        found = np.full(len(self.categories), -1)
+        for groups in self.testlets_of:
+            for s, items in groups:
+                found[items] = s
+        return found
+
+
 def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> Design:
     """Arrange a cohort for a model.
 

@@ -1,0 +1,152 @@
+"""NUTS on a compiled density, in the coordinates of `whiten`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.fit.density import Density
+from nssi_bayes.fit.whiten import Coordinates, find_coordinates
+from nssi_bayes.spec import Sampler
+
+__all__ = ["Drawn", "sample"]
+
+_LOG: Final = logging.getLogger(__name__)
+_POSITION: Final = "position"
+_STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
+_CAREFUL: Final = 0.97
+"""Target acceptance of the one rerun after a divergence."""
+
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a sampler leaves.
+
+    Parameters
+    ----------
+    values : dict of str to numpy.ndarray
+        Draws by parameter [`chain`, `draw`, ...].
+    statistics : xarray.Dataset
+        Of the sampler [`chain`, `draw`].
+    target_accept : float
+        Of the run that is kept.
+    rerun : bool
+        Whether a first run had divergences.
+    """
+
+    values: dict[str, Array]
+    statistics: xr.Dataset
+    target_accept: float
+    rerun: bool
+
+
+def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
+    """Draw from a posterior; once more, more carefully, if the first run had divergences.
+
+    Parameters
+    ----------
+    density : Density
+        The model.
+    sampler : Sampler
+        Chains, draws and target acceptance.
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+
+    Returns
+    -------
+    Drawn
+        Draws and statistics.
+    """
+    coordinates = find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
+    accept, rerun = sampler.target_accept, False
+    first, second = seeds.spawn(2)
+    trace = _nuts(density, coordinates, sampler, accept=accept, seeds=first)
+    if bool(trace.sample_stats["diverging"].any()):
+        _LOG.info("divergences: once more at target acceptance %.2f", _CAREFUL)
+        accept, rerun = _CAREFUL, True
+        trace = _nuts(density, coordinates, sampler, accept=accept, seeds=second)
+    y = trace.posterior[_POSITION].to_numpy()
+    x = coordinates.mode + y @ coordinates.transform.T
+    chains, draws = x.shape[:2]
+    flat = density.constrain(x.reshape(chains * draws, -1))
+    values = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in flat.items()}
+    return Drawn(values, _statistics(trace, chains, draws), accept, rerun)
+
+
+def _nuts(
+    density: Density,
+    coordinates: Coordinates,
+    sampler: Sampler,
+    *,
+    accept: float,
+    seeds: np.random.SeedSequence,
+) -> xr.DataTree:
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    of_y = coordinates.pull_back(density.value_and_gradient)
+    size = density.size
+
+    def start(seed: int) -> Array:
+        return np.random.default_rng(seed).standard_normal(size)
+
+    compiled = from_pyfunc(
+        size,
+        lambda: lambda y, **_: of_y(y),
+        lambda *_: lambda y, **_: {_POSITION: y},
+        [np.dtype("float64")],
+        [(size,)],
+        [_POSITION],
+        coords={"coordinate": np.arange(size)},
+        dims={_POSITION: ("coordinate",)},
+        make_initial_point_fn=start,
+    )
+    trace = nutpie.sample(
+        compiled,
+        chains=sampler.chains,
+        cores=min(sampler.chains, os.cpu_count() or 1),
+        tune=sampler.tune,
+        draws=sampler.draws,
+        target_accept=accept,
+        seed=int(seeds.generate_state(1)[0]),
+        save_warmup=False,
+        progress_bar=False,
+        progress_rate=5000,
+        progress_callback=_Progress(),
+    )
+    if trace.posterior.sizes[n.DRAW] < sampler.draws:
+        raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted
+    return trace
+
+
+class _Progress:
+    """Say now and then how far the chains are; a callback of nutpie's background thread."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+
+    def __call__(self, chains: list[Any]) -> None:
+        total = sum(c.total_draws for c in chains)
+        done = sum(c.finished_draws for c in chains)
+        share = done / total if total else 0.0
+        if share - self._said >= 0.2 and share < 1:
+            self._said = share
+            left = max(c.runtime_ms for c in chains) / 1000 * (1 - share) / share
+            _LOG.info("%d of %d draws, about %.0f s to go", done, total, left)
+
+
+def _statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
+    kept = {
+        name: ((n.CHAIN, n.DRAW), trace.sample_stats[name].to_numpy())
+        for name in _STATISTICS
+        if name in trace.sample_stats
+    }
+    return xr.Dataset(kept, coords={n.CHAIN: np.arange(chains), n.DRAW: np.arange(draws)})
