@@ -1,0 +1,97 @@
+"""Value and exact gradient of `quadrature.integrate` in one pass over people, compiled by Numba.
+
+The same approximation as the reference in JAX: same node positions, which are constants of the
+gradient. By Fisher's identity the gradient is then the expectation of the complete-data score
+under the normalised weights of the nodes, and nothing is differentiated by machine.
+
+People are worked on side by side (see `room`). What a person gets does not depend on who shares
+the batch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numba import njit
+
+from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange
+from nssi_bayes.integrate.kernel.curves import fill_curve, plain_slopes, testlet_slopes
+from nssi_bayes.integrate.kernel.nodes import integrate, weigh
+from nssi_bayes.integrate.kernel.positions import propose
+from nssi_bayes.integrate.kernel.room import OPTIONS, R1, R2, Array, load, make_room
+
+__all__ = ["Arrangement", "arrange", "value_and_gradient"]
+
+
+def value_and_gradient(
+    matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, arrangement: Arrangement
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Return log of the integral of exp(-u'Mu/2) times items over the functions, and its gradient.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`.
+    upper, lower : numpy.ndarray
+        U and V of the responses, 0 if missing [`participant`, `indicator`].
+    loading : numpy.ndarray
+        [`indicator`].
+    gamma : numpy.ndarray
+        Size of the residual factors [`testlet`].
+    arrangement : Arrangement
+        From `arrange`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Value [`participant`], NaN where it is not finite, without the constants of prior and
+        items; derivatives of its sum by `matrix`, `upper`, `lower`, `loading` and `gamma`.
+    """
+    given = (np.require(x, np.float64, ["C", "W"]) for x in (matrix, upper, lower, loading, gamma))
+    return _walk(*given, arrangement)
+
+
+def _compile(text: int) -> Any:
+    """Compile the walk over people; `text` ties Numba's cache, which looks at this file, to the others."""
+
+    def walk(matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, a: Arrangement) -> Any:
+        _ = text
+        people, indicators = upper.shape
+        value, d_matrix = np.empty(people), np.empty_like(matrix)
+        d_upper, d_lower = np.empty_like(upper), np.empty_like(lower)
+        d_loading, d_gamma = np.zeros_like(loading), np.zeros_like(gamma)
+        shift = np.exp(gamma.reshape(-1, 1) * a.position)
+        rough_shift = np.exp(gamma.reshape(-1, 1) * a.rough_position)
+        room = make_room(indicators, len(gamma), a)
+        for start in range(0, people, a.width):
+            batch = min(a.width, people - start)
+            load(matrix[start:], upper[start:], lower[start:], batch, room)
+            propose(loading, rough_shift, room, a)
+            for f in range(a.functions):
+                fill_curve(f, loading, shift, room, a)
+            integrate(value[start:], batch, room, a)
+            room.slope[:] = 0.0
+            room.slope_gamma[:] = 0.0
+            room.moment[:] = 0.0
+            room.moment[-1] = 1.0
+            for f in range(a.functions):
+                weigh(f, room, a)
+                plain_slopes(f, loading, room, a)
+                testlet_slopes(f, loading, shift, room, a)
+            for i in range(batch):
+                d_matrix[start + i] = -0.5 * room.moment[:, i].copy().reshape(d_matrix.shape[1:])
+                for j in range(indicators):
+                    d_upper[start + i, j] = room.slope[j, i]
+                    d_lower[start + i, j] = room.slope[j, R1 + i]
+                    d_loading[j] += room.slope[j, R2 + i]
+                for s in range(len(gamma)):
+                    d_gamma[s] += room.slope_gamma[s, i]
+        return value, d_matrix, d_upper, d_lower, d_loading, d_gamma
+
+    return njit(cache=True, **OPTIONS)(walk)
+
+
+_walk = _compile(crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))

@@ -1,0 +1,137 @@
+"""The constants of `kernel`: which indicator belongs where, and the grid, in the kernel's order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+
+if TYPE_CHECKING:
+    from nssi_bayes.integrate.quadrature import Grid
+
+__all__ = ["BATCH", "MOST_NODES", "Arrangement", "arrange"]
+
+type Array = np.ndarray[Any, Any]
+
+BATCH: Final = 16
+"""People whom the kernel works on side by side."""
+MOST_NODES: Final = 8
+"""Gauss-Hermite nodes an axis that there is room for."""
+
+
+class Arrangement(NamedTuple):
+    """What does not change between calls: which indicator belongs where, and the grid.
+
+    Parameters
+    ----------
+    functions, width : int
+        Number of functions; people side by side (not a constant of the code: the compiler would
+        unroll the loops instead of vectorising them).
+    plain, plain_start : numpy.ndarray
+        Indicators without a residual factor, by function; where each function starts.
+    member, member_start : numpy.ndarray
+        Indicators with one, by residual factor; where each residual factor starts.
+    testlet, testlet_start : numpy.ndarray
+        Residual factors, by function; where each function starts in `testlet` and `member_start`.
+    nodes, log_weights, chebyshev, to_coefficients : numpy.ndarray
+        As in `quadrature.Grid`.
+    position, weight, rough_position, rough_weight : numpy.ndarray
+        Rules over the residual factor: in the integral, and for the node positions.
+    newton_steps : int
+        Steps to the mode.
+    largest_step, reach : float
+        Clip of a step, residual sd; half-width of the interpolated stretch, posterior sd.
+    """
+
+    functions: int
+    width: int
+    plain: Array
+    plain_start: Array
+    member: Array
+    member_start: Array
+    testlet: Array
+    testlet_start: Array
+    nodes: Array
+    log_weights: Array
+    chebyshev: Array
+    to_coefficients: Array
+    position: Array
+    weight: Array
+    rough_position: Array
+    rough_weight: Array
+    newton_steps: int
+    largest_step: float
+    reach: float
+
+
+def arrange(
+    function_of: Array,
+    testlet_of: Array,
+    *,
+    grid: Grid,
+    testlet_nodes: int,
+    position_nodes: int,
+) -> Arrangement:
+    """Put a model's constants in the order in which the kernel walks them.
+
+    Parameters
+    ----------
+    function_of : numpy.ndarray
+        Position of the function [`indicator`].
+    testlet_of : numpy.ndarray
+        Position of the residual factor, -1 if none [`indicator`].
+    grid : Grid
+        From `quadrature.make_grid`.
+    testlet_nodes, position_nodes : int
+        Nodes over the residual factor: in the integral, and for the node positions.
+
+    Returns
+    -------
+    Arrangement
+        The constants.
+
+    Raises
+    ------
+    ValueError
+        If the reference would interpolate other curves than all but the last function's.
+    """
+    from nssi_bayes.integrate import quadrature
+
+    order, count = len(grid.nodes), len(grid.chebyshev)
+    if order > MOST_NODES or not (order <= count and (grid.functions == 1 or count < order**2)):
+        raise ValueError(
+            f"order {order} with {count} curve nodes: need order <= curve nodes < order^2, "
+            f"and order at most {MOST_NODES}"
+        )
+    owner, testlet_of = np.asarray(function_of), np.asarray(testlet_of)
+    functions = range(grid.functions)
+    plain = [np.flatnonzero((owner == f) & (testlet_of < 0)) for f in functions]
+    testlets = [np.unique(testlet_of[(owner == f) & (testlet_of >= 0)]) for f in functions]
+    members = [np.flatnonzero(testlet_of == s) for own in testlets for s in own]
+    return Arrangement(
+        grid.functions,
+        BATCH,
+        *_joined(plain),
+        *_joined(members),
+        *_joined(testlets),
+        grid.nodes,
+        grid.log_weights,
+        grid.chebyshev,
+        np.ascontiguousarray(grid.to_coefficients),
+        *_normal_rule(testlet_nodes),
+        *_normal_rule(position_nodes),
+        quadrature.NEWTON_STEPS,
+        quadrature.LARGEST_STEP,
+        quadrature.REACH,
+    )
+
+
+def _joined(parts: list[Array]) -> tuple[Array, Array]:
+    start = np.cumsum([0, *(len(part) for part in parts)])
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64), start.astype(np.int64)
+
+
+def _normal_rule(count: int) -> tuple[Array, Array]:
+    position, weight = hermegauss(count)
+    return position, weight / weight.sum()

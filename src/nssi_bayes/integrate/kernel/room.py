@@ -1,0 +1,127 @@
+"""The working arrays of one batch of people, and how the kernel is compiled.
+
+The last axis of every working array is the person, and the innermost loops run along it without
+branches, so that one instruction serves several people. Parts of an array that are written in the
+same loop stand at constant distances (`R1`, `R2`, ...): the compiler must know that they do not
+overlap.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from nssi_bayes.integrate.kernel.arrangement import BATCH, MOST_NODES, Arrangement
+
+__all__ = [
+    "OPTIONS",
+    "R1",
+    "R2",
+    "R3",
+    "R4",
+    "R5",
+    "W1",
+    "W2",
+    "Array",
+    "Room",
+    "compiled",
+    "load",
+    "make_room",
+]
+
+type Array = np.ndarray[Any, Any]
+
+R1: Final = BATCH
+R2: Final = 2 * BATCH
+R3: Final = 3 * BATCH
+R4: Final = 4 * BATCH
+R5: Final = 5 * BATCH
+W1: Final = MOST_NODES * BATCH
+W2: Final = 2 * MOST_NODES * BATCH
+
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "fastmath": False, "error_model": "numpy"}
+"""No fast-math: a cold and a warm cache agree."""
+
+
+def compiled[F](function: F) -> F:
+    """Compile for use in other compiled functions."""
+    return njit(**OPTIONS)(function)
+
+
+class Room(NamedTuple):
+    """Working arrays of one batch.
+
+    Nodes are kept as [later node, own node, person]: each node of the later functions has
+    `order` nodes of a function beside it.
+    """
+
+    response: Array  # U and V [indicator, 2 x person]
+    matrix: Array  # M, symmetric [entry, person]
+    mode: Array  # [function, person]
+    root: Array  # lower Cholesky of the posterior precision [entry, person]
+    half: Array  # half-width of the stretch of a curve [function, person]
+    point: Array  # where curves are evaluated [function x curve node, person]
+    odds: Array  # E and 1 / E there [indicator x curve node, 2 x person]
+    part: Array  # 1 + U V, E U and V / E beside a residual factor [the same, 3 x person]
+    share: Array  # of a node of a residual factor [residual factor x curve node x node, person]
+    curve: Array  # log-likelihood [function x curve node, person]
+    adjoint: Array  # derivative of the log of the integral by `curve`
+    coefficient: Array  # Chebyshev, an odd number; then 1 / half-width [coefficient, own node, person]
+    offset: Array  # of the nodes from the mode
+    weight: Array  # log joint of the nodes, later their normalised weight
+    level: Array  # where the nodes of a function start in `offset`
+    slope: Array  # derivatives by U, V and loading [indicator, 3 x person]
+    slope_gamma: Array  # [residual factor, person]
+    moment: Array  # E[u u'] [entry, person]
+    row: Array  # [row, person]
+    work: Array  # [row x person]
+    wide: Array  # [row x node x person]
+
+
+@compiled
+def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
+    """Allocate."""
+    w, functions, order, count = a.width, a.functions, len(a.nodes), len(a.chebyshev)
+    level = np.zeros(functions + 1, np.int64)
+    for f in range(functions):
+        level[f + 1] = level[f] + order ** (functions - 1 - f)
+    entries = (functions + 1) ** 2
+    return Room(
+        np.zeros((indicators, 2 * w)),
+        np.zeros((entries, w)),
+        np.zeros((functions, w)),
+        np.zeros((functions * functions, w)),
+        np.zeros((functions, w)),
+        np.zeros((functions * count, w)),
+        np.zeros((indicators * count, 2 * w)),
+        np.zeros((indicators * count, 3 * w)),
+        np.zeros((testlets * count * len(a.position), w)),
+        np.zeros((functions * count, w)),
+        np.zeros((functions * count, w)),
+        np.zeros((count // 2 * 2 + 2, order, w)),
+        np.zeros((level[functions], order, w)),
+        np.zeros((level[functions], order, w)),
+        level,
+        np.zeros((indicators, 3 * w)),
+        np.zeros((testlets, w)),
+        np.zeros((entries, w)),
+        np.zeros((3 * functions, w)),
+        np.zeros(8 * w),
+        np.zeros(3 * W1),
+    )
+
+
+@compiled
+def load(matrix: Array, upper: Array, lower: Array, batch: int, room: Room) -> None:
+    """Turn people into the last axis; what is left of the batch is people who answered nothing."""
+    size, w = matrix.shape[1], room.mode.shape[1]
+    for i in range(w):
+        for p in range(size):
+            for q in range(size):
+                own = 0.5 * (matrix[i, p, q] + matrix[i, q, p]) if i < batch else (1.0 if p == q else 0.0)
+                room.matrix[p * size + q, i] = own
+        for j in range(upper.shape[1]):
+            room.response[j, i] = upper[i, j] if i < batch else 0.0
+            room.response[j, R1 + i] = lower[i, j] if i < batch else 0.0
