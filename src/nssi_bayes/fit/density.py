@@ -23,7 +23,7 @@ from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.build import SAMPLING_GRID, Built
 from nssi_bayes.integrate import quadrature
-from nssi_bayes.integrate.arrangement import arrange
+from nssi_bayes.integrate.kernel import arrange
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
 __all__ = ["Density", "compile_density", "reference"]
