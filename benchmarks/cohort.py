@@ -1,0 +1,133 @@
+"""A synthetic cohort of any size, without files: who was asked, scanned and diagnosed, and where.
+
+Its values say nothing (noise); calibration and tests put values from the joint model in the places
+where the cohort has some (`blocks.generate`). Diagnoses are multi-label, a third with two or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.atlases import read_atlas
+from nssi_bayes.instruments import read_instrument
+from nssi_bayes.schema import VARIABLES
+
+__all__ = ["isas", "make_cohort"]
+
+_SHARE: Final = {"mood": 0.4, "bipolar": 0.12, "eating": 0.15, "borderline": 0.2, "anxiety": 0.13}
+_CENTRED: Final = (n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.MOTION, n.OUTCOME_VALUE)
+
+type Array = np.ndarray[Any, Any]
+
+
+def isas() -> dict[str, tuple[int, ...]]:
+    """Return the items of each ISAS subscale, by number."""
+    return dict(read_instrument("isas").subscales)
+
+
+def make_cohort(
+    rng: np.random.Generator,
+    participants: int,
+    *,
+    subscales: Mapping[str, Sequence[int]],
+    categories: int = 3,
+    reliability: Mapping[str, float],
+    scanned: float = 0.0,
+    missing: float = 0.02,
+) -> xr.Dataset:
+    """Draw a cohort whose shape is that of the demo.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    participants : int
+        Number of people.
+    subscales : mapping
+        Item numbers by subscale.
+    categories : int
+        Of every item.
+    reliability : mapping
+        Factors and their reliability.
+    scanned : float
+        Share of people with activation of the atlas's regions; 0: no regions at all.
+    missing : float
+        Share of responses and factor scores that are missing.
+
+    Returns
+    -------
+    xarray.Dataset
+        Satisfies the schema.
+    """
+    items = [(f"isas_{i:02d}", name) for name, numbers in subscales.items() for i in numbers]
+    response = rng.integers(0, categories, (participants, len(items))).astype(float)
+    response[rng.random(response.shape) < missing] = np.nan
+    factor = rng.standard_normal((participants, len(reliability)))
+    factor[rng.random(factor.shape) < missing] = np.nan
+    cohort = xr.Dataset(
+        coords={
+            n.PARTICIPANT: np.array([f"sub-{i:04d}" for i in range(participants)], dtype=object),
+            n.ITEM: [label for label, _ in items],
+            n.ITEM_SUBSCALE: (n.ITEM, [name for _, name in items]),
+            n.ITEM_INSTRUMENT: (n.ITEM, ["isas"] * len(items)),
+            n.ITEM_CATEGORIES: (n.ITEM, [categories] * len(items)),
+            n.DISORDER: list(_SHARE),
+            n.COVARIATE: ["age", "sex"],
+            n.FACTOR: list(reliability),
+            n.OUTCOME: ["severity"],
+        },
+        attrs={"study": "calibration", "synthetic": 1, "title": "Synthetic: invented people"},
+    )
+    values = {
+        n.RESPONSE: response,
+        n.DIAGNOSIS: _diagnoses(rng, participants),
+        n.SITE_OF: rng.permutation(np.array(["A", "B", "C"])[np.arange(participants) % 3]),
+        n.COVARIATE_VALUE: rng.standard_normal((participants, 2)),
+        n.FACTOR_SCORE: factor,
+        n.FACTOR_RELIABILITY: np.array(list(reliability.values())),
+        n.OUTCOME_VALUE: rng.standard_normal((participants, 1)),
+    }
+    if scanned:
+        cohort = cohort.assign_coords(read_atlas("nssi_spheres").coords())
+        values |= _scans(rng, participants, cohort.sizes[n.ROI], scanned)
+    for name, value in values.items():
+        cohort[name] = (VARIABLES[name].dims, value, {"units": VARIABLES[name].unit})
+        if name in _CENTRED:
+            shape = value.shape[1:]
+            for suffix, constant in ((n.CENTER, np.zeros(shape)), (n.SCALE, np.ones(shape))):
+                cohort[name + suffix] = (VARIABLES[name].dims[1:], constant)
+    return cohort
+
+
+def _diagnoses(rng: np.random.Generator, participants: int) -> Array:
+    """One diagnosis for everyone, a second for a third of them [`participant`, `disorder`]."""
+    share = np.array(list(_SHARE.values()))
+    found = np.zeros((participants, len(share)), dtype=np.int64)
+    own = np.searchsorted(np.cumsum(share), rng.permutation((np.arange(participants) + 0.5) / participants))
+    found[np.arange(participants), own] = 1
+    for person in np.flatnonzero(rng.random(participants) < 1 / 3):
+        weight = share * (1 - found[person])
+        found[person, rng.choice(len(share), p=weight / weight.sum())] = 1
+    return found
+
+
+def _scans(rng: np.random.Generator, participants: int, regions: int, scanned: float) -> dict[str, Array]:
+    activation = rng.standard_normal((participants, regions))
+    error = rng.uniform(0.2, 0.5, (participants, regions))
+    motion = rng.standard_normal(participants)
+    away = rng.permutation(participants)[round(scanned * participants) :]
+    activation[rng.random(activation.shape) < 0.01] = np.nan
+    activation[away] = np.nan
+    motion[away] = np.nan
+    error[np.isnan(activation)] = np.nan
+    return {
+        n.ACTIVATION: activation,
+        n.ACTIVATION_SE: error,
+        n.ACTIVATION_COVERAGE: np.where(np.isnan(activation), np.nan, 1.0),
+        n.MOTION: motion,
+    }
