@@ -14,7 +14,7 @@ __all__ = ["BATCH", "MOST_NODES", "Arrangement", "arrange"]
 
 type Array = np.ndarray[Any, Any]
 
-BATCH: Final = 16
+BATCH: Final = 32
 """People whom the kernel works on side by side."""
 MOST_NODES: Final = 8
 """Gauss-Hermite nodes an axis that there is room for."""
