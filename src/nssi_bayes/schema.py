@@ -15,7 +15,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError
 
-__all__ = ["VARIABLES", "Variable", "validate", "violations"]
+__all__ = ["VARIABLES", "Variable", "roi_table", "validate", "violations"]
 
 
 @dataclass(frozen=True)
@@ -196,3 +196,25 @@ def validate(cohort: xr.Dataset, *, where: str = "cohort") -> xr.Dataset:
             found, where=where, cure="mend the study file or the tables and run `dvc repro` again"
         )
     return cohort
+
+
+def roi_table(cohort: xr.Dataset) -> dict[str, dict[str, object]]:
+    """Return network, hemisphere and coordinates (mm) of each region.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies the contract and has regions.
+
+    Returns
+    -------
+    dict of str to dict
+        By region.
+    """
+    kinds = {"network": (n.ROI_NETWORK, str), "hemisphere": (n.ROI_HEMISPHERE, str),
+             "x": (n.ROI_X, float), "y": (n.ROI_Y, float), "z": (n.ROI_Z, float)}
+    columns = {key: [kind(v) for v in cohort[coord].to_numpy()] for key, (coord, kind) in kinds.items()}
+    return {
+        str(roi): {key: column[r] for key, column in columns.items()}
+        for r, roi in enumerate(cohort[n.ROI].to_numpy())
+    }

@@ -100,12 +100,6 @@ class Design:
         return max(self.category_groups)
 
     @property
-    def big_member(self) -> tuple[Array, Array]:
-        """Positions of the members in `big_network`, in the order of ``roi_in_network``."""
-        rows, columns = np.nonzero(self.big_network)
-        return rows, columns
-
-    @property
     def scan_diagnosis(self) -> Array:
         """Diagnoses of the scanned people."""
         return self.diagnosis[self.scanned]
@@ -208,7 +202,7 @@ def _columns(cohort: xr.Dataset, variable: str, dim: str, labels: Any, people: i
 
 
 def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str))
+    subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
     found = [
         f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
         for function, members in spec.functions.items()
@@ -306,12 +300,11 @@ def _scans(cohort: xr.Dataset, spec: JointSpec) -> dict[str, Any]:
     networks = sorted(set(network))
     big = [w for w in networks if (network == w).sum() >= SMALLEST_NETWORK]
     member = network[:, None] == np.array(big, dtype=str)[None, :]
-    members = [rois[r] for r in np.nonzero(member)[0]]
     return {
         "coords": {
             n.ROI: rois,
             n.NETWORK: networks,
-            n.ROI_IN_NETWORK: members,
+            n.BIG_NETWORK: big,
             n.CONFOUND: [n.MOTION, *_labels(cohort, n.COVARIATE)],
         },
         "scanned": scanned,
@@ -328,7 +321,7 @@ def _scans(cohort: xr.Dataset, spec: JointSpec) -> dict[str, Any]:
 def _no_scans() -> dict[str, Any]:
     empty = np.zeros((0, 0))
     return {
-        "coords": {n.ROI: [], n.NETWORK: [], n.ROI_IN_NETWORK: [], n.CONFOUND: []},
+        "coords": {n.ROI: [], n.NETWORK: [], n.BIG_NETWORK: [], n.CONFOUND: []},
         "scanned": np.zeros(0, dtype=int),
         "activation": empty,
         "activation_se": empty,

@@ -128,9 +128,8 @@ def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Lat
     if "loading_person" in theta:
         value = value + rng.standard_normal((len(scanned), 1)) * theta["loading_person"]
     if "loading_network" in theta:
-        rows, columns = design.big_member
         shared = rng.standard_normal((len(scanned), design.big_network.shape[1]))
-        value[:, rows] += shared[:, columns] * theta["loading_network"]
+        value = value + (shared * theta["loading_network"]) @ design.big_network.T
     if "loading_homologous" in theta:
         for r, other in enumerate(design.partner):
             if other > r:

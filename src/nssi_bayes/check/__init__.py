@@ -1,0 +1,207 @@
+"""From a posterior to numbers that can be believed, compared and printed (no pictures).
+
+Reads the posterior, the cohort and the fingerprint; writes the verdicts (``checks.json``), the
+participant-level scores (``loo.nc``), the person-level latents (``predictive.nc``) and the
+population-level summaries (``estimates.json``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+import nssi_bayes.integrate  # noqa: F401  (double precision)
+from nssi_bayes import names as n
+from nssi_bayes.blocks import conventional, joint
+from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.check import estimates, predictive, scores
+from nssi_bayes.check.gate import Gate, judge
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
+from nssi_bayes.store import (
+    Layout,
+    read_dataset,
+    read_json,
+    read_tree,
+    seed_sequence,
+    write_dataset,
+    write_json,
+)
+
+__all__ = ["run"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def run(layout: Layout, params: Params, *, model: str) -> None:
+    """Check one fit of the roster.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Seed, interval, ROPE, and whether an uncertified posterior may pass.
+    model : str
+        ``question/name``.
+
+    Raises
+    ------
+    ArtefactError
+        If the posterior is missing or of another model, or if it is not certified and `params`
+        does not say ``allow_uncertified``; verdicts are written all the same.
+    """
+    spec = read_model(layout, model)
+    cohort = read_dataset(layout.cohort(params.study))
+    mark = str(read_json(layout.fingerprint(model))["fingerprint"])
+    tree = read_tree(layout.posterior(model))
+    if tree.attrs.get("fingerprint") != mark:
+        raise ArtefactError(
+            "the posterior belongs to another model or other data",
+            where=str(layout.posterior(model)),
+            cure=f"run `nssi-bayes fit {model}` again",
+        )
+    rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
+    if isinstance(spec, ConventionalSpec):
+        found = _conventional(spec, cohort, tree)
+    else:
+        found = _joint(spec, cohort, tree, params=params, rng=rng, where=str(layout.spec(model)))
+    _write(layout, params, model, spec=spec, tree=tree, found=found, cohort=cohort)
+    gate: Gate = found["gate"]
+    if not gate.certified:
+        failed = [c for c in gate.checks if c.passed is False]
+        problems = [f"not certified: {c.name} is {c.value:.4g} ({c.text})" for c in failed]
+        if not params.allow_uncertified:
+            cure = "raise sampler.tune or sampler.draws, or set allow_uncertified: true in params.yaml"
+            raise ArtefactError(problems, where=model, cure=cure)
+        for problem in problems:
+            _LOG.warning("%s: %s", model, problem)
+
+
+def _joint(
+    spec: JointSpec, cohort: xr.Dataset, tree: xr.DataTree, *, params: Params,
+    rng: np.random.Generator, where: str,
+) -> dict[str, Any]:  # fmt: skip
+    design = make_design(cohort, spec, where=where)
+    parameters = joint.parameters(spec, design, read_priors(spec.priors))
+    posterior = tree["posterior"].to_dataset()
+    chains = posterior.sizes[n.CHAIN]
+    theta = theta_of(posterior, parameters)
+    log_likelihood, moments = scores.evaluate(theta, design)
+    blocks = joint.blocks_of(design)
+    met = estimates.as_met(moments, design, rng)
+    person = moments.mean.reshape(chains, -1, moments.mean.shape[1] * moments.mean.shape[2])
+    gate = judge(
+        tree, _quantities(posterior, design, met, log_likelihood[tuple(blocks)], chains), person=person
+    )
+    informative = predictive.check(theta, design, rng)
+    return {
+        "gate": Gate([*gate.checks, *informative], gate.sampling),
+        "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains),
+        "observed": scores.observed_digests(design, spec.outcome),
+        "conditioned": scores.conditions(blocks),
+        "blocks": blocks,
+        "estimates": estimates.estimate(tree, design, moments, met, params=params, cohort=cohort),
+        "person": _person(moments, cohort, design),
+        "participants": design.diagnosis.shape[0],
+    }
+
+
+def _quantities(
+    posterior: xr.Dataset, design: Design, met: np.ndarray, total: np.ndarray, chains: int
+) -> dict[str, np.ndarray]:
+    """Everything that a report prints and that is no parameter: contrasts, and the log-likelihood."""
+    found = {"log_likelihood": total.sum(axis=1).reshape(chains, -1)}
+    kinds = {"as_met": met}
+    if "A" in posterior:
+        adjusted = posterior["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
+        kinds["adjusted"] = adjusted.reshape(-1, *adjusted.shape[2:])
+    disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
+    for kind, levels in kinds.items():
+        for a, b, difference in estimates.contrasts(levels):
+            for j, function in enumerate(functions):
+                if np.isfinite(difference[:, j]).all():
+                    name = f"{kind}[{function}, {disorders[a]} - {disorders[b]}]"
+                    found[name] = difference[:, j].reshape(chains, -1)
+    return found
+
+
+def _person(moments: Moments, cohort: xr.Dataset, design: Design) -> xr.Dataset:
+    """Person-level functions with their uncertainty, parameters integrated out."""
+    mean = moments.mean.mean(axis=0)
+    within = np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=0)
+    sd = np.sqrt(within + moments.mean.var(axis=0))
+    units = {"units": "residual sd of a function"}
+    return xr.Dataset(
+        {
+            "function_mean": ((n.PARTICIPANT, n.FUNCTION), mean, units),
+            "function_sd": ((n.PARTICIPANT, n.FUNCTION), sd, units),
+        },
+        coords={
+            n.PARTICIPANT: cohort[n.PARTICIPANT].to_numpy(), n.FUNCTION: design.coords[n.FUNCTION],
+        },
+    )  # fmt: skip
+
+
+def _conventional(spec: ConventionalSpec, cohort: xr.Dataset, tree: xr.DataTree) -> dict[str, Any]:
+    posterior = tree["posterior"].to_dataset()
+    values = cohort[n.OUTCOME_VALUE].sel({n.OUTCOME: spec.outcome}).to_numpy().astype(float)
+    seen = np.isfinite(values)
+    whole = np.zeros((posterior.sizes[n.CHAIN] * posterior.sizes[n.DRAW], len(values)))
+    whole[:, seen] = conventional.log_likelihood(posterior, spec, cohort)
+    chains = posterior.sizes[n.CHAIN]
+    left_out = scores.leave_one_out({("outcome",): whole}, ("outcome",), chains=chains)
+    total = whole.sum(axis=1).reshape(chains, -1)
+    name = scores.OUTCOME_GIVEN
+    return {
+        "gate": judge(tree, {"log_likelihood": total}),
+        "scores": scores.Scores(
+            {name: left_out.elpd["outcome"]}, {name: left_out.p_loo["outcome"]}, left_out.k_hat
+        ),
+        "observed": {name: scores.outcome_digest(spec.outcome, np.nan_to_num(values), seen)},
+        "conditioned": {name: scores.conditions(["factors", "items", "outcome"])[name]},
+        "blocks": ["outcome"],
+        "estimates": {part: [] for part in estimates.PARTS},
+        "person": xr.Dataset(),
+        "participants": int(seen.sum()),
+    }
+
+
+def _write(
+    layout: Layout, params: Params, model: str, *, spec: JointSpec | ConventionalSpec,
+    tree: xr.DataTree, found: dict[str, Any], cohort: xr.Dataset,
+) -> None:  # fmt: skip
+    question, name = model.split("/")
+    gate: Gate = found["gate"]
+    common = {
+        "model": name, "question": question, "fingerprint": tree.attrs["fingerprint"],
+        "kind": spec.kind, "certified": int(gate.certified), "synthetic": int(tree.attrs["synthetic"]),
+    }  # fmt: skip
+    posterior = tree["posterior"]
+    attrs = {
+        **common,
+        "observed": json.dumps(found["observed"], sort_keys=True),
+        "conditioned": json.dumps(found["conditioned"], sort_keys=True),
+        "draws": posterior.sizes[n.CHAIN] * posterior.sizes[n.DRAW],
+    }
+    people = cohort[n.PARTICIPANT].to_numpy()
+    write_dataset(layout.loo(model), scores.to_dataset(found["scores"], people, attrs))
+    write_dataset(layout.predictive(model), found["person"].assign_attrs(common))
+    write_json(
+        layout.estimates(model), {"rope": params.rope, "interval": params.interval, **found["estimates"]}
+    )
+    write_json(
+        layout.checks(model),
+        {
+            **common, "certified": gate.certified, "synthetic": bool(common["synthetic"]),
+            "description": spec.description, "sampling": gate.sampling,
+            "checks": [c.as_dict() for c in gate.checks],
+            "training": {"participants": found["participants"], "blocks": found["blocks"]},
+        },
+    )  # fmt: skip

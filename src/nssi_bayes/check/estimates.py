@@ -1,0 +1,257 @@
+"""Population-level summaries of a joint model: what a report may print, and nothing of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.schema import roi_table
+from nssi_bayes.spec import Params
+
+__all__ = ["as_met", "contrasts", "estimate"]
+
+PARTS: Final = (
+    "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
+    "networks", "outcome", "measurement",
+)  # fmt: skip
+
+type Array = np.ndarray[Any, Any]
+type Row = dict[str, Any]
+
+
+def as_met(moments: Moments, design: Design, rng: np.random.Generator) -> Array:
+    """Draw the average functions of the people who have a disorder, less those who do not.
+
+    Each person's functions are drawn from a Gaussian with the mean and covariance that the
+    quadrature gives at each draw of the parameters; averages over a group need no more than these.
+
+    Parameters
+    ----------
+    moments : Moments
+        [sample, `participant`, ...].
+    design : Design
+        Who has what.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Residual sd [sample, `disorder`, `function`]; NaN where everybody or nobody has it.
+    """
+    has = design.diagnosis > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = has / has.sum(axis=0) - ~has / (~has).sum(axis=0)
+    mean = np.einsum("ik,sif->skf", weight, moments.mean)
+    covariance = np.einsum("ik,sifg->skfg", weight**2, moments.covariance)
+    root = np.linalg.cholesky(np.nan_to_num(covariance) + 1e-12 * np.eye(covariance.shape[-1]))
+    noise = rng.standard_normal((*mean.shape, 1))
+    return mean + (root @ noise)[..., 0]
+
+
+def contrasts(levels: Array) -> Iterator[tuple[int, int, Array]]:
+    """Yield the difference of each pair of disorders along axis -2 of [..., `disorder`, `function`]."""
+    for a, b in combinations(range(levels.shape[-2]), 2):
+        yield a, b, levels[..., a, :] - levels[..., b, :]
+
+
+def estimate(
+    tree: xr.DataTree, design: Design, moments: Moments, met: Array, *, params: Params, cohort: xr.Dataset
+) -> dict[str, Any]:
+    """Summarise a joint model.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        Posterior and prior.
+    design : Design
+        The data.
+    moments : Moments
+        Of each person's functions [sample, `participant`, ...].
+    met : numpy.ndarray
+        From `as_met`.
+    params : Params
+        Interval and ROPE.
+    cohort : xarray.Dataset
+        Coordinates of the regions.
+
+    Returns
+    -------
+    dict
+        As ``estimates.json``.
+    """
+    posterior, prior = (_flat(tree[g].to_dataset()) for g in ("posterior", "prior"))
+    summary = _Summary(params.interval, params.rope)
+    found: dict[str, Any] = {part: [] for part in PARTS}
+    found.update(rope=params.rope, interval=params.interval)
+    kinds = {"as_met": met}
+    if "A" in posterior:
+        kinds = {"adjusted": _values(posterior, "A", n.DISORDER, n.FUNCTION), **kinds}
+    disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
+    for kind, levels in kinds.items():
+        found["levels"] += _levels(summary, kind, levels, disorders, functions)
+        found["contrasts"] += _contrasts(summary, kind, levels, disorders, functions)
+    found["heterogeneity"] = list(_heterogeneity(summary, posterior, prior))
+    found["slopes"] = _table(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
+    if "B_disorder" in posterior:
+        whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
+        found["slopes_by_disorder"] = _table(
+            summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER)
+        )
+    found["correlations"] = _correlations(summary, posterior, functions)
+    found["rois"] = _rois(summary, posterior, design, moments, cohort)
+    found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
+    found["outcome"] = _outcome(summary, posterior)
+    found["measurement"] = [
+        {"indicator": row.pop(n.INDICATOR), "function": functions[f], "loading": row}
+        for row, f in zip(
+            _table(summary, posterior, "lambda", (n.INDICATOR,)), design.function_of, strict=True
+        )
+    ]
+    return found
+
+
+class _Summary:
+    """Mean, equal-tailed interval and probabilities of draws."""
+
+    def __init__(self, interval: float, rope: float) -> None:
+        self.tails = ((1 - interval) / 2, (1 + interval) / 2)
+        self.rope = rope
+
+    def interval(self, draws: Array) -> Row:
+        """Mean and interval."""
+        low, high = np.quantile(draws, self.tails)
+        return {"mean": float(draws.mean()), "low": float(low), "high": float(high)}
+
+    def signed(self, draws: Array, *, rope: bool = False) -> Row:
+        """The same, with the probability of being positive and of leaving the ROPE."""
+        row = {**self.interval(draws), "sd": float(draws.std()), "p_positive": float((draws > 0).mean())}
+        return {**row, "p_over_rope": self.over_rope(draws)} if rope else row
+
+    def over_rope(self, draws: Array) -> float:
+        """Probability that the size exceeds the ROPE."""
+        return float((np.abs(draws) > self.rope).mean())
+
+
+def _flat(dataset: xr.Dataset) -> xr.Dataset:
+    return dataset.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False).drop_vars(
+        [n.CHAIN, n.DRAW], errors="ignore"
+    )
+
+
+def _values(flat: xr.Dataset, name: str, *dims: str) -> Array:
+    return flat[name].transpose("sample", *dims).to_numpy()
+
+
+def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]) -> list[Row]:
+    if name not in flat:
+        return []
+    values = _values(flat, name, *dims)
+    labels = [flat[d].to_numpy() for d in dims]
+    return [
+        {**{d: str(labels[a][i]) for a, (d, i) in enumerate(zip(dims, place, strict=True))},
+         **summary.signed(values[(slice(None), *place)])}
+        for place in np.ndindex(*values.shape[1:])
+    ]  # fmt: skip
+
+
+def _levels(summary: _Summary, kind: str, levels: Array, disorders: Any, functions: Any) -> list[Row]:
+    return [
+        {"estimand": kind, "disorder": d, "function": f, **summary.signed(levels[:, k, j])}
+        for k, d in enumerate(disorders)
+        for j, f in enumerate(functions)
+        if np.isfinite(levels[:, k, j]).all()
+    ]
+
+
+def _contrasts(summary: _Summary, kind: str, levels: Array, disorders: Any, functions: Any) -> list[Row]:
+    return [
+        {"estimand": kind, "function": f, "disorder": disorders[a], "other": disorders[b],
+         **summary.signed(difference[:, j], rope=True)}
+        for a, b, difference in contrasts(levels)
+        for j, f in enumerate(functions)
+        if np.isfinite(difference[:, j]).all()
+    ]  # fmt: skip
+
+
+def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) -> Iterator[Row]:
+    """Finite-population sd, largest contrast and tau, posterior beside prior, by function."""
+    terms = {
+        "levels": ("A", "tau_mean", None), "slopes": ("B_disorder", "tau_slope", n.FACTOR),
+        "loadings": ("L_disorder", "tau_neural", n.NETWORK),
+    }  # fmt: skip
+    for term, (effect, scale, split) in terms.items():
+        if effect not in posterior:
+            continue
+        sides = [_effects(side, effect, split) for side in (posterior, prior)]
+        functions = posterior[n.FUNCTION].to_numpy()
+        details = [""] if split is None else [str(v) for v in sides[0][split].to_numpy()]
+        for f in functions:
+            taus = [side[scale].sel({n.FUNCTION: f}).to_numpy() for side in (posterior, prior)]
+            for detail in details:
+                at = {n.FUNCTION: f} if split is None else {n.FUNCTION: f, split: detail}
+                draws = [side.sel(at).transpose("sample", n.DISORDER).to_numpy() for side in sides]
+                largest = [d.max(axis=1) - d.min(axis=1) for d in draws]
+                rows = [
+                    {"finite_sd": summary.interval(d.std(axis=1)), "largest": summary.interval(span),
+                     "tau": summary.interval(tau)}
+                    for d, span, tau in zip(draws, largest, taus, strict=True)
+                ]  # fmt: skip
+                yield {
+                    "term": term, "function": str(f), "detail": detail,
+                    "posterior": rows[0], "prior": rows[1],
+                    "contraction": float(1 - taus[0].var() / taus[1].var()),
+                    "p_over_rope": summary.over_rope(largest[0]),
+                }  # fmt: skip
+
+
+def _effects(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArray:
+    """Effects by disorder; regional loadings averaged over the regions of a network."""
+    if split != n.NETWORK:
+        return flat[effect]
+    return flat[effect].groupby(n.ROI_NETWORK).mean().rename({n.ROI_NETWORK: n.NETWORK})
+
+
+def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> list[Row]:
+    return [
+        {"function": a, "other": b,
+         **summary.interval(flat["Omega"].sel({n.FUNCTION: a, n.FUNCTION_OTHER: b}).to_numpy())}
+        for a, b in combinations(functions, 2)
+    ]  # fmt: skip
+
+
+def _rois(
+    summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
+) -> list[Row]:
+    """Loadings per residual sd of a function, and standardised by total sd of function and region.
+
+    The region's total sd holds its first-level error: standardised loadings are attenuated by the
+    unreliability of the response, raw ones are not.
+    """
+    if "L" not in flat:
+        return []
+    loading = _values(flat, "L", n.ROI, n.FUNCTION)
+    spread = moments.mean.var(axis=1) + np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=1)
+    seen = np.where(design.activation_seen, design.activation, np.nan)
+    standardised = loading * np.sqrt(spread)[:, None, :] / np.nanstd(seen, axis=0)[None, :, None]
+    places: Mapping[str, Row] = roi_table(cohort)
+    return [
+        {"roi": roi, **places[roi], "function": f, **summary.signed(loading[:, r, j], rope=True),
+         "standardised": summary.interval(standardised[:, r, j])}
+        for r, roi in enumerate(design.coords[n.ROI])
+        for j, f in enumerate(design.coords[n.FUNCTION])
+    ]  # fmt: skip
+
+
+def _outcome(summary: _Summary, flat: xr.Dataset) -> list[Row]:
+    found = []
+    for name, dim in (("w", n.FUNCTION), ("q", n.FACTOR), ("d", n.DISORDER)):
+        found += [{"term": row.pop(dim), **row} for row in _table(summary, flat, name, (dim,))]
+    return found

@@ -1,0 +1,183 @@
+"""When a posterior may be believed: the convergence gate.
+
+Rank-normalised split R-hat, bulk and tail effective sample size, divergences and E-BFMI
+(Vehtari et al. 2021, 10.1214/20-BA1221; Betancourt 2016, arXiv:1604.00695).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from nssi_bayes import names as n
+
+__all__ = ["CheckResult", "Gate", "judge"]
+
+LARGEST_RHAT: Final = 1.01
+FEWEST_EFFECTIVE: Final = 400.0
+FEWEST_CHAINS: Final = 4
+FEWEST_DRAWS: Final = 1000
+SMALLEST_BFMI: Final = 0.3
+PERSON_RHAT: Final = (1.01, 1.05)
+PERSON_SHARE: Final = 0.99
+_WORST: Final = 5
+_TAIL: Final = (0.05, 0.95)
+
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict of one check.
+
+    Parameters
+    ----------
+    name : str
+        Short name.
+    passed : bool or None
+        None where the check only informs.
+    value, limit : float or None
+        What was measured, and its limit.
+    text : str
+        One line for a reader.
+    """
+
+    name: str
+    passed: bool | None
+    value: float | None
+    limit: float | None
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row of ``checks.json``."""
+        return {"name": self.name, "passed": self.passed, "value": self.value, "limit": self.limit,
+                "text": self.text}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """All verdicts of the gate, and the numbers behind them.
+
+    Parameters
+    ----------
+    checks : list of CheckResult
+        One a rule.
+    sampling : dict
+        As in ``checks.json``.
+    """
+
+    checks: list[CheckResult]
+    sampling: dict[str, Any]
+
+    @property
+    def certified(self) -> bool:
+        """Whether every rule holds."""
+        return all(c.passed is not False for c in self.checks)
+
+
+def judge(
+    tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | None = None
+) -> Gate:
+    """Apply the gate to one fit.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        Posterior and sample_stats.
+    quantities : dict of str to numpy.ndarray
+        Further quantities to certify [`chain`, `draw`], such as contrasts and the log-likelihood.
+    person : numpy.ndarray, optional
+        Person-level quantities [`chain`, `draw`, quantity], judged by a softer rule.
+
+    Returns
+    -------
+    Gate
+        Verdicts and numbers.
+    """
+    names, values = zip(*_scalars(tree["posterior"].to_dataset(), quantities), strict=True)
+    stacked = np.stack(values)
+    rhat = array_stats.rhat(stacked)
+    bulk = array_stats.ess(stacked, method="bulk")
+    tail = array_stats.ess(stacked, method="tail", prob=_TAIL)
+    stats = tree["sample_stats"].to_dataset()
+    chains, draws = stacked.shape[1:]
+    diverging = int(stats["diverging"].sum()) if "diverging" in stats else 0
+    bfmi = float(np.min(array_stats.bfmi(stats["energy"].to_numpy()))) if "energy" in stats else np.nan
+    order = np.argsort(-np.nan_to_num(rhat, nan=np.inf) + 1e-9 * bulk)[:_WORST]
+    worst = [
+        {"quantity": names[q], "rhat": float(rhat[q]), "ess_bulk": float(bulk[q]), "ess_tail": float(tail[q])}
+        for q in order
+    ]
+    checks = [
+        _check("chains", chains, FEWEST_CHAINS, "at least", "chains"),
+        _check("draws", draws, FEWEST_DRAWS, "at least", "draws a chain"),
+        _check("rhat", _largest(rhat), LARGEST_RHAT, "below",
+               f"largest rank-normalised R-hat of {len(names)} quantities"),
+        _check("ess_bulk", _smallest(bulk), FEWEST_EFFECTIVE, "at least", "smallest bulk effective sample size"),
+        _check("ess_tail", _smallest(tail), FEWEST_EFFECTIVE, "at least", "smallest tail effective sample size"),
+        _check("divergences", diverging, 0, "at most", "divergent transitions"),
+        _check("e_bfmi", bfmi, SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
+    ]
+    if person is not None:
+        checks += _person_checks(person)
+    attrs = tree.attrs
+    sampling = {
+        "chains": chains, "draws": draws, "tune": int(attrs["tune"]), "divergences": diverging,
+        "max_rhat": _largest(rhat), "min_ess_bulk": _smallest(bulk), "min_ess_tail": _smallest(tail),
+        "min_ebfmi": bfmi, "worst": worst, "rerun": bool(attrs["rerun"]),
+        "target_accept": float(attrs["target_accept"]), "quantities": len(names),
+    }
+    return Gate(checks, sampling)
+
+
+def _scalars(posterior: xr.Dataset, quantities: dict[str, Array]) -> Iterator[tuple[str, Array]]:
+    """Every element of every population-level variable that is not fixed by construction."""
+    for name, array in posterior.data_vars.items():
+        values = array.transpose(n.CHAIN, n.DRAW, ...)
+        flat = values.to_numpy().reshape(*values.shape[:2], -1)
+        labels = _labels(values)
+        square = values.ndim == 4 and values.shape[2] == values.shape[3] and str(name).startswith("Omega")
+        for e in range(flat.shape[2]):
+            if square and e // values.shape[3] <= e % values.shape[3]:
+                continue
+            yield f"{name}{labels[e]}", flat[:, :, e]
+    yield from quantities.items()
+
+
+def _labels(array: xr.DataArray) -> list[str]:
+    dims = [d for d in array.dims if d not in (n.CHAIN, n.DRAW)]
+    if not dims:
+        return [""]
+    mesh = np.meshgrid(*[array[d].to_numpy().astype(str) for d in dims], indexing="ij")
+    return ["[" + ", ".join(parts) + "]" for parts in zip(*(m.ravel() for m in mesh), strict=True)]
+
+
+def _person_checks(person: Array) -> list[CheckResult]:
+    rhat = array_stats.rhat(np.moveaxis(person, -1, 0))
+    share = float((rhat < PERSON_RHAT[0]).mean())
+    return [
+        _check("person_rhat", _largest(rhat), PERSON_RHAT[1], "below",
+               "largest R-hat of person-level quantities"),
+        _check("person_rhat_share", share, PERSON_SHARE, "at least",
+               f"share of person-level quantities with R-hat below {PERSON_RHAT[0]}"),
+    ]
+
+
+def _largest(values: Array) -> float:
+    return float(np.max(np.where(np.isfinite(values), values, np.inf)))
+
+
+def _smallest(values: Array) -> float:
+    return float(np.min(np.where(np.isfinite(values), values, 0.0)))
+
+
+def _check(name: str, value: float, limit: float, rule: str, what: str) -> CheckResult:
+    passed = {
+        "at least": value >= limit, "at most": value <= limit, "below": value < limit, "above": value > limit,
+    }[rule]
+    return CheckResult(name, bool(passed), float(value), float(limit), f"{what}: {rule} {limit:g}")

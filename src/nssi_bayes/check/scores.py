@@ -1,0 +1,209 @@
+"""Participant-level scores: leave one person out with everything observed on them.
+
+The unit left out is the person: functions, factors and residual factors are integrated out of
+log p(all data of i | theta), so that no latent value of the person who is left out was fitted to
+their own data. Conditional scores (one response left out, latents kept) reward overfitting of the
+latents (Merkle, Furr & Rabe-Hesketh 2019, 10.1007/s11336-019-09679-0). Blocks of a person's data
+are scored with the same weights 1 / p(all data of i | theta), smoothed by PSIS (Vehtari et al.
+2024, JMLR 25:72).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.special import logsumexp
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import joint
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.integrate import quadrature
+from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.store import digest
+
+__all__ = ["OUTCOME_GIVEN", "Scores", "evaluate", "leave_one_out", "observed_digests", "to_dataset"]
+
+OUTCOME_GIVEN: Final = "outcome_given_items_factors"
+TOTAL: Final = "total"
+GRID: Final[dict[str, Any]] = {"order": 7, "curve_nodes": 15}
+"""Finer than the sampler's: scores are differences of small numbers."""
+_CHUNK: Final = 50
+
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Leave-one-out scores of one model.
+
+    Parameters
+    ----------
+    elpd : dict of str to numpy.ndarray
+        By block [`participant`], nats.
+    p_loo : dict of str to float
+        By block.
+    k_hat : numpy.ndarray
+        [`participant`].
+    """
+
+    elpd: dict[str, Array]
+    p_loo: dict[str, float]
+    k_hat: Array
+
+
+def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, ...], Array], Moments]:
+    """Return the log-likelihood of every person at every draw, for growing sets of blocks.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    design : Design
+        The data.
+
+    Returns
+    -------
+    dict of tuple to numpy.ndarray
+        By set of blocks [sample, `participant`].
+    Moments
+        Mean and covariance of each person's functions [sample, `participant`, ...].
+    """
+    grid = quadrature.make_grid(len(design.coords[n.FUNCTION]), **GRID)
+    blocks = joint.blocks_of(design)
+    sets = [tuple(blocks[:end]) for end in range(1, len(blocks))]
+    outcome = ("factors", "items", "outcome")
+    if "outcome" in blocks and outcome not in sets and "factors" in blocks:
+        sets.append(outcome)
+
+    def one(draw: dict[str, Any]) -> Any:
+        partial = tuple(joint.log_likelihood(draw, design, grid, include=s) for s in sets)
+        return partial, joint.person_moments(draw, design, grid)
+
+    many = jax.jit(jax.vmap(one))
+    size = len(next(iter(theta.values())))
+    chunks = [slice(a, min(a + _CHUNK, size)) for a in range(0, size, _CHUNK)]
+
+    def work(chunk: slice) -> Any:
+        padded = {name: _pad(v[chunk]) for name, v in theta.items()}
+        found = many({name: jnp.asarray(v) for name, v in padded.items()})
+        return jax.tree.map(lambda v: np.asarray(v)[: chunk.stop - chunk.start], found)
+
+    first = work(chunks[0])
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        parts = [first, *pool.map(work, chunks[1:])]
+    partial, moments = jax.tree.map(lambda *v: np.concatenate(v), *parts)
+    found = dict(zip(sets, partial, strict=True))
+    found[tuple(blocks)] = moments.log_integral
+    return found, moments
+
+
+def _pad(values: Array) -> Array:
+    """Fill the last chunk up with copies, so that one compiled function serves all."""
+    return np.concatenate([values, np.repeat(values[-1:], _CHUNK - len(values), axis=0)])
+
+
+def leave_one_out(
+    log_likelihood: dict[tuple[str, ...], Array], blocks: Sequence[str], *, chains: int
+) -> Scores:
+    """Score every block of every person, given the blocks before it.
+
+    Parameters
+    ----------
+    log_likelihood : dict of tuple to numpy.ndarray
+        From `evaluate` [sample, `participant`].
+    blocks : sequence of str
+        Blocks in order; their scores add up to the total.
+    chains : int
+        Number of chains that the samples come from, one after the other.
+
+    Returns
+    -------
+    Scores
+        By block, by ``total`` and, where there is an outcome, by `OUTCOME_GIVEN`.
+    """
+    total = log_likelihood[tuple(blocks)]
+    samples, people = total.shape
+    shaped = np.exp(total - total.max(axis=0)).T.reshape(people, chains, -1)
+    r_eff = np.clip(array_stats.ess(shaped, method="mean") / samples, 1e-3, 1.0)
+    log_weight, k_hat = np.empty_like(total.T), np.empty(people)
+    for i in range(people):
+        log_weight[i], k_hat[i] = array_stats.psislw(total[:, i], r_eff=float(r_eff[i]))
+    log_weight = log_weight - logsumexp(log_weight, axis=1, keepdims=True)
+
+    def expected(key: tuple[str, ...]) -> tuple[Array, Array]:
+        if not key:
+            return np.zeros(people), np.zeros(people)
+        values = log_likelihood[key].T
+        return logsumexp(log_weight + values, axis=1), logsumexp(values, axis=1) - np.log(samples)
+
+    elpd, p_loo = {}, {}
+    steps = {TOTAL: ((), tuple(blocks))}
+    steps |= {b: (tuple(blocks[:i]), tuple(blocks[: i + 1])) for i, b in enumerate(blocks)}
+    given = ("factors", "items")
+    if "outcome" in blocks and "factors" in blocks:
+        steps[OUTCOME_GIVEN] = (given, (*given, "outcome"))
+    for name, (before, after) in steps.items():
+        (loo_before, fit_before), (loo_after, fit_after) = expected(before), expected(after)
+        elpd[name] = loo_after - loo_before
+        p_loo[name] = float((fit_after - fit_before - elpd[name]).sum())
+    return Scores(elpd, p_loo, k_hat)
+
+
+def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
+    """Hash the values that each block scores, whatever the order of columns and functions."""
+    items = design.coords[n.INDICATOR]
+    order = np.argsort(items)
+    response = np.where(design.response == design.missing_response, -1, design.response)[:, order]
+    found = {"items": _hash([items[j] for j in order], response)}
+    if design.coords[n.FACTOR]:
+        values = np.where(design.factor_seen, design.factor, np.nan)
+        found["factors"] = _hash(design.coords[n.FACTOR], np.vstack([values, design.factor_error]))
+    if len(design.scanned):
+        seen = np.where(design.activation_seen, design.activation, np.nan)
+        found["activation"] = _hash(design.coords[n.ROI], np.vstack([seen, design.activation_se]))
+    if design.outcome_seen.any():
+        found["outcome"] = outcome_digest(str(outcome), design.outcome, design.outcome_seen)
+        found[OUTCOME_GIVEN] = found["outcome"]
+    found[TOTAL] = digest({k: v for k, v in found.items() if k != OUTCOME_GIVEN})
+    return found
+
+
+def outcome_digest(name: str, values: Array, seen: Array) -> str:
+    """Hash an outcome and who has it."""
+    return _hash([name], np.where(seen, values, np.nan))
+
+
+def _hash(labels: Sequence[Any], values: Array) -> str:
+    return digest({"labels": list(labels), "values": digest(np.ascontiguousarray(values, float).tobytes())})
+
+
+def conditions(blocks: Sequence[str]) -> dict[str, str]:
+    """Say what each block is conditional on, beside diagnoses, covariates and site."""
+    found = {b: ", ".join(blocks[:i]) for i, b in enumerate(blocks)} | {TOTAL: ""}
+    if "outcome" in blocks:
+        found[OUTCOME_GIVEN] = "factors, items"
+    return found
+
+
+def to_dataset(scores: Scores, participants: Array, attrs: dict[str, Any]) -> xr.Dataset:
+    """Label scores as ``loo.nc`` wants them."""
+    blocks = list(scores.elpd)
+    return xr.Dataset(
+        {
+            n.ELPD: ((n.PARTICIPANT, n.BLOCK), np.column_stack([scores.elpd[b] for b in blocks]),
+                     {"units": "nats"}),
+            n.P_LOO: ((n.BLOCK,), [scores.p_loo[b] for b in blocks]),
+            n.K_HAT: ((n.PARTICIPANT,), scores.k_hat),
+        },
+        coords={n.PARTICIPANT: participants, n.BLOCK: blocks},
+        attrs=attrs,
+    )
