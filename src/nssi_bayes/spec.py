@@ -242,8 +242,12 @@ class ConventionalSpec(Strict):
         One line for the report.
     outcome : str
         A Gaussian outcome of the cohort.
-    formula : str
-        Right-hand side for Bambi over the columns that `blocks.conventional.table` makes.
+    functions : dict of str to tuple of str
+        Sum score: the subscales whose answered items it is the mean of.
+    factors : tuple of str
+        Psychosocial factors, as observed.
+    pooled : bool
+        Whether intercept and slopes of the scores also vary by diagnostic pattern, uncorrelated.
     """
 
     kind: Literal["conventional"]

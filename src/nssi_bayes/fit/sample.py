@@ -15,12 +15,12 @@ from nssi_bayes.fit.density import Density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import Sampler
 
-__all__ = ["Drawn", "sample"]
+__all__ = ["CAREFUL", "Drawn", "sample", "statistics"]
 
 _LOG: Final = logging.getLogger(__name__)
 _POSITION: Final = "position"
 _STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
-_CAREFUL: Final = 0.97
+CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
 
 type Array = np.ndarray[Any, Any]
@@ -70,15 +70,15 @@ def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) ->
     first, second = seeds.spawn(2)
     trace = _nuts(density, coordinates, sampler, accept=accept, seeds=first)
     if bool(trace.sample_stats["diverging"].any()):
-        _LOG.info("divergences: once more at target acceptance %.2f", _CAREFUL)
-        accept, rerun = _CAREFUL, True
+        _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
+        accept, rerun = CAREFUL, True
         trace = _nuts(density, coordinates, sampler, accept=accept, seeds=second)
     y = trace.posterior[_POSITION].to_numpy()
     x = coordinates.mode + y @ coordinates.transform.T
     chains, draws = x.shape[:2]
     flat = density.constrain(x.reshape(chains * draws, -1))
     values = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in flat.items()}
-    return Drawn(values, _statistics(trace, chains, draws), accept, rerun)
+    return Drawn(values, statistics(trace, chains, draws), accept, rerun)
 
 
 def _nuts(
@@ -143,7 +143,8 @@ class _Progress:
             _LOG.info("%d of %d draws, about %.0f s to go", done, total, left)
 
 
-def _statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
+def statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
+    """Return what the sampler says of itself [`chain`, `draw`]."""
     kept = {
         name: ((n.CHAIN, n.DRAW), trace.sample_stats[name].to_numpy())
         for name in _STATISTICS

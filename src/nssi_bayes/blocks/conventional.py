@@ -1,0 +1,285 @@
+"""The field's practice as a table: severity on sum scores, history, diagnoses, covariates and site.
+
+y_i = a + b . scores_i + q . factors_i + m . missing_i + d . diagnoses_i + covariates + site + e_i,
+e_i ~ N(0, sigma^2); when pooled, plus an intercept and slopes of the scores for each diagnostic
+pattern. Everybody with an observed outcome is in, nobody is dropped: what is missing is set to the
+mean, and a 0/1 column says so. NumPy and pandas only: the same table serves fit and scoring.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import DataError, SpecError, did_you_mean
+from nssi_bayes.spec import ConventionalSpec
+from nssi_bayes.store import digest
+
+__all__ = ["FEWEST_MISSING", "fingerprint", "formula", "log_likelihood", "table"]
+
+FEWEST_MISSING: Final = 3
+"""People that a missing-value column needs; with fewer it tells whose outcome it is."""
+_SCORE: Final = "score_"
+_INTERCEPT: Final = "Intercept"
+_SIGMA: Final = "sigma"
+_LIBRARIES: Final = ("bambi", "formulae", "pymc", "pytensor", "nutpie", "numpy")
+
+type Array = np.ndarray[Any, Any]
+
+
+def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") -> pd.DataFrame:
+    """Arrange a cohort as a conventional analysis sees it.
+
+    Parameters
+    ----------
+    spec : ConventionalSpec
+        The model.
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    where : str
+        The spec's file, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each `participant` with the outcome, labelled, without missing values. Columns
+        ``outcome`` (unit of the cohort), ``score_*`` (mean of the answered items, each as a share of
+        its range, divided by its sd), ``factor_*`` and ``covariate_*`` (unit of the cohort),
+        ``missing_*``, ``diagnosis_*`` and ``site_*`` (0 or 1; the first site is the reference), all
+        of these centred; and ``pattern`` (all diagnoses of a person, joined; a category). A column in
+        which all people are equal, and a missing-value column that repeats another, are left out.
+
+    Raises
+    ------
+    SpecError
+        If the spec names what the cohort does not have.
+    DataError
+        If outcome or scores do not vary.
+    """
+    problems = _unknown_names(spec, cohort)
+    if problems:
+        cure = "name subscales, factors and an outcome of the cohort"
+        raise SpecError(problems, where=where, cure=cure)
+    outcome = cohort[n.OUTCOME_VALUE].sel({n.OUTCOME: spec.outcome}).to_numpy().astype(float)
+    people = cohort.isel({n.PARTICIPANT: np.flatnonzero(np.isfinite(outcome))})
+    outcome = outcome[np.isfinite(outcome)]
+    if len(outcome) < 2 or np.ptp(outcome) == 0:
+        found = f"outcome {spec.outcome!r}: {len(outcome)} people have it, and it does not vary"
+        raise DataError(found, cure="take another outcome, or mend the column of this one")
+    columns = {k: v - v.mean() for k, v in _predictors(spec, people).items() if np.ptp(v) > 0}
+    if not any(name.startswith(_SCORE) for name in columns):
+        found = "no function has a score that varies among the people with the outcome"
+        raise DataError(found, cure="check the items of the functions of this model")
+    index = pd.Index(people[n.PARTICIPANT].to_numpy().astype(str), name=n.PARTICIPANT)
+    return pd.DataFrame({n.OUTCOME: outcome, **columns, n.PATTERN: _patterns(people)}, index=index)
+
+
+def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
+    """Write the model as a Bambi formula over the columns of `table`.
+
+    Parameters
+    ----------
+    spec : ConventionalSpec
+        The model.
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+
+    Returns
+    -------
+    str
+        When pooled with ``(1 + scores | pattern)``, which in Bambi has no correlation between
+        intercept and slopes.
+    """
+    return _formula(spec, _names(table(spec, cohort)))
+
+
+def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") -> str:
+    """Hash everything that decides the posterior, apart from the sampler.
+
+    Parameters
+    ----------
+    spec : ConventionalSpec
+        The model.
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    where : str
+        The spec's file, for messages.
+
+    Returns
+    -------
+    str
+        SHA-256 of formula, table (without the labels of people) and library versions; the priors
+        are Bambi's defaults and follow from these.
+
+    Raises
+    ------
+    SpecError
+        If the spec names what the cohort does not have.
+    DataError
+        If outcome or scores do not vary.
+    """
+    data = table(spec, cohort, where=where)
+    names = _names(data)
+    values = np.ascontiguousarray(data[[n.OUTCOME, *names]].to_numpy(dtype=float))
+    return digest(
+        {
+            "formula": _formula(spec, names),
+            "values": digest(values.tobytes()),
+            "patterns": list(data[n.PATTERN]) if spec.pooled else [],
+            "priors": "defaults of Bambi",
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        }
+    )
+
+
+def log_likelihood(posterior: xr.Dataset, spec: ConventionalSpec, cohort: xr.Dataset) -> Array:
+    """Return log N(y | mu, sigma) of every person with the outcome, for every draw.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        From `fit` [`chain`, `draw`, ...].
+    spec : ConventionalSpec
+        The model.
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+
+    Returns
+    -------
+    numpy.ndarray
+        [sample, `participant`], chains one after the other, people in the order of `table`. Given
+        the effects of the person's diagnostic pattern.
+    """
+    data = table(spec, cohort)
+    names = _names(data)
+    coefficients = np.stack([_flat(posterior[name]) for name in names], axis=1)
+    mean = _flat(posterior[_INTERCEPT])[:, None] + coefficients @ data[names].to_numpy(dtype=float).T
+    if spec.pooled:
+        for name in ("1", *_scores(names)):
+            effect = posterior[f"{name}|{n.PATTERN}"].sel({n.PATTERN: list(data[n.PATTERN])})
+            predictor = 1.0 if name == "1" else data[name].to_numpy(dtype=float)
+            mean += _flat(effect) * predictor
+    sigma = _flat(posterior[_SIGMA])[:, None]
+    z = (data[n.OUTCOME].to_numpy(dtype=float) - mean) / sigma
+    return -0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+
+
+def _flat(draws: xr.DataArray) -> Array:
+    ordered = draws.transpose(n.CHAIN, n.DRAW, ...).to_numpy()
+    return ordered.reshape(-1, *ordered.shape[2:])
+
+
+def _names(data: pd.DataFrame) -> list[str]:
+    return [str(c) for c in data.columns if c not in (n.OUTCOME, n.PATTERN)]
+
+
+def _scores(names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(_SCORE)]
+
+
+def _formula(spec: ConventionalSpec, names: list[str]) -> str:
+    text = " + ".join(["1", *names])
+    if spec.pooled:
+        text += f" + ({' + '.join(['1', *_scores(names)])} | {n.PATTERN})"
+    return f"{n.OUTCOME} ~ {text}"
+
+
+def _unknown_names(spec: ConventionalSpec, cohort: xr.Dataset) -> list[str]:
+    known = sorted(set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist()))
+    found = [f"functions.{f}: it has no subscale" for f, members in spec.functions.items() if not members]
+    if not spec.functions:
+        found.append("functions: at least one is needed")
+    found += [
+        f"functions.{function}: no subscale {s!r}. {did_you_mean(s, known)}"
+        for function, members in spec.functions.items()
+        for s in members
+        if s not in known
+    ]
+    for key, dim, wanted in (("factors", n.FACTOR, spec.factors), ("outcome", n.OUTCOME, (spec.outcome,))):
+        have = [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
+        found += [
+            f"{key}: no {label!r} in the cohort. {did_you_mean(label, have)}"
+            for label in wanted
+            if label not in have
+        ]
+    return found
+
+
+def _predictors(spec: ConventionalSpec, people: xr.Dataset) -> dict[str, Array]:
+    """Every predictor by a name that is safe in a formula; missing is 0, the mean."""
+    scores, lacking = _scores_of(spec, people)
+    columns = {(_SCORE, function): _standard(v) for function, v in scores.items()}
+    for factor in spec.factors:
+        value = people[n.FACTOR_SCORE].sel({n.FACTOR: factor}).to_numpy().astype(float)
+        columns["factor_", factor] = value
+        lacking[factor] = ~np.isfinite(value)
+    columns = {key: np.nan_to_num(value) for key, value in columns.items()}
+    kept: list[Array] = []
+    for name, missing in lacking.items():
+        if missing.sum() >= FEWEST_MISSING and not any(np.array_equal(missing, k) for k in kept):
+            columns["missing_", name] = missing.astype(float)
+            kept.append(missing)
+    diagnosis = people[n.DIAGNOSIS]
+    for disorder in diagnosis[n.DISORDER].to_numpy():
+        columns["diagnosis_", str(disorder)] = diagnosis.sel({n.DISORDER: disorder}).to_numpy().astype(float)
+    for covariate in people[n.COVARIATE].to_numpy() if n.COVARIATE in people.dims else ():
+        value = people[n.COVARIATE_VALUE].sel({n.COVARIATE: covariate}).to_numpy()
+        columns["covariate_", str(covariate)] = value.astype(float)
+    site = people[n.SITE_OF].to_numpy().astype(str)
+    for label in sorted(set(site))[1:]:
+        columns["site_", label] = (site == label).astype(float)
+    return _safe(columns)
+
+
+def _scores_of(spec: ConventionalSpec, people: xr.Dataset) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Mean of the answered items by function; who answered none, by instrument and by function."""
+    top = people[n.ITEM_CATEGORIES].to_numpy() - 1
+    share = people[n.RESPONSE].to_numpy().astype(float) / top
+    subscale = people[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    instrument = people[n.ITEM_INSTRUMENT].to_numpy().astype(str)
+    seen = np.isfinite(share)
+    used = np.isin(subscale, [s for members in spec.functions.values() for s in members])
+    lacking = {
+        name: ~seen[:, used & (instrument == name)].any(axis=1) for name in sorted(set(instrument[used]))
+    }
+    scores = {}
+    for function, members in spec.functions.items():
+        mine = np.isin(subscale, members)
+        answered = seen[:, mine].sum(axis=1)
+        total = np.where(seen[:, mine], share[:, mine], 0.0).sum(axis=1)
+        scores[function] = np.where(answered > 0, total / np.maximum(answered, 1), np.nan)
+        lacking[function] = answered == 0
+    return scores, lacking
+
+
+def _standard(value: Array) -> Array:
+    """Centre and scale by those who have it; 0 for all where it does not vary."""
+    seen = value[np.isfinite(value)]
+    if len(seen) < 2 or np.ptp(seen) == 0:
+        return np.zeros(len(value))
+    return (value - seen.mean()) / seen.std()
+
+
+def _safe(columns: dict[tuple[str, str], Array]) -> dict[str, Array]:
+    """Name columns by letters, digits and underscores; what would be the same gets a number."""
+    found: dict[str, Array] = {}
+    for (prefix, label), value in columns.items():
+        name = base = prefix + re.sub(r"[^0-9A-Za-z]+", "_", label)
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{base}_{count}"
+        found[name] = value
+    return found
+
+
+def _patterns(people: xr.Dataset) -> pd.Categorical:
+    labels = people[n.DISORDER].to_numpy().astype(str)
+    rows = people[n.DIAGNOSIS].to_numpy().astype(bool)
+    return pd.Categorical(["+".join(labels[row]) or n.NONE_LEVEL for row in rows])
