@@ -7,14 +7,12 @@ observed variable, so that prior predictive draws and the pointwise log-likeliho
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Final
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
@@ -26,6 +24,7 @@ from pytensor import wrap_jax
 from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, generate, joint
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.marginal import SAMPLING_GRID, evaluate
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.schema import validate
@@ -234,9 +233,6 @@ def _unflatten(vector: Any, shapes: Shapes) -> Theta:
     return found
 
 
-SAMPLING_GRID: Final[dict[str, Any]] = {"order": 5, "curve_nodes": 11}
-
-
 def fingerprint(built: Built, spec: JointSpec) -> str:
     """Hash everything that decides a posterior, apart from the sampler.
 
@@ -255,15 +251,17 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
     """
     design = built.design
     arrays = {f: v for f in design.__dataclass_fields__ if isinstance(v := getattr(design, f), np.ndarray)}
-    return digest({
-        "route": spec.route,
-        "parameters": [_plain(p) for p in built.parameters],
-        "coords": design.coords,
-        "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
-        "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
-        "libraries": {name: version(name) for name in _LIBRARIES},
-        "grid": SAMPLING_GRID,
-    })
+    return digest(
+        {
+            "route": spec.route,
+            "parameters": [_plain(p) for p in built.parameters],
+            "coords": design.coords,
+            "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
+            "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            "grid": SAMPLING_GRID,
+        }
+    )
 
 
 def _plain(p: Parameter) -> dict[str, Any]:
@@ -294,7 +292,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     where = str(layout.cohort(params.study))
     cohort = validate(read_dataset(layout.cohort(params.study)), where=where)
     if isinstance(spec, ConventionalSpec):
-        content = {"fingerprint": conventional.fingerprint(spec, cohort), "points": []}
+        content: dict[str, Any] = {"fingerprint": conventional.fingerprint(spec, cohort), "points": []}
     else:
         built = build(spec, cohort, where=str(layout.spec(model)))
         seeds = seed_sequence(params.seed, "build")
@@ -333,9 +331,5 @@ def log_densities(built: Built, rng: np.random.Generator) -> list[float]:
         Nats.
     """
     theta = draw(built.parameters, built.design.coords, rng, _POINTS)
-    grid = quadrature.make_grid(len(built.design.coords[n.FUNCTION]), **SAMPLING_GRID)
-    found = []
-    for s in range(_POINTS):
-        values = {name: jnp.asarray(v[s]) for name, v in theta.items()}
-        found.append(float(joint.log_likelihood(values, built.design, grid).sum()))
-    return found
+    found = evaluate(theta, built.design, include=joint.BLOCKS, grid=SAMPLING_GRID)
+    return [float(v) for v in found.log_integral.sum(axis=1)]

@@ -70,5 +70,15 @@ ROI_RADIUS: Final = "roi_radius_mm"
 NONE_LEVEL: Final = "none"
 
 # columns of an audit; every number counts people or values
-AUDIT: Final = ("stage", "table", "column", "rule", "read", "missing", "changed", "out_of_range",
-                "dropped", "note")
+AUDIT: Final = (
+    "stage",
+    "table",
+    "column",
+    "rule",
+    "read",
+    "missing",
+    "changed",
+    "out_of_range",
+    "dropped",
+    "note",
+)

@@ -211,8 +211,13 @@ def roi_table(cohort: xr.Dataset) -> dict[str, dict[str, object]]:
     dict of str to dict
         By region.
     """
-    kinds = {"network": (n.ROI_NETWORK, str), "hemisphere": (n.ROI_HEMISPHERE, str),
-             "x": (n.ROI_X, float), "y": (n.ROI_Y, float), "z": (n.ROI_Z, float)}
+    kinds = {
+        "network": (n.ROI_NETWORK, str),
+        "hemisphere": (n.ROI_HEMISPHERE, str),
+        "x": (n.ROI_X, float),
+        "y": (n.ROI_Y, float),
+        "z": (n.ROI_Z, float),
+    }
     columns = {key: [kind(v) for v in cohort[coord].to_numpy()] for key, (coord, kind) in kinds.items()}
     return {
         str(roi): {key: column[r] for key, column in columns.items()}

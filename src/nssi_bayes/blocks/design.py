@@ -114,7 +114,6 @@ class Design:
                 found[items] = f
         return found
 
-
     @property
     def testlet_of(self) -> Array:
         """Position of the residual factor of each indicator, or -1."""

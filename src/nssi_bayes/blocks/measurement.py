@@ -33,14 +33,14 @@ POSITION_NODES: Final = 7
 def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     """Declare loadings, thresholds (as category probabilities) and residual factors."""
     found = [from_prior("lambda", (n.INDICATOR,), priors["lambda"])]
-    for count in design.category_groups:
-        found.append(
-            from_prior(
-                f"category_probability_{count}",
-                (f"{n.INDICATOR}_{count}", f"{n.CATEGORY}_{count}"),
-                priors["category_probability"],
-            )
+    found += [
+        from_prior(
+            f"category_probability_{count}",
+            (f"{n.INDICATOR}_{count}", f"{n.CATEGORY}_{count}"),
+            priors["category_probability"],
         )
+        for count in design.category_groups
+    ]
     if design.coords[n.TESTLET]:
         found.append(from_prior("gamma", (n.TESTLET,), priors["gamma"]))
     return found
@@ -68,7 +68,7 @@ class Items:
         )
         self.constants = ordinal.look_up(tables, design.response)
         self.loading = theta["lambda"]
-        self.gamma = theta.get("gamma")
+        self.gamma: Any = theta.get("gamma")
         self.design = design
         self.log_gap = self.constants.log_gap.sum(axis=1)
 

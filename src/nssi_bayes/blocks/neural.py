@@ -7,8 +7,8 @@ Loadings are pooled over regions of a network and over disorders. One person's r
 residual variance: one factor for the person, one for each network with at least three regions,
 and one for each pair of homologous regions; all are integrated out. The regions of a network have
 one loading in common, and so have all pairs: with three regions, loadings of their own are a
-Heywood case (with 64 scans a tail effective size of 297 of 4 000 draws, here 1 000 and more). Without them 24 regions would
-count as 24 witnesses.
+Heywood case (with 64 scans a tail effective size of 297 of 4 000 draws; with one, some 2 000).
+Without residual factors 24 regions would count as 24 witnesses.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
-from nssi_bayes.integrate.gaussian import Quadratic, eliminate
-from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, eliminate
 from nssi_bayes.spec import JointSpec, Prior
 
 __all__ = ["loadings", "mean", "observed", "parameters", "residual_loadings"]

@@ -102,9 +102,7 @@ def estimate(
     found["slopes"] = _table(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
     if "B_disorder" in posterior:
         whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
-        found["slopes_by_disorder"] = _table(
-            summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER)
-        )
+        found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
     found["correlations"] = _correlations(summary, posterior, functions)
     found["rois"] = _rois(summary, posterior, design, moments, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
@@ -126,17 +124,17 @@ class _Summary:
         self.rope = rope
 
     def interval(self, draws: Array) -> Row:
-        """Mean and interval."""
+        """Return mean and interval."""
         low, high = np.quantile(draws, self.tails)
         return {"mean": float(draws.mean()), "low": float(low), "high": float(high)}
 
     def signed(self, draws: Array, *, rope: bool = False) -> Row:
-        """The same, with the probability of being positive and of leaving the ROPE."""
+        """Summarise with the probability of being positive, and of leaving the ROPE."""
         row = {**self.interval(draws), "sd": float(draws.std()), "p_positive": float((draws > 0).mean())}
         return {**row, "p_over_rope": self.over_rope(draws)} if rope else row
 
     def over_rope(self, draws: Array) -> float:
-        """Probability that the size exceeds the ROPE."""
+        """Return the probability that the size exceeds the ROPE."""
         return float((np.abs(draws) > self.rope).mean())
 
 
@@ -230,7 +228,7 @@ def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> 
 def _rois(
     summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
 ) -> list[Row]:
-    """Loadings per residual sd of a function, and standardised by total sd of function and region.
+    """Summarise loadings, per residual sd of a function and standardised by total sd of both.
 
     The region's total sd holds its first-level error: standardised loadings are attenuated by the
     unreliability of the response, raw ones are not.

@@ -55,8 +55,13 @@ class CheckResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row of ``checks.json``."""
-        return {"name": self.name, "passed": self.passed, "value": self.value, "limit": self.limit,
-                "text": self.text}
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "value": self.value,
+            "limit": self.limit,
+            "text": self.text,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,7 @@ class Gate:
         return all(c.passed is not False for c in self.checks)
 
 
-def judge(
-    tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | None = None
-) -> Gate:
+def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | None = None) -> Gate:
     """Apply the gate to one fit.
 
     Parameters
@@ -116,10 +119,15 @@ def judge(
     checks = [
         _check("chains", chains, FEWEST_CHAINS, "at least", "chains"),
         _check("draws", draws, FEWEST_DRAWS, "at least", "draws a chain"),
-        _check("rhat", _largest(rhat), LARGEST_RHAT, "below",
-               f"largest rank-normalised R-hat of {len(names)} quantities"),
-        _check("ess_bulk", _smallest(bulk), FEWEST_EFFECTIVE, "at least", "smallest bulk effective sample size"),
-        _check("ess_tail", _smallest(tail), FEWEST_EFFECTIVE, "at least", "smallest tail effective sample size"),
+        _check(
+            "rhat",
+            _largest(rhat),
+            LARGEST_RHAT,
+            "below",
+            f"largest rank-normalised R-hat of {len(names)} quantities",
+        ),
+        _check("ess_bulk", _smallest(bulk), FEWEST_EFFECTIVE, "at least", "smallest bulk ESS"),
+        _check("ess_tail", _smallest(tail), FEWEST_EFFECTIVE, "at least", "smallest tail ESS"),
         _check("divergences", diverging, 0, "at most", "divergent transitions"),
         _check("e_bfmi", bfmi, SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
     ]
@@ -127,10 +135,18 @@ def judge(
         checks += _person_checks(person)
     attrs = tree.attrs
     sampling = {
-        "chains": chains, "draws": draws, "tune": int(attrs["tune"]), "divergences": diverging,
-        "max_rhat": _largest(rhat), "min_ess_bulk": _smallest(bulk), "min_ess_tail": _smallest(tail),
-        "min_ebfmi": bfmi, "worst": worst, "rerun": bool(attrs["rerun"]),
-        "target_accept": float(attrs["target_accept"]), "quantities": len(names),
+        "chains": chains,
+        "draws": draws,
+        "tune": int(attrs["tune"]),
+        "divergences": diverging,
+        "max_rhat": _largest(rhat),
+        "min_ess_bulk": _smallest(bulk),
+        "min_ess_tail": _smallest(tail),
+        "min_ebfmi": bfmi,
+        "worst": worst,
+        "rerun": bool(attrs["rerun"]),
+        "target_accept": float(attrs["target_accept"]),
+        "quantities": len(names),
     }
     return Gate(checks, sampling)
 
@@ -161,10 +177,16 @@ def _person_checks(person: Array) -> list[CheckResult]:
     rhat = array_stats.rhat(np.moveaxis(person, -1, 0))
     share = float((rhat < PERSON_RHAT[0]).mean())
     return [
-        _check("person_rhat", _largest(rhat), PERSON_RHAT[1], "below",
-               "largest R-hat of person-level quantities"),
-        _check("person_rhat_share", share, PERSON_SHARE, "at least",
-               f"share of person-level quantities with R-hat below {PERSON_RHAT[0]}"),
+        _check(
+            "person_rhat", _largest(rhat), PERSON_RHAT[1], "below", "largest R-hat of person-level quantities"
+        ),
+        _check(
+            "person_rhat_share",
+            share,
+            PERSON_SHARE,
+            "at least",
+            f"share of person-level quantities with R-hat below {PERSON_RHAT[0]}",
+        ),
     ]
 
 
@@ -178,6 +200,9 @@ def _smallest(values: Array) -> float:
 
 def _check(name: str, value: float, limit: float, rule: str, what: str) -> CheckResult:
     passed = {
-        "at least": value >= limit, "at most": value <= limit, "below": value < limit, "above": value > limit,
+        "at least": value >= limit,
+        "at most": value <= limit,
+        "below": value < limit,
+        "above": value > limit,
     }[rule]
     return CheckResult(name, bool(passed), float(value), float(limit), f"{what}: {rule} {limit:g}")

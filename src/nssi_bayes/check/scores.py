@@ -10,23 +10,18 @@ are scored with the same weights 1 / p(all data of i | theta), smoothed by PSIS 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import joint
+from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.store import digest
 
@@ -34,9 +29,7 @@ __all__ = ["OUTCOME_GIVEN", "Scores", "evaluate", "leave_one_out", "observed_dig
 
 OUTCOME_GIVEN: Final = "outcome_given_items_factors"
 TOTAL: Final = "total"
-GRID: Final[dict[str, Any]] = {"order": 7, "curve_nodes": 15}
-"""Finer than the sampler's: scores are differences of small numbers."""
-_CHUNK: Final = 50
+GIVEN: Final = ("factors", "items")
 
 type Array = np.ndarray[Any, Any]
 
@@ -75,40 +68,17 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     dict of tuple to numpy.ndarray
         By set of blocks [sample, `participant`].
     Moments
-        Mean and covariance of each person's functions [sample, `participant`, ...].
+        Mean and covariance of each person's functions given all data [sample, `participant`, ...].
     """
-    grid = quadrature.make_grid(len(design.coords[n.FUNCTION]), **GRID)
     blocks = joint.blocks_of(design)
-    sets = [tuple(blocks[:end]) for end in range(1, len(blocks))]
-    outcome = ("factors", "items", "outcome")
-    if "outcome" in blocks and outcome not in sets and "factors" in blocks:
-        sets.append(outcome)
-
-    def one(draw: dict[str, Any]) -> Any:
-        partial = tuple(joint.log_likelihood(draw, design, grid, include=s) for s in sets)
-        return partial, joint.person_moments(draw, design, grid)
-
-    many = jax.jit(jax.vmap(one))
-    size = len(next(iter(theta.values())))
-    chunks = [slice(a, min(a + _CHUNK, size)) for a in range(0, size, _CHUNK)]
-
-    def work(chunk: slice) -> Any:
-        padded = {name: _pad(v[chunk]) for name, v in theta.items()}
-        found = many({name: jnp.asarray(v) for name, v in padded.items()})
-        return jax.tree.map(lambda v: np.asarray(v)[: chunk.stop - chunk.start], found)
-
-    first = work(chunks[0])
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        parts = [first, *pool.map(work, chunks[1:])]
-    partial, moments = jax.tree.map(lambda *v: np.concatenate(v), *parts)
-    found = dict(zip(sets, partial, strict=True))
-    found[tuple(blocks)] = moments.log_integral
+    sets = [tuple(blocks[:end]) for end in range(1, len(blocks) + 1)]
+    if "outcome" in blocks and "factors" in blocks and (*GIVEN, "outcome") not in sets:
+        sets.insert(0, (*GIVEN, "outcome"))
+    found = {}
+    for include in sets:
+        moments = marginal.evaluate(theta, design, include=include, grid=marginal.FINE_GRID)
+        found[include] = moments.log_integral
     return found, moments
-
-
-def _pad(values: Array) -> Array:
-    """Fill the last chunk up with copies, so that one compiled function serves all."""
-    return np.concatenate([values, np.repeat(values[-1:], _CHUNK - len(values), axis=0)])
 
 
 def leave_one_out(
@@ -146,11 +116,10 @@ def leave_one_out(
         return logsumexp(log_weight + values, axis=1), logsumexp(values, axis=1) - np.log(samples)
 
     elpd, p_loo = {}, {}
-    steps = {TOTAL: ((), tuple(blocks))}
+    steps: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {TOTAL: ((), tuple(blocks))}
     steps |= {b: (tuple(blocks[:i]), tuple(blocks[: i + 1])) for i, b in enumerate(blocks)}
-    given = ("factors", "items")
     if "outcome" in blocks and "factors" in blocks:
-        steps[OUTCOME_GIVEN] = (given, (*given, "outcome"))
+        steps[OUTCOME_GIVEN] = (GIVEN, (*GIVEN, "outcome"))
     for name, (before, after) in steps.items():
         (loo_before, fit_before), (loo_after, fit_after) = expected(before), expected(after)
         elpd[name] = loo_after - loo_before
@@ -199,8 +168,11 @@ def to_dataset(scores: Scores, participants: Array, attrs: dict[str, Any]) -> xr
     blocks = list(scores.elpd)
     return xr.Dataset(
         {
-            n.ELPD: ((n.PARTICIPANT, n.BLOCK), np.column_stack([scores.elpd[b] for b in blocks]),
-                     {"units": "nats"}),
+            n.ELPD: (
+                (n.PARTICIPANT, n.BLOCK),
+                np.column_stack([scores.elpd[b] for b in blocks]),
+                {"units": "nats"},
+            ),
             n.P_LOO: ((n.BLOCK,), [scores.p_loo[b] for b in blocks]),
             n.K_HAT: ((n.PARTICIPANT,), scores.k_hat),
         },

@@ -44,10 +44,14 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     """
     fingerprint = read_json(layout.fingerprint(model))
     mark = str(fingerprint["fingerprint"])
-    key = digest({
-        "fingerprint": mark, "points": [f"{v:.6g}" for v in fingerprint["points"]],
-        "seed": params.seed, "sampler": params.sampler.model_dump(),
-    })
+    key = digest(
+        {
+            "fingerprint": mark,
+            "points": [f"{v:.6g}" for v in fingerprint["points"]],
+            "seed": params.seed,
+            "sampler": params.sampler.model_dump(),
+        }
+    )
     twin = _twin(layout, params, model, key)
     if twin is not None:
         _LOG.info("%s has the fingerprint of %s: copied", model, twin)
@@ -63,7 +67,10 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     else:
         tree = fit(build(spec, cohort, where=str(layout.spec(model))), params.sampler, seeds)
     tree.attrs.update(
-        fingerprint=mark, fit=key, study=params.study, synthetic=int(cohort.attrs["synthetic"]),
+        fingerprint=mark,
+        fit=key,
+        study=params.study,
+        synthetic=int(cohort.attrs["synthetic"]),
         title=str(cohort.attrs["title"]),
     )
     write_tree(layout.posterior(model), tree)
@@ -104,18 +111,16 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
 
     for_sampler, for_prior = seeds.spawn(2)
     drawn = sample(compile_density(built), sampler, for_sampler)
-    prior = draw(
-        built.parameters, built.design.coords, np.random.default_rng(for_prior), _PRIOR_DRAWS
-    )
+    prior = draw(built.parameters, built.design.coords, np.random.default_rng(for_prior), _PRIOR_DRAWS)
     correlated = {p.name for p in built.parameters if p.family == "lkj"}
-    prior = {
-        name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in prior.items()
-    }
-    tree = xr.DataTree.from_dict({
-        "posterior": label(drawn.values, built.parameters, built.design),
-        "sample_stats": drawn.statistics,
-        "prior": label(prior, built.parameters, built.design),
-    })
+    prior = {name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in prior.items()}
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": label(drawn.values, built.parameters, built.design),
+            "sample_stats": drawn.statistics,
+            "prior": label(prior, built.parameters, built.design),
+        }
+    )
     tree.attrs.update(
         kind="joint", target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=sampler.tune
     )

@@ -12,18 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph import clone_replace
 
-from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.build import SAMPLING_GRID, Built
-from nssi_bayes.integrate import quadrature
-from nssi_bayes.integrate.kernel import arrange
+from nssi_bayes.blocks.marginal import SAMPLING_GRID, arrangement_of, gaussian_part
+from nssi_bayes.build import Built
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
 __all__ = ["Density", "compile_density", "reference"]
@@ -85,12 +82,10 @@ def compile_density(built: Built) -> Density:
     def gaussian(x: Any) -> Any:
         log_prior, *values = prior(x)
         theta = dict(zip(names, values, strict=True))
-        constant, *rest = _gaussian_part(theta, built.design)
-        return log_prior + constant, *rest
+        constant, *rest = gaussian_part(theta, built.design)
+        return log_prior + constant.sum(), *rest
 
-    return Density(
-        len(start), _with_kernel(gaussian, built.design), constrain, start, _scaled(built, model)
-    )
+    return Density(len(start), _with_kernel(gaussian, built.design), constrain, start, _scaled(built, model))
 
 
 def reference(built: Built) -> ValueAndGradient:
@@ -118,37 +113,16 @@ def reference(built: Built) -> ValueAndGradient:
     return value_and_gradient
 
 
-def _gaussian_part(theta: dict[str, Any], design: Design) -> tuple[Any, ...]:
-    """Everything that the kernel needs, and the log-density that it does not see."""
-    prior = joint.functions_given(theta, design, joint.BLOCKS)
-    items = measurement.Items(theta, design)
-    gamma = theta.get("gamma", jnp.zeros(0))
-    return (
-        (prior.constant + items.log_gap).sum(),
-        prior.matrix,
-        items.constants.upper,
-        items.constants.lower,
-        theta["lambda"],
-        gamma,
-    )
-
-
 def _with_kernel(gaussian: Callable[[Any], Any], design: Design) -> ValueAndGradient:
-    grid = quadrature.make_grid(len(design.plain_of), **SAMPLING_GRID)
-    arrangement = arrange(
-        design.function_of,
-        design.testlet_of,
-        grid=grid,
-        testlet_nodes=measurement.TESTLET_NODES,
-        position_nodes=measurement.POSITION_NODES,
-    )
+    arrangement = arrangement_of(design, SAMPLING_GRID)
     forward = jax.jit(gaussian)
     # runs the forward part again: handing its residuals over costs more than it saves
     backward = jax.jit(lambda x, slopes: jax.vjp(gaussian, x)[1]((1.0, *slopes))[0])
 
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         constant, *inputs = forward(x)
-        value, *slopes = kernel(*(np.asarray(v) for v in inputs), arrangement)
+        matrix, upper, lower, loading, gamma = (np.asarray(v) for v in inputs)
+        value, *slopes = kernel(matrix, upper, lower, loading, gamma, arrangement)
         return float(constant) + float(value.sum()), np.asarray(backward(x, tuple(slopes)))
 
     return value_and_gradient
@@ -176,7 +150,7 @@ def _jax(
     named = model.replace_rvs_by_values([model[name] for name in names])
     with model:
         compiled = pm.compile([joined], clone_replace([*outputs, *named], pieces), mode="JAX")
-    return compiled.vm.jit_fn  # type: ignore[no-any-return]
+    return compiled.vm.jit_fn
 
 
 def _scaled(built: Built, model: pm.Model) -> list[tuple[int, Array]]:

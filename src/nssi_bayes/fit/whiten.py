@@ -95,9 +95,7 @@ def find_coordinates(
     return Coordinates(point, transform)
 
 
-def _updated_scales(
-    point: Array, variance: Array, scales: Array, scaled: list[tuple[int, Array]]
-) -> Array:
+def _updated_scales(point: Array, variance: Array, scales: Array, scaled: list[tuple[int, Array]]) -> Array:
     """One EM step for each scale, in its softplus coordinate."""
     moved = []
     for scale in scales:

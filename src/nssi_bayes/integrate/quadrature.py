@@ -162,7 +162,7 @@ def _log_joint(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> tupl
     mesh = np.meshgrid(*[grid.nodes] * functions, indexing="ij")
     offset = _back_substitute(root, [m.reshape(1, -1) for m in mesh])
     nodes = stop_gradient(jnp.stack([m[:, None] + o for m, o in zip(mode, offset, strict=True)], axis=1))
-    total = sum(np.meshgrid(*[grid.log_weights] * functions, indexing="ij")).reshape(1, -1)
+    total = np.stack(np.meshgrid(*[grid.log_weights] * functions, indexing="ij")).sum(axis=0).reshape(1, -1)
     for f in range(functions):
         few = order ** (functions - f)
         own = stop_gradient(offset[f][:, :few])
