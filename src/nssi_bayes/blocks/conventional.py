@@ -77,7 +77,7 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
         found = "no function has a score that varies among the people with the outcome"
         raise DataError(found, cure="check the items of the functions of this model")
     index = pd.Index(people[n.PARTICIPANT].to_numpy().astype(str), name=n.PARTICIPANT)
-    return pd.DataFrame({n.OUTCOME: outcome, **columns, n.PATTERN: _patterns(people)}, index=index)
+    return pd.DataFrame({n.OUTCOME: outcome, **columns, n.PATTERN: _patterns(people).array}, index=index)
 
 
 def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
@@ -279,7 +279,7 @@ def _safe(columns: dict[tuple[str, str], Array]) -> dict[str, Array]:
     return found
 
 
-def _patterns(people: xr.Dataset) -> pd.Categorical:
+def _patterns(people: xr.Dataset) -> pd.Series:
     labels = people[n.DISORDER].to_numpy().astype(str)
     rows = people[n.DIAGNOSIS].to_numpy().astype(bool)
-    return pd.Categorical(["+".join(labels[row]) or n.NONE_LEVEL for row in rows])
+    return pd.Series(["+".join(labels[row]) or n.NONE_LEVEL for row in rows], dtype="category")
