@@ -7,7 +7,9 @@ starts; NUTS then walks in x = mode + T y, where the posterior of y is close to 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -123,10 +125,12 @@ def _mode(density: ValueAndGradient, point: Array, free: Array) -> Array:
 
 def _curvature(density: ValueAndGradient, point: Array, free: Array) -> Array:
     """Negative Hessian over the `free` elements, by central differences."""
-    found = np.empty((len(free), len(free)))
-    for row, a in enumerate(free):
+
+    def row(a: int) -> Array:
         step = np.zeros(len(point))
         step[a] = _STEP
-        ahead, behind = density(point + step)[1], density(point - step)[1]
-        found[row] = (behind - ahead)[free] / (2 * _STEP)
+        return (density(point - step)[1] - density(point + step)[1])[free] / (2 * _STEP)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = np.stack(list(pool.map(row, free)))
     return (found + found.T) / 2
