@@ -14,13 +14,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import jax.numpy as jnp
-import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.families import ordinal
+from nssi_bayes.integrate.quadrature import normal_rule
 from nssi_bayes.spec import Prior
 
 __all__ = ["Items", "parameters"]
@@ -87,7 +86,7 @@ class Items:
         array
             [`participant`, node].
         """
-        position, weight = _normal_nodes(TESTLET_NODES)
+        position, weight = normal_rule(TESTLET_NODES)
         total = jnp.zeros_like(points)
         plain = self.design.plain_of[function]
         if len(plain):
@@ -130,7 +129,7 @@ class Items:
         return density
 
     def _testlet_slope(self, s: int, items: Any, points: Any) -> tuple[Any, Any]:
-        position, weight = _normal_nodes(POSITION_NODES)
+        position, weight = normal_rule(POSITION_NODES)
         share = self._testlet(s, items, points[:, None], position)[:, 0, :] * weight
         share = share / share.sum(axis=1, keepdims=True)
         upper, lower = self._pick(items)
@@ -141,8 +140,3 @@ class Items:
         mean = (share * score).sum(axis=1)
         spread = (share * (score - mean[:, None]) ** 2).sum(axis=1)
         return mean, (share * information).sum(axis=1) - spread
-
-
-def _normal_nodes(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    position, weight = hermegauss(count)
-    return position, weight / weight.sum()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 
 if TYPE_CHECKING:
     from nssi_bayes.integrate.quadrature import Grid
@@ -119,8 +118,8 @@ def arrange(
         grid.log_weights,
         grid.chebyshev,
         np.ascontiguousarray(grid.to_coefficients),
-        *_normal_rule(testlet_nodes),
-        *_normal_rule(position_nodes),
+        *quadrature.normal_rule(testlet_nodes),
+        *quadrature.normal_rule(position_nodes),
         quadrature.NEWTON_STEPS,
         quadrature.LARGEST_STEP,
         quadrature.REACH,
@@ -130,8 +129,3 @@ def arrange(
 def _joined(parts: list[Array]) -> tuple[Array, Array]:
     start = np.cumsum([0, *(len(part) for part in parts)])
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64), start.astype(np.int64)
-
-
-def _normal_rule(count: int) -> tuple[Array, Array]:
-    position, weight = hermegauss(count)
-    return position, weight / weight.sum()
