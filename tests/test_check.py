@@ -1,0 +1,222 @@
+"""The gate, the participant-level scores and the summaries, on fits that are right and fits that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import arviz_stats as azs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from designs import few, small_cohort, small_spec
+from nssi_bayes.blocks import joint, marginal, measurement
+from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.check import _quantities, estimates, scores
+from nssi_bayes.check.gate import judge
+from nssi_bayes.fit import fit
+from nssi_bayes.spec import Sampler
+
+type Array = np.ndarray[Any, Any]
+
+PEOPLE = 60
+SHORT = Sampler(chains=4, tune=200, draws=250)
+
+
+def _made(spec: Any) -> Design:
+    """Data from one draw of the prior, with loadings as published instruments have them."""
+    design = make_design(small_cohort(PEOPLE), spec)
+    rng = np.random.default_rng(3)
+    parameters = build_design(spec, design).parameters
+    theta = {name: v[0] for name, v in draw(parameters, design.coords, rng, 1).items()}
+    theta["lambda"] = np.full_like(theta["lambda"], 1.8)
+    return generate(theta, design, rng)
+
+
+class Fitted:
+    """One fit and what `check` makes of it."""
+
+    def __init__(self) -> None:
+        spec = small_spec(outcome="severity")
+        self.built: Built = build_design(spec, _made(spec))
+        self.design = self.built.design
+        self.tree = fit(self.built, SHORT, np.random.SeedSequence(9))
+        self.posterior = self.tree["posterior"].to_dataset()
+        self.theta = theta_of(self.posterior, self.built.parameters)
+        self.log_likelihood, self.moments = scores.evaluate(self.theta, self.design)
+        self.blocks = joint.blocks_of(self.design)
+        self.scores = scores.leave_one_out(self.log_likelihood, self.blocks, chains=4)
+        self.met = estimates.as_met(self.moments, self.design, np.random.default_rng(0))
+
+    def quantities(self) -> dict[str, Array]:
+        total = self.log_likelihood[tuple(self.blocks)]
+        return _quantities(self.posterior, self.design, self.met, total, 4)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return Fitted()
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+def test_the_scores_are_those_of_arviz(fitted: Fitted) -> None:
+    """`arviz_stats.loo` takes one relative efficiency for all people, we one for each: nearly equal."""
+    total = fitted.log_likelihood[tuple(fitted.blocks)].reshape(4, -1, PEOPLE)
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": fitted.posterior,
+            "log_likelihood": xr.Dataset({"data": (("chain", "draw", "participant"), total)}),
+        }
+    )
+    theirs = azs.loo(tree, pointwise=True)
+    ours = fitted.scores.elpd["total"]
+    np.testing.assert_allclose(ours, theirs.elpd_i.to_numpy(), atol=0.03)
+    assert abs(ours.sum() - theirs.elpd) < 0.05
+    assert fitted.scores.p_loo["total"] == pytest.approx(theirs.p, abs=0.05)
+
+
+def test_blocks_add_up_to_the_total(fitted: Fitted) -> None:
+    parts = sum(fitted.scores.elpd[b] for b in fitted.blocks)
+    np.testing.assert_allclose(parts, fitted.scores.elpd["total"], atol=1e-8)
+
+
+def test_the_bulk_form_agrees_with_the_reference(fitted: Fitted) -> None:
+    """Kernel and JAX, value by value, and moments against a dense grid of the same integral."""
+    from nssi_bayes.integrate import quadrature
+
+    grid = quadrature.make_grid(2, **marginal.FINE_GRID)
+    for s in (0, 499, 999):
+        one = {name: jnp.asarray(v[s]) for name, v in fitted.theta.items()}
+        for include, values in fitted.log_likelihood.items():
+            reference = joint.log_likelihood(one, fitted.design, grid, include=include)
+            np.testing.assert_allclose(values[s], reference, atol=1e-8)
+        mean = joint.person_moments(one, fitted.design, grid).mean
+        np.testing.assert_allclose(fitted.moments.mean[s], mean, atol=1e-7)
+
+
+def test_conditional_scores_are_another_thing(fitted: Fitted) -> None:
+    """Leaving one person out while their latents stay fitted to them rewards overfitting."""
+    rng = np.random.default_rng(1)
+    root = np.linalg.cholesky(fitted.moments.covariance)
+    eta = fitted.moments.mean + (root @ rng.standard_normal((*fitted.moments.mean.shape, 1)))[..., 0]
+
+    def items_given(one: Any, eta: Any) -> Any:
+        items = measurement.Items(one, fitted.design)
+        return sum(items.curve(f, eta[:, [f]])[:, 0] for f in range(eta.shape[1])) + items.log_gap
+
+    theta = {name: jnp.asarray(v) for name, v in fitted.theta.items()}
+    conditional = np.asarray(jax.jit(jax.vmap(items_given))(theta, jnp.asarray(eta)))
+    given = scores.leave_one_out({("items",): conditional}, ("items",), chains=4)
+    marginal_items = {
+        ("items",): marginal.evaluate(
+            fitted.theta, fitted.design, include=("items",), grid=marginal.FINE_GRID
+        ).log_integral
+    }
+    left_out = scores.leave_one_out(marginal_items, ("items",), chains=4)
+    assert given.elpd["items"].sum() - left_out.elpd["items"].sum() > 20
+
+
+def _stuck(posterior: xr.Dataset) -> xr.Dataset:
+    changed = posterior.copy(deep=True)
+    changed["w"][{"chain": 2}] = changed["w"][{"chain": 2}] + 5
+    return changed
+
+
+def _flat(posterior: xr.Dataset) -> xr.Dataset:
+    changed = posterior.copy(deep=True)
+    changed["w"][{"chain": 1}] = 0.1
+    return changed
+
+
+def _short(posterior: xr.Dataset) -> xr.Dataset:
+    return posterior.isel(draw=slice(0, 40))
+
+
+def _one_chain(posterior: xr.Dataset) -> xr.Dataset:
+    return posterior.isel(chain=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "red"),
+    [(_stuck, "rhat"), (_flat, "rhat"), (_short, "draws"), (_one_chain, "chains"), (_short, "ess_bulk")],
+)
+def test_a_planted_fault_turns_the_gate_red(
+    fitted: Fitted, fault: Callable[[xr.Dataset], xr.Dataset], red: str
+) -> None:
+    changed = fault(fitted.posterior)
+    tree = fitted.tree.copy()
+    tree["posterior"] = xr.DataTree(changed)
+    tree["sample_stats"] = xr.DataTree(
+        fitted.tree["sample_stats"].to_dataset().sel(chain=changed.chain, draw=changed.draw)
+    )
+    gate = judge(tree, {})
+    assert not gate.certified
+    assert red in [c.name for c in gate.checks if c.passed is False]
+
+
+def test_a_divergence_turns_the_gate_red(fitted: Fitted) -> None:
+    tree = fitted.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][{"chain": 0, "draw": 3}] = True
+    names = [c.name for c in judge(tree, {}).checks if c.passed is False]
+    assert "divergences" in names
+
+
+def test_the_gate_sees_every_reported_quantity(fitted: Fitted) -> None:
+    """A contrast or the log-likelihood that does not mix is seen even if all parameters mix."""
+    quantities = fitted.quantities()
+    assert "log_likelihood" in quantities
+    assert sum(name.startswith("adjusted") for name in quantities) == 2 * 10
+    for name in ("log_likelihood", next(k for k in quantities if k.startswith("as_met"))):
+        broken = {**quantities, name: quantities[name] + 1e4 * np.arange(4)[:, None]}
+        gate = judge(fitted.tree, broken)
+        assert gate.sampling["worst"][0]["quantity"] == name
+        assert gate.sampling["max_rhat"] > 2
+
+
+def test_a_dropped_block_changes_the_scores(fitted: Fitted) -> None:
+    """Were the likelihood to lose a block, its scores would be zero; none is."""
+    for block in fitted.blocks:
+        assert np.abs(fitted.scores.elpd[block]).sum() > 1
+
+
+def test_observed_values_decide_the_digest(fitted: Fitted) -> None:
+    same = scores.observed_digests(fitted.design, "severity")
+    assert same == scores.observed_digests(replace(fitted.design), "severity")
+    response = fitted.design.response.copy()
+    response[0, 0] = 1 if response[0, 0] != 1 else 0
+    other = scores.observed_digests(replace(fitted.design, response=response), "severity")
+    assert {k for k in same if same[k] != other[k]} == {"items", "total"}
+
+
+def test_as_met_is_the_difference_of_group_means(fitted: Fitted) -> None:
+    has = fitted.design.diagnosis[:, 0] > 0
+    mean = fitted.moments.mean
+    plain = mean[:, has].mean(axis=1) - mean[:, ~has].mean(axis=1)
+    np.testing.assert_allclose(fitted.met[:, 0].mean(axis=0), plain.mean(axis=0), atol=0.03)
+    assert (fitted.met[:, 0].std(axis=0) > plain.std(axis=0)).all()
+
+
+@pytest.mark.slow
+def test_exact_refits_agree_for_ten_people(fitted: Fitted) -> None:
+    """PSIS against leaving the person out for real (two seeds' Monte Carlo error allowed)."""
+    spec = small_spec(outcome="severity")
+    order = np.argsort(-fitted.scores.k_hat)
+    for person in [*order[:5], *np.random.default_rng(2).choice(order[5:], 5, replace=False)]:
+        keep = np.setdiff1d(np.arange(PEOPLE), [person])
+        tree = fit(build_design(spec, few(fitted.design, keep)), SHORT, np.random.SeedSequence(int(person)))
+        theta = theta_of(tree["posterior"].to_dataset(), fitted.built.parameters)
+        alone = few(fitted.design, np.array([person]))
+        values = marginal.evaluate(
+            theta, alone, include=tuple(fitted.blocks), grid=marginal.FINE_GRID
+        ).log_integral[:, 0]
+        exact = np.log(np.exp(values - values.max()).mean()) + values.max()
+        error = np.std(np.exp(values - values.max())) / np.mean(np.exp(values - values.max())) / np.sqrt(300)
+        assert abs(exact - fitted.scores.elpd["total"][person]) < max(0.1, 3 * error)
