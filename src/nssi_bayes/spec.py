@@ -173,7 +173,7 @@ class Disorder(Strict):
         Function levels, psychosocial slopes, neural loadings.
     """
 
-    coding: Literal["additive", "averaged"] = "additive"
+    coding: Literal["additive", "averaged", "primary"] = "additive"
     levels: bool = False
     slopes: bool = False
     loadings: bool = False
@@ -182,10 +182,7 @@ class Disorder(Strict):
 class Neural(Strict):
     """The block of regional activation.
 
-    Parameters
-    ----------
-    residual : {"factor", "independent"}
-        Whether residuals of one person's regions are correlated.
+    `residual`: whether residuals of one person's regions share factors.
     """
 
     residual: Literal["factor", "independent"] = "factor"

@@ -157,11 +157,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         n.FACTOR_OTHER: list(spec.factors),
         n.COVARIATE: _labels(cohort, n.COVARIATE),
     }
-    raw = cohort[n.DIAGNOSIS].to_numpy().astype(float)
-    count = raw.sum(axis=1)
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     coords[n.SITE] = sorted(set(site_of))
-    people = len(count)
+    people = len(site_of)
     indicators = _indicators(cohort, spec, where)
     coords.update(indicators.pop("coords"))
     scans = _scans(cohort, spec)
@@ -172,12 +170,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         cohort, n.OUTCOME_VALUE, n.OUTCOME, () if spec.outcome is None else (spec.outcome,), people
     )
     first = outcome[:, 0] if spec.outcome is not None else np.full(people, np.nan)
-    averaged = spec.disorder.coding == "averaged"
     return Design(
         coords=coords,
-        diagnosis=raw / np.maximum(count, 1)[:, None] if averaged else raw,
-        burden=np.zeros(people) if averaged else np.maximum(count - 1, 0),
-        none=(count == 0).astype(float),
+        **_diagnoses(cohort, spec.disorder.coding, where),
         covariate=_columns(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
         site=(site_of[:, None] == np.array(coords[n.SITE])[None, :]).astype(float),
         factor=np.nan_to_num(factor),
@@ -188,6 +183,24 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         **indicators,
         **scans,
     )
+
+
+def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Array]:
+    raw = cohort[n.DIAGNOSIS].to_numpy().astype(float)
+    count = raw.sum(axis=1)
+    several = int((count > 1).sum())
+    if coding == "primary" and several:
+        raise SpecError(
+            f"disorder.coding: {several} people have several diagnoses, none marked as primary",
+            where=where,
+            cure="write coding: additive or averaged, or give every person one diagnosis in the study file",
+        )
+    additive = coding == "additive"
+    return {
+        "diagnosis": raw / np.maximum(count, 1)[:, None] if coding == "averaged" else raw,
+        "burden": np.maximum(count - 1, 0) if additive else np.zeros(len(count)),
+        "none": (count == 0).astype(float),
+    }
 
 
 def _labels(cohort: xr.Dataset, dim: str) -> list[Any]:

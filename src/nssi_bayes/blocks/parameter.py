@@ -65,12 +65,31 @@ class Parameter:
         return scale[tuple(slice(None) if d in self.scale_dims else None for d in self.dims)]
 
 
-def from_prior(name: str, dims: tuple[str, ...], prior: Prior, **changes: Any) -> Parameter:
-    """Return a parameter with the constants of one entry of the prior set."""
-    given = {k: v for k in ("mu", "sigma", "alpha") if (v := getattr(prior, k)) is not None}
-    return Parameter(
-        name, dims, prior.family, **{**given, "unit": prior.unit, "source": prior.source, **changes}
-    )
+def from_prior(
+    name: str, dims: tuple[str, ...], prior: Prior, *, mu: Any = None, sigma: Any = None
+) -> Parameter:
+    """Return a parameter with the constants of one entry of the prior set.
+
+    Parameters
+    ----------
+    name : str
+        As in the contract.
+    dims : tuple of str
+        Its dims.
+    prior : Prior
+        The entry.
+    mu, sigma : numpy.ndarray, optional
+        Constants by element, in place of the entry's.
+
+    Returns
+    -------
+    Parameter
+        The declaration.
+    """
+    given = {"mu": prior.mu, "sigma": prior.sigma, "alpha": prior.alpha}
+    given |= {k: v for k, v in (("mu", mu), ("sigma", sigma)) if v is not None}
+    constants: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    return Parameter(name, dims, prior.family, **constants, unit=prior.unit, source=prior.source)
 
 
 def draw(

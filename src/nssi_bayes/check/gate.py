@@ -103,52 +103,47 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
         Verdicts and numbers.
     """
     names, values = zip(*_scalars(tree["posterior"].to_dataset(), quantities), strict=True)
-    stacked = np.stack(values)
+    stats = tree["sample_stats"].to_dataset()
+    sampling = {
+        **_convergence(names, np.stack(values)),
+        "tune": int(tree.attrs["tune"]),
+        "divergences": int(stats["diverging"].sum()),
+        "min_ebfmi": float(np.min(array_stats.bfmi(stats["energy"].to_numpy()))),
+        "rerun": bool(tree.attrs["rerun"]),
+        "target_accept": float(tree.attrs["target_accept"]),
+    }
+    rules = [
+        ("chains", "chains", FEWEST_CHAINS, "at least", "chains"),
+        ("draws", "draws", FEWEST_DRAWS, "at least", "draws a chain"),
+        ("rhat", "max_rhat", LARGEST_RHAT, "below", f"largest R-hat of {len(names)} quantities"),
+        ("ess_bulk", "min_ess_bulk", FEWEST_EFFECTIVE, "at least", "smallest bulk ESS"),
+        ("ess_tail", "min_ess_tail", FEWEST_EFFECTIVE, "at least", "smallest tail ESS"),
+        ("divergences", "divergences", 0, "at most", "divergent transitions"),
+        ("e_bfmi", "min_ebfmi", SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
+    ]
+    checks = [_check(name, sampling[key], limit, rule, what) for name, key, limit, rule, what in rules]
+    return Gate(checks if person is None else [*checks, *_person_checks(person)], sampling)
+
+
+def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
+    """Rank-normalised R-hat and effective sample sizes of [quantity, `chain`, `draw`]."""
     rhat = array_stats.rhat(stacked)
     bulk = array_stats.ess(stacked, method="bulk")
     tail = array_stats.ess(stacked, method="tail", prob=_TAIL)
-    stats = tree["sample_stats"].to_dataset()
-    chains, draws = stacked.shape[1:]
-    diverging = int(stats["diverging"].sum()) if "diverging" in stats else 0
-    bfmi = float(np.min(array_stats.bfmi(stats["energy"].to_numpy()))) if "energy" in stats else np.nan
-    order = np.argsort(-np.nan_to_num(rhat, nan=np.inf) + 1e-9 * bulk)[:_WORST]
-    worst = [
-        {"quantity": names[q], "rhat": float(rhat[q]), "ess_bulk": float(bulk[q]), "ess_tail": float(tail[q])}
-        for q in order
-    ]
-    checks = [
-        _check("chains", chains, FEWEST_CHAINS, "at least", "chains"),
-        _check("draws", draws, FEWEST_DRAWS, "at least", "draws a chain"),
-        _check(
-            "rhat",
-            _largest(rhat),
-            LARGEST_RHAT,
-            "below",
-            f"largest rank-normalised R-hat of {len(names)} quantities",
-        ),
-        _check("ess_bulk", _smallest(bulk), FEWEST_EFFECTIVE, "at least", "smallest bulk ESS"),
-        _check("ess_tail", _smallest(tail), FEWEST_EFFECTIVE, "at least", "smallest tail ESS"),
-        _check("divergences", diverging, 0, "at most", "divergent transitions"),
-        _check("e_bfmi", bfmi, SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
-    ]
-    if person is not None:
-        checks += _person_checks(person)
-    attrs = tree.attrs
-    sampling = {
-        "chains": chains,
-        "draws": draws,
-        "tune": int(attrs["tune"]),
-        "divergences": diverging,
+    worst = np.argsort(-np.nan_to_num(rhat, nan=np.inf))[:_WORST]
+    return {
+        "chains": stacked.shape[1],
+        "draws": stacked.shape[2],
+        "quantities": len(names),
         "max_rhat": _largest(rhat),
         "min_ess_bulk": _smallest(bulk),
         "min_ess_tail": _smallest(tail),
-        "min_ebfmi": bfmi,
-        "worst": worst,
-        "rerun": bool(attrs["rerun"]),
-        "target_accept": float(attrs["target_accept"]),
-        "quantities": len(names),
-    }
-    return Gate(checks, sampling)
+        "worst": [
+            {"quantity": names[q], "rhat": float(rhat[q]), "ess_bulk": float(bulk[q]),
+             "ess_tail": float(tail[q])}
+            for q in worst
+        ],
+    }  # fmt: skip
 
 
 def _scalars(posterior: xr.Dataset, quantities: dict[str, Array]) -> Iterator[tuple[str, Array]]:

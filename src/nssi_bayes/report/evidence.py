@@ -32,7 +32,7 @@ class Evidence:
         The run.
     entries : list of str
         Its models, ``question/name``, in the roster's order.
-    flow, audit, notes, table
+    flow, audit, notes, table : dict or pandas.DataFrame
         Cohort flow, what was changed or dropped, the comparison's notes and table; None where missing.
     checks, estimates, specs : dict
         By entry; an entry without the artefact is absent.
