@@ -185,7 +185,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     )
 
 
-def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Array]:
+def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
     raw = cohort[n.DIAGNOSIS].to_numpy().astype(float)
     count = raw.sum(axis=1)
     several = int((count > 1).sum())
