@@ -1,0 +1,176 @@
+"""The likelihood of one person by dense matrices and a dense grid, written apart from the package.
+
+Everything Gaussian of a person is one multivariate normal vector together with the functions; the
+items are multiplied in on a grid over the functions, and a residual factor of items is a sum of
+its own over a fine grid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.special import expit, logsumexp
+from scipy.stats import multivariate_normal
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Array]
+
+STEP, REACH = 0.22, 6.6
+
+
+class Person:
+    """One person's joint normal of functions and Gaussian data.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        One value of every parameter; correlations as Cholesky factors.
+    design : Design
+        The data.
+    i : int
+        Position of the person.
+    include : tuple of str
+        Blocks whose Gaussian data count.
+    """
+
+    def __init__(self, theta: Theta, design: Design, i: int, include: tuple[str, ...]) -> None:
+        self.theta, self.design, self.i = theta, design, i
+        c, z, site = design.diagnosis[i], design.covariate[i], design.site[i]
+        factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
+        mean_x, cov_x = self._factors(c, z, factors)
+        root = theta.get("Omega", np.eye(functions))
+        slope = theta.get("B", np.zeros((functions, 0))).copy()
+        for k in range(len(c)):
+            if "B_disorder" in theta:
+                slope = slope + c[k] * theta["B_disorder"][:, :, k]
+        level = np.zeros(functions)
+        for f in range(functions):
+            level[f] += c @ theta["A"][f] if "A" in theta else 0
+            level[f] += z @ theta["G"][f] if "G" in theta else 0
+            level[f] += site @ theta["u_site"][f] if "u_site" in theta else 0
+            level[f] += design.burden[i] * theta["level_burden"][f] if "level_burden" in theta else 0
+            level[f] += design.none[i] * theta["level_none"][f] if "level_none" in theta else 0
+        # latent = (x, eta)
+        mean = np.concatenate([mean_x, level + slope @ mean_x])
+        cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
+        rows, offset, noise, value = [], [], [], []
+        if "factors" in include:
+            for p in np.flatnonzero(design.factor_seen[i]):
+                rows.append(np.eye(factors + functions)[p])
+                offset.append(0.0)
+                noise.append([design.factor_error[p]])
+                value.append(design.factor[i, p])
+        if "outcome" in include and "w" in theta and design.outcome_seen[i]:
+            rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]))
+            offset.append(self._outcome_mean(c, z, site))
+            noise.append([theta["sigma_outcome"] ** 2])
+            value.append(design.outcome[i])
+        residual = np.diag([v[0] for v in noise]) if noise else np.zeros((0, 0))
+        if "activation" in include and i in design.scanned:
+            seen, load, where, cov_r = self._scan(c, site, factors)
+            rows += list(load[seen])
+            offset += list(where[seen])
+            value += list(design.activation[list(design.scanned).index(i)][seen])
+            size = len(residual)
+            whole = np.zeros((size + len(seen), size + len(seen)))
+            whole[:size, :size], whole[size:, size:] = residual, cov_r[np.ix_(seen, seen)]
+            residual = whole
+        H = np.array(rows).reshape(len(rows), factors + functions)
+        y, at = np.array(value), H @ mean + np.array(offset)
+        S = H @ cov @ H.T + residual
+        self.gaussian = float(multivariate_normal(at, S, allow_singular=False).logpdf(y)) if len(y) else 0.0
+        gain = cov @ H.T @ np.linalg.inv(S) if len(y) else np.zeros((len(mean), 0))
+        self.mean = (mean + gain @ (y - at))[factors:]
+        self.cov = (cov - gain @ H @ cov)[factors:, factors:]
+
+    def _factors(self, c: Array, z: Array, factors: int) -> tuple[Array, Array]:
+        theta = self.theta
+        if not factors:
+            return np.zeros(0), np.zeros((0, 0))
+        mean = (
+            theta["mu_x"] + theta["M"] @ c + theta.get("N", np.zeros((factors, 0))) @ z[: theta["N"].shape[1]]
+        )
+        root = theta.get("Omega_x", np.eye(factors))
+        sd = np.diag(theta["sigma_x"])
+        return mean, sd @ root @ root.T @ sd
+
+    def _outcome_mean(self, c: Array, z: Array, site: Array) -> float:
+        theta = self.theta
+        total = theta["a"] + theta["d"] @ c + theta["outcome_covariate"] @ z
+        return float(total + (theta["site_outcome"] @ site if "site_outcome" in theta else 0))
+
+    def _scan(self, c: Array, site: Array, factors: int) -> tuple[Array, Array, Array, Array]:
+        theta, design = self.theta, self.design
+        row = list(design.scanned).index(self.i)
+        regions = len(design.coords[n.ROI])
+        load = theta["L_offset"] + np.array([theta["L_network"][w] for w in design.network_of])
+        for k in range(len(c)):
+            if "L_disorder" in theta:
+                load = load + c[k] * theta["L_disorder"][:, :, k]
+        where = theta["mu"] + theta["m"] @ c + theta["confound_slope"] @ design.confound[row]
+        where = where + design.burden[self.i] * theta.get("m_burden", np.zeros(regions))
+        where = where + design.none[self.i] * theta.get("m_none", np.zeros(regions))
+        where = where + (theta["site_neural"] @ site if "site_neural" in theta else 0)
+        cov = np.diag(theta["sigma"] ** 2 + design.activation_se[row] ** 2)
+        if "loading_person" in theta:
+            cov = cov + np.outer(theta["loading_person"], theta["loading_person"])
+            for r in range(regions):
+                for q in range(regions):
+                    for w, size in enumerate(theta["loading_network"]):
+                        cov[r, q] += size**2 * design.big_network[r, w] * design.big_network[q, w]
+            for r in range(regions):
+                for q in range(regions):
+                    pair = design.coords[n.ROI][r].rsplit("_", 1), design.coords[n.ROI][q].rsplit("_", 1)
+                    mirrored = {pair[0][-1], pair[1][-1]} == {"L", "R"} and pair[0][0] == pair[1][0]
+                    if mirrored:
+                        cov[r, q] += theta["loading_homologous"] ** 2
+                        cov[r, r] += theta["loading_homologous"] ** 2
+        rows = np.concatenate([theta.get("D", np.zeros((regions, factors))), load], axis=1)
+        return np.flatnonzero(design.activation_seen[row]), rows, where, cov
+
+    def log_likelihood(self) -> float:
+        """Return the log-likelihood of the included Gaussian data and of all items."""
+        functions = len(self.mean)
+        axis = np.arange(-REACH, REACH + STEP / 2, STEP)
+        mesh = np.meshgrid(*[axis] * functions, indexing="ij")
+        z = np.stack([m.ravel() for m in mesh])
+        total = -0.5 * (z**2).sum(axis=0) + functions * (np.log(STEP) - 0.5 * np.log(2 * np.pi))
+        eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
+        for f in range(functions):
+            places = np.linspace(eta[f].min(), eta[f].max(), 1201)
+            total = total + CubicSpline(places, self.item_curve(f, places))(eta[f])
+        return self.gaussian + float(logsumexp(total))
+
+    def item_curve(self, f: int, eta: Array) -> Array:
+        """Return the log-likelihood of one function's items at values of the function."""
+        design, theta = self.design, self.theta
+        total = np.zeros(len(eta))
+        t = np.arange(-7.5, 7.51, 0.125)
+        log_t = -0.5 * t**2 + np.log(0.125) - 0.5 * np.log(2 * np.pi)
+        for j in np.flatnonzero((design.function_of == f) & (design.testlet_of < 0)):
+            total = total + self._item(int(j), theta["lambda"][j] * eta)
+        for s in {int(s) for s in design.testlet_of[design.function_of == f] if s >= 0}:
+            both = np.zeros((len(eta), len(t))) + log_t
+            for j in np.flatnonzero(design.testlet_of == s):
+                predictor = theta["lambda"][j] * eta[:, None] + theta["gamma"][s] * t
+                both = both + self._item(int(j), predictor)
+            total = total + logsumexp(both, axis=1)
+        return total
+
+    def _item(self, j: int, predictor: Array) -> Array:
+        design = self.design
+        y, count = design.response[self.i, j], design.categories[j]
+        if y == design.missing_response:
+            return np.zeros(predictor.shape)
+        group = np.flatnonzero(design.categories == count)
+        p = self.theta[f"category_probability_{count}"][list(group).index(j)]
+        below, above = np.cumsum(p)[:-1], np.cumsum(p[::-1])[::-1][1:]
+        edges = np.concatenate([[-np.inf], np.log(below / above), [np.inf]])
+        high, low = edges[y + 1] - predictor, edges[y] - predictor
+        mass = np.where(low > 0, expit(-low) - expit(-high), expit(high) - expit(low))
+        return np.log(np.maximum(mass, 1e-300))

@@ -1,0 +1,272 @@
+"""A person's likelihood against dense matrices and a dense grid, and against the data it generates."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+import designs
+from brute_force import Person
+from designs import full_cohort, full_design, joint_spec, small_cohort, small_spec
+from nssi_bayes import names as n
+from nssi_bayes.blocks import generate, joint, measurement
+from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import SAMPLING_GRID, build, build_design
+from nssi_bayes.fit import density
+from nssi_bayes.integrate import quadrature
+from nssi_bayes.spec import read_priors
+
+PEOPLE = 14
+DATA = ("response", "factor", "activation", "outcome")
+GRID = quadrature.make_grid(3, **SAMPLING_GRID)
+POINTS = (
+    "prior 1",
+    "prior 2",
+    "prior 3",
+    "r .95",
+    "r .98",
+    "steep items",
+    "large residual factor",
+    "typical",
+)
+CHAIN = [joint.BLOCKS[: i + 1] for i in range(len(joint.BLOCKS))]
+
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Array]
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    return full_design(joint_spec(outcome="severity"), participants=PEOPLE)
+
+
+def _correlation(r: float) -> Array:
+    return np.linalg.cholesky(np.where(np.eye(3) > 0, 1.0, r))
+
+
+def _theta(design: Design, point: str) -> Theta:
+    """Return parameters: draws from the priors, and changes of them that are hard on quadrature."""
+    spec = joint_spec(outcome="severity")
+    seed = POINTS.index(point)
+    drawn = draw(joint.parameters(spec, design, read_priors()), design.coords, np.random.default_rng(seed), 1)
+    theta = {name: value[0] for name, value in drawn.items()}
+    if point.startswith("r "):
+        theta["Omega"] = _correlation(float(point[2:]))
+    if point == "steep items":
+        theta["lambda"] = np.full_like(theta["lambda"], 3.0)
+        theta["gamma"] = np.full_like(theta["gamma"], 1.5)
+    if point == "large residual factor":
+        theta["gamma"] = np.full_like(theta["gamma"], 3.0)
+    if point == "typical":
+        theta["Omega"] = _correlation(0.6)
+        theta["lambda"] = np.linspace(1.2, 2.8, len(theta["lambda"]))
+    return theta
+
+
+@pytest.fixture(scope="module")
+def likelihood(design: Design) -> Callable[..., Array]:
+    """Return the likelihood with the data as an argument, so that it is compiled once."""
+
+    def of(theta: Theta, data: dict[str, Array], include: Sequence[str]) -> Any:
+        return joint.log_likelihood(theta, replace(design, **data), GRID, include=include)
+
+    compiled = jax.jit(of, static_argnames="include")
+
+    def run(theta: Theta, data: Design, include: Sequence[str] = joint.BLOCKS) -> Array:
+        changed = {k: getattr(data, k) for k in DATA}
+        return np.asarray(compiled(theta, changed, tuple(include)))
+
+    return run
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_every_persons_integral_is_that_of_a_dense_grid(
+    design: Design, likelihood: Callable[..., Array], point: str
+) -> None:
+    theta = _theta(design, point)
+    data = generate.generate(theta, design, np.random.default_rng(1))
+    expected = [Person(theta, data, i, joint.BLOCKS).log_likelihood() for i in range(PEOPLE)]
+    error = likelihood(theta, data) - expected
+    assert np.abs(error).max() < 0.01
+    assert abs(error.sum()) < 0.1
+
+
+@pytest.mark.parametrize("point", POINTS[:5])
+def test_the_gaussian_part_is_one_dense_normal(
+    design: Design, likelihood: Callable[..., Array], point: str
+) -> None:
+    theta = _theta(design, point)
+    data = generate.generate(theta, design, np.random.default_rng(2))
+    blocks = ("factors", "activation", "outcome")
+    expected = [Person(theta, data, i, blocks).gaussian for i in range(PEOPLE)]
+    np.testing.assert_allclose(likelihood(theta, data, blocks), expected, rtol=0, atol=1e-6)
+
+
+def test_who_answered_nothing_is_integrated_exactly(design: Design, likelihood: Callable[..., Array]) -> None:
+    for point in ("prior 1", "r .98"):
+        theta = _theta(design, point)
+        found = likelihood(theta, design)
+        assert found[designs.NOTHING] == pytest.approx(0.0, abs=1e-9)
+        expected = Person(theta, design, designs.NO_ITEMS, joint.BLOCKS).gaussian
+        assert found[designs.NO_ITEMS] == pytest.approx(expected, abs=1e-9)
+
+
+def test_nobody_scanned_is_no_error_and_changes_no_one_else(design: Design) -> None:
+    cohort = full_cohort(PEOPLE)
+    cohort[n.ACTIVATION][:] = np.nan
+    spec = joint_spec(outcome="severity")
+    unseen = make_design(cohort, spec)
+    theta = _theta(design, "prior 1")
+    found = np.asarray(joint.log_likelihood(theta, unseen, GRID))
+    rest = tuple(b for b in joint.BLOCKS if b != "activation")
+    expected = joint.log_likelihood(theta, design, GRID, include=rest)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_blocks_add_up_to_the_total(design: Design, likelihood: Callable[..., Array]) -> None:
+    theta = _theta(design, "prior 2")
+    data = generate.generate(theta, design, np.random.default_rng(3))
+    chain = [likelihood(theta, data, include) for include in CHAIN]
+    steps = [chain[0], *(b - a for a, b in pairwise(chain))]
+    np.testing.assert_allclose(sum(steps), likelihood(theta, data), atol=1e-8)
+    # a block in which the person has no data adds nothing
+    assert steps[0][designs.NO_FACTORS] == pytest.approx(0, abs=1e-9)
+    assert steps[1][designs.NO_ITEMS] == pytest.approx(0, abs=1e-9)
+    assert steps[2][designs.NO_SCAN] == pytest.approx(0, abs=1e-9)
+    assert steps[3][9] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_the_explicit_route_samples_integrates_to_the_likelihood(
+    design: Design, likelihood: Callable[..., Array]
+) -> None:
+    theta = _theta(design, "typical")
+    data = generate.generate(theta, design, np.random.default_rng(4))
+    moments = joint.person_moments(theta, data, GRID)
+    axis = np.arange(-6.5, 6.51, 0.5)
+    z = np.stack([m.ravel() for m in np.meshgrid(axis, axis, axis, indexing="ij")], axis=1)
+    root = np.linalg.cholesky(np.asarray(moments.covariance))
+    eta = np.asarray(moments.mean)[None] + np.einsum("iab,qb->qia", root, z)
+    many = jax.jit(jax.vmap(lambda points: joint.log_joint(theta, data, points)))
+    value = np.concatenate([np.asarray(many(part)) for part in np.split(eta, len(axis))])
+    total = logsumexp(value, axis=0) + 3 * np.log(0.5)
+    total += np.linalg.slogdet(root)[1]
+    np.testing.assert_allclose(total, likelihood(theta, data), atol=0.01)
+
+
+def test_moments_are_those_of_the_dense_grid(design: Design) -> None:
+    theta = _theta(design, "prior 1")
+    data = generate.generate(theta, design, np.random.default_rng(5))
+    found = joint.person_moments(theta, data, quadrature.make_grid(3, order=7, curve_nodes=15))
+    person = Person(theta, data, designs.NO_ITEMS, joint.BLOCKS)
+    np.testing.assert_allclose(found.mean[designs.NO_ITEMS], person.mean, atol=1e-6)
+    np.testing.assert_allclose(found.covariance[designs.NO_ITEMS], person.cov, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5])
+def test_the_gradient_is_the_slope_of_the_density(scale: float, compact: density.Density) -> None:
+    rng = np.random.default_rng(int(10 * scale))
+    x = compact.start + scale * rng.standard_normal(compact.size)
+    gradient = compact.value_and_gradient(x)[1]
+    # node positions are constants of the gradient: it differs from the slope by the error of
+    # quadrature. NUTS accepts by the value, so that this costs acceptance and biases nothing
+    allowed = 0.003 * np.linalg.norm(gradient) / np.sqrt(compact.size)
+    for _ in range(20):
+        way = rng.standard_normal(compact.size)
+        way /= np.linalg.norm(way)
+        ahead, behind = (compact.value_and_gradient(x + step * way)[0] for step in (1e-4, -1e-4))
+        assert (ahead - behind) / 2e-4 == pytest.approx(gradient @ way, rel=1e-3, abs=allowed)
+
+
+@pytest.fixture(scope="module")
+def compact() -> density.Density:
+    return density.compile_density(build(small_spec(), small_cohort()))
+
+
+@pytest.mark.slow
+def test_the_density_of_the_kernel_is_that_of_pymc() -> None:
+    built = build_design(joint_spec(outcome="severity"), full_design(joint_spec(outcome="severity")))
+    fast, stated = density.compile_density(built), density.reference(built)
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 0.5, 1.0):
+        x = fast.start + scale * rng.standard_normal(fast.size)
+        value, gradient = fast.value_and_gradient(x)
+        other, expected = stated(x)
+        assert value == pytest.approx(other, rel=1e-10)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
+
+
+COHORTS = 60
+
+
+@pytest.fixture(scope="module")
+def score() -> tuple[Design, Theta, Callable[[Design], Array]]:
+    """Return a design, parameters, and the gradient of the log-likelihood at them by the free vector."""
+    spec = joint_spec(outcome="severity")
+    design = full_design(spec, participants=120)
+    built = build_design(spec, design)
+    model = density.freeze_dims_and_data(built.model)
+    joined, pieces, start = density._unpack(model)
+    names = [p.name for p in built.parameters]
+    roots = [f"{p.name}_root" if p.family == "lkj" else p.name for p in built.parameters]
+    expand = density._jax(model, joined, pieces, [], names=roots)
+    x = start + 0.4 * np.random.default_rng(11).standard_normal(len(start))
+
+    def total(x: Any, data: dict[str, Any]) -> Any:
+        theta = dict(zip(names, expand(x), strict=True))
+        return joint.log_likelihood(theta, replace(design, **data), GRID).sum()
+
+    gradient = jax.jit(jax.grad(total))
+    theta = {name: np.asarray(value) for name, value in zip(names, expand(x), strict=True)}
+    return design, theta, lambda data: np.asarray(gradient(x, {f: getattr(data, f) for f in DATA}))
+
+
+def _z(found: list[Array]) -> Array:
+    return np.mean(found, axis=0) / (np.std(found, axis=0, ddof=1) / np.sqrt(len(found)))
+
+
+def test_the_score_of_generated_data_has_mean_zero(score: Any) -> None:
+    """Any mismatch between what is generated and what is fitted shows in the mean of the gradient."""
+    design, theta, gradient = score
+    rng = np.random.default_rng(13)
+    found = [gradient(generate.generate(theta, design, rng)) for _ in range(COHORTS)]
+    assert (np.std(found, axis=0) > 0).all(), "a parameter that no data depend on"
+    z = _z(found)
+    assert np.abs(z).max() < 5
+    assert np.mean(z**2) == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.parametrize("wrong", ["factor error", "slopes by disorder", "burden", "one region's loading"])
+def test_a_mismatch_shows_in_the_score(score: Any, wrong: str) -> None:
+    """The test above can fail: data from slightly other models are found out."""
+    design, theta, gradient = score
+    changed, other = design, dict(theta)
+    if wrong == "factor error":
+        changed = replace(design, factor_error=design.factor_error + 0.3)
+    if wrong == "slopes by disorder":
+        other["B_disorder"] = np.zeros_like(theta["B_disorder"])
+        other["B"] = theta["B"] + 0.15
+    if wrong == "burden":
+        other["level_burden"] = theta["level_burden"] + 0.3
+    if wrong == "one region's loading":
+        other["L_offset"] = theta["L_offset"].copy()
+        other["L_offset"][5] += 0.3
+    rng = np.random.default_rng(14)
+    data = [generate.generate(other, changed, rng) for _ in range(COHORTS // 2)]
+    assert np.abs(_z([gradient(one) for one in data])).max() > 6
+
+
+def test_the_residual_factor_of_items_is_integrated_well(design: Design) -> None:
+    theta = _theta(design, "large residual factor")
+    data = generate.generate(theta, design, np.random.default_rng(6))
+    items = measurement.Items(theta, data)
+    points = np.linspace(-3, 3, 13)
+    gap = np.asarray(items.constants.log_gap)[:, design.function_of == 0].sum(axis=1)
+    curve = np.asarray(items.curve(0, np.broadcast_to(points, (PEOPLE, 13)))) + gap[:, None]
+    expected = [Person(theta, data, i, ()).item_curve(0, points) for i in range(PEOPLE)]
+    np.testing.assert_allclose(curve, expected, rtol=0, atol=0.03)
