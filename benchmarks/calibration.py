@@ -81,11 +81,11 @@ class Setting:
 
 
 def full_setting() -> Setting:
-    """Return the setting of the recorded run: `heterogeneity/disorder_circuits`, 150 people."""
+    """Return the setting of the recorded run: `heterogeneity/disorder_roots`, 150 people."""
     layout = Layout(Path(__file__).parents[1])
-    spec = read_model(layout, "heterogeneity/disorder_circuits")
+    spec = read_model(layout, "heterogeneity/disorder_roots")
     spec = parse(JointSpec, spec.model_dump(), where="the model of the calibration")
-    sampler = Sampler(chains=4, tune=300, draws=400)
+    sampler = Sampler(chains=2, tune=250, draws=500)
     return Setting(spec, 150, scanned=0.54, sampler=sampler, subscales=isas())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -67,6 +68,8 @@ def _fix_environment() -> None:
 
 
 def _log_to_stderr() -> None:
+    # wheels of PyTensor bring no BLAS; no model here calls it
+    warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
     handler: logging.Handler
     if sys.stderr.isatty() and "--help" not in sys.argv:
         from rich.console import Console

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 _TYPICAL_SECONDS: Final = {
     "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
-    "build": 10.0, "fit": 40.0, "check": 20.0, "compare": 3.0, "report": 10.0,
+    "build": 8.0, "fit": 90.0, "check": 15.0, "compare": 3.0, "report": 12.0,
 }  # fmt: skip
 """Before this machine has run a verb: seconds for 120 people on two cores."""
 

@@ -85,7 +85,9 @@ def compile_density(built: Built) -> Density:
         constant, *rest = gaussian_part(theta, built.design)
         return log_prior + constant.sum(), *rest
 
-    return Density(len(start), _with_kernel(gaussian, built.design), constrain, start, _scaled(built, model))
+    explicit = "eta" in model.named_vars  # functions are sampled: there is no integral
+    density = reference(built) if explicit else _with_kernel(gaussian, built.design)
+    return Density(len(start), density, constrain, start, _scaled(built, model))
 
 
 def reference(built: Built) -> ValueAndGradient:
