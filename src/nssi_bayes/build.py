@@ -188,7 +188,7 @@ def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
     def logp(value: Any, empty: Any, vector: Any) -> Any:
         return wrap_jax(loglik)(value, pt.specify_shape(vector.ravel(), _size(shapes)))
 
-    def random(rng: Any, empty: Any, vector: Any, size: Any = None) -> Any:
+    def random(empty: Any, vector: Any, rng: Any = None, size: Any = None) -> Any:
         values = _unflatten(np.ravel(vector), shapes)
         return to_rows(generate.generate(values, design, rng))
 
