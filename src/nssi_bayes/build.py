@@ -292,7 +292,11 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     where = str(layout.cohort(params.study))
     cohort = validate(read_dataset(layout.cohort(params.study)), where=where)
     if isinstance(spec, ConventionalSpec):
-        content: dict[str, Any] = {"fingerprint": conventional.fingerprint(spec, cohort), "points": []}
+        content: dict[str, Any] = {
+            "fingerprint": conventional.fingerprint(spec, cohort, where=str(layout.spec(model))),
+            "points": [],
+            "sampler": {},
+        }
     else:
         built = build(spec, cohort, where=str(layout.spec(model)))
         seeds = seed_sequence(params.seed, "build")
@@ -300,6 +304,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             "fingerprint": fingerprint(built, spec),
             "points": log_densities(built, np.random.default_rng(seeds)),
             "parameters": {p.name: list(p.dims) for p in built.parameters},
+            "sampler": dict(spec.sampler),
         }
     _write(layout, model, content)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -29,13 +29,7 @@ class Strict(BaseModel):
 
 
 class Simulate(Strict):
-    """The synthetic cohort.
-
-    Parameters
-    ----------
-    participants : int
-        Number of people.
-    """
+    """The synthetic cohort: number of people."""
 
     participants: int = Field(default=120, ge=20)
 
@@ -201,6 +195,8 @@ class JointSpec(Strict):
         Psychosocial factors that the functions are regressed on.
     outcome : str, optional
         A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
+    sampler : dict of str to int
+        Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
     """
 
     kind: Literal["joint"] = "joint"
@@ -212,6 +208,7 @@ class JointSpec(Strict):
     neural: Neural | None = None
     outcome: str | None = None
     priors: dict[str, PriorChange] = {}
+    sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = {}
     route: Literal["marginal", "explicit"] = "marginal"
 
     @field_validator("functions")

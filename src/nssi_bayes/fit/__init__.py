@@ -43,13 +43,14 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         If the fingerprint or the cohort is missing.
     """
     fingerprint = read_json(layout.fingerprint(model))
+    sampler = params.sampler.model_copy(update=fingerprint["sampler"])
     mark = str(fingerprint["fingerprint"])
     key = digest(
         {
             "fingerprint": mark,
             "points": [f"{v:.6g}" for v in fingerprint["points"]],
             "seed": params.seed,
-            "sampler": params.sampler.model_dump(),
+            "sampler": sampler.model_dump(),
         }
     )
     twin = _twin(layout, params, model, key)
@@ -63,9 +64,9 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     if isinstance(spec, ConventionalSpec):
         from nssi_bayes.fit.conventional import fit_conventional
 
-        tree = fit_conventional(spec, cohort, params.sampler, seeds)
+        tree = fit_conventional(spec, cohort, sampler, seeds)
     else:
-        tree = fit(build(spec, cohort, where=str(layout.spec(model))), params.sampler, seeds)
+        tree = fit(build(spec, cohort, where=str(layout.spec(model))), sampler, seeds)
     tree.attrs.update(
         fingerprint=mark,
         fit=key,
@@ -122,6 +123,6 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
         }
     )
     tree.attrs.update(
-        kind="joint", target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=sampler.tune
+        kind="joint", target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune
     )
     return tree

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 from nssi_bayes.fit.density import Density
@@ -22,6 +23,11 @@ _POSITION: Final = "position"
 _STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
 CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
+ENOUGH: Final = 4000
+LARGEST_RHAT: Final = 1.01
+FEWEST_EFFECTIVE: Final = 400.0
+"""What certification asks for; `check` judges again, over every reported quantity."""
+CONSTANT: Final = 1e-9
 
 type Array = np.ndarray[Any, Any]
 
@@ -38,18 +44,24 @@ class Drawn:
         Of the sampler [`chain`, `draw`].
     target_accept : float
         Of the run that is kept.
+    tune : int
+        Warm-up draws of a chain of the run that is kept.
     rerun : bool
-        Whether a first run had divergences.
+        Whether a first run was not good enough.
     """
 
     values: dict[str, Array]
     statistics: xr.Dataset
     target_accept: float
+    tune: int
     rerun: bool
 
 
 def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
-    """Draw from a posterior; once more, more carefully, if the first run had divergences.
+    """Draw from a posterior; once more where the first run cannot be certified.
+
+    After a divergence the second run is more careful; where chains have not mixed and the sampler
+    asks for as many draws as certification needs, it is twice as long.
 
     Parameters
     ----------
@@ -66,19 +78,39 @@ def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) ->
         Draws and statistics.
     """
     coordinates = find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
-    accept, rerun = sampler.target_accept, False
     first, second = seeds.spawn(2)
-    trace = _nuts(density, coordinates, sampler, accept=accept, seeds=first)
-    if bool(trace.sample_stats["diverging"].any()):
+    drawn = _run(density, coordinates, sampler, seeds=first)
+    if bool(drawn.statistics["diverging"].any()):
         _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-        accept, rerun = CAREFUL, True
-        trace = _nuts(density, coordinates, sampler, accept=accept, seeds=second)
+        sampler = sampler.model_copy(update={"target_accept": CAREFUL})
+    elif sampler.chains * sampler.draws >= ENOUGH and not _mixed(drawn.values):
+        _LOG.info("chains have not mixed: once more, twice as long")
+        sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
+    else:
+        return drawn
+    return replace(_run(density, coordinates, sampler, seeds=second), rerun=True)
+
+
+def _mixed(values: dict[str, Array]) -> bool:
+    """Whether R-hat and effective sizes of all parameters allow certification."""
+    flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in values.values()]
+    stacked = np.concatenate(flat)
+    stacked = stacked[stacked.std(axis=(1, 2)) > CONSTANT]  # of a correlation matrix: its diagonal
+    sizes = array_stats.ess(stacked), array_stats.ess(stacked, method="tail", prob=(0.05, 0.95))
+    return bool(array_stats.rhat(stacked).max() < LARGEST_RHAT and np.min(sizes) >= FEWEST_EFFECTIVE)
+
+
+def _run(
+    density: Density, coordinates: Coordinates, sampler: Sampler, *, seeds: np.random.SeedSequence
+) -> Drawn:
+    trace = _nuts(density, coordinates, sampler, accept=sampler.target_accept, seeds=seeds)
     y = trace.posterior[_POSITION].to_numpy()
     x = coordinates.mode + y @ coordinates.transform.T
     chains, draws = x.shape[:2]
     flat = density.constrain(x.reshape(chains * draws, -1))
     values = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in flat.items()}
-    return Drawn(values, statistics(trace, chains, draws), accept, rerun)
+    accept, tune = sampler.target_accept, sampler.tune
+    return Drawn(values, statistics(trace, chains, draws), accept, tune, rerun=False)
 
 
 def _nuts(
