@@ -113,7 +113,7 @@ def test_our_draws_of_lkj_have_the_right_spread(size: int, eta: float) -> None:
 def test_our_draws_are_those_of_pymc() -> None:
     parameters = [NORMAL, LOGNORMAL, SCALE, ZERO_SUM, DIRICHLET, LKJ]
     model = _model(*parameters)
-    size = 8_000
+    size = 4_000
     ours = draw(parameters, COORDS, np.random.default_rng(2), size)
     ours["Omega"] = ours["Omega"] @ np.swapaxes(ours["Omega"], 1, 2)
     theirs = pm.draw([model[p.name] for p in parameters], draws=size, random_seed=3)

@@ -1,0 +1,153 @@
+"""Fits of small designs: equal bytes, twins, two routes that agree, and slopes on what is unreliable."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from designs import ROOT, small_cohort, small_spec
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import make_design
+from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.joint import parameters
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import Built, build, build_design
+from nssi_bayes.fit import fit
+from nssi_bayes.fit.density import compile_density
+from nssi_bayes.fit.whiten import find_coordinates
+from nssi_bayes.spec import JointSpec, Sampler, read_priors
+from nssi_bayes.store import write_tree
+
+QUICK = Sampler(chains=2, tune=100, draws=100)
+ONE_FIT = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "benchmarks")!r}]
+from pathlib import Path
+from test_fit import quick_fit
+quick_fit(Path(sys.argv[1]))
+"""
+
+
+def quick_fit(path: Path) -> xr.DataTree:
+    """Fit a small design and write the draws."""
+    tree = fit(build(small_spec(), small_cohort(40)), QUICK, np.random.SeedSequence(3))
+    write_tree(path, tree)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.DataTree]:
+    path = tmp_path_factory.mktemp("fit") / "one.nc"
+    return path, quick_fit(path)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_equal_seeds_give_equal_bytes_in_two_processes(written: Any, tmp_path: Path) -> None:
+    """Traps 12 and 21: no clock in the file, and a warm cache draws what a cold one drew."""
+    other = tmp_path / "other.nc"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ONE_FIT, str(other)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert _hash(other) == _hash(written[0])
+
+
+def test_every_dim_of_a_posterior_has_labels(written: Any) -> None:
+    tree = written[1]
+    assert not np.array_equal(tree["posterior"]["B"][0], tree["posterior"]["B"][1])
+    for group in ("posterior", "prior"):
+        data = tree[group].to_dataset()
+        assert all(dim in data.coords for dim in data.dims)
+        assert all(np.isfinite(v).all() for v in data.data_vars.values())
+    posterior = tree["posterior"].to_dataset()
+    assert posterior["A"].dims == (n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION)
+    np.testing.assert_allclose(posterior["A"].sum(n.DISORDER), 0, atol=1e-10)
+    omega = posterior["Omega"].to_numpy()
+    np.testing.assert_allclose(omega, np.swapaxes(omega, -1, -2), atol=1e-12)
+    np.testing.assert_allclose(omega[..., 0, 0], 1, atol=1e-12)
+    np.testing.assert_allclose(posterior["u_site"].sum(n.SITE), 0, atol=1e-10)
+    assert {"diverging", "energy"} <= set(tree["sample_stats"].data_vars)
+
+
+def _simulated(spec: JointSpec, cohort: xr.Dataset, seed: int, changes: dict[str, Any]) -> Built:
+    """Return a built model whose data come from prior draws with some parameters set."""
+    design = make_design(cohort, spec)
+    rng = np.random.default_rng(seed)
+    drawn = draw(parameters(spec, design, read_priors(spec.priors)), design.coords, rng, 1)
+    theta = {name: value[0] for name, value in drawn.items()}
+    for name, value in changes.items():
+        theta[name] = np.broadcast_to(value, theta[name].shape).copy()
+    return build_design(spec, generate(theta, design, rng))
+
+
+@pytest.mark.slow
+def test_both_routes_have_one_posterior() -> None:
+    sampler = Sampler(chains=4, tune=500, draws=1500, target_accept=0.9)
+    cohort = small_cohort(60)
+    changes = {"Omega": np.linalg.cholesky([[1, 0.6], [0.6, 1]]), "lambda": 1.6}
+    built = _simulated(small_spec(), cohort, 1, changes)
+    explicit = build_design(small_spec(route="explicit"), built.design)
+    one, two = (
+        fit(b, sampler, np.random.SeedSequence(5))["posterior"].to_dataset() for b in (built, explicit)
+    )
+    assert set(one.data_vars) == set(two.data_vars)  # functions are no part of what is kept
+    for name in ("B", "A", "G", "M", "sigma_x", "tau_mean", "tau_site", "Omega", "lambda", "level_burden"):
+        a, b = (d[name].stack(sample=(n.CHAIN, n.DRAW)) for d in (one, two))
+        sd = np.maximum(a.std("sample"), 1e-9)
+        free = a.std("sample") > 1e-6
+        assert float((np.abs(a.mean("sample") - b.mean("sample")) / sd).where(free).max()) < 0.15, name
+        assert float(np.abs(np.log(b.std("sample") / sd)).where(free).max()) < 0.15, name
+
+
+TRUE_SLOPE, RELIABILITY = 0.40, 0.7
+
+
+def _slope_cohort(seed: int, participants: int) -> Built:
+    """Return a model of people whose distress depends on a factor of reliability .7.
+
+    The prior of the slope is wide, so that only the error of measurement could shrink it; the
+    shipped ones, N(0, .25) and N(.15, .2), would pull by themselves.
+    """
+    spec = small_spec(
+        functions={"distress": ["affect_regulation", "anti_dissociation", "marking_distress"]},
+        measurement={"testlets": "none"},
+        factors=["history"],
+        disorder={"levels": False},
+        priors={"B": {"sigma": 2.0}},
+    )
+    cohort = small_cohort(participants, seed=seed, factors={"history": RELIABILITY})
+    # of unit variance with its error: latent variance .7
+    changes = {"B": TRUE_SLOPE, "M": 0.0, "N": 0.0, "G": 0.0, "mu_x": 0.0, "u_site": 0.0,
+               "sigma_x": np.sqrt(RELIABILITY), "lambda": 1.8,
+               "category_probability_3": np.array([0.35, 0.35, 0.3])}  # fmt: skip
+    return _simulated(spec, cohort, seed, changes)
+
+
+def test_an_unreliable_factor_does_not_shrink_its_slope() -> None:
+    """At the mode, in 1 500 people (standard error .03): a slope on the score would be .28."""
+    built = _slope_cohort(1, 1500)
+    dense = compile_density(built)
+    found = find_coordinates(dense.value_and_gradient, dense.start, scaled=dense.scaled)
+    slope = dense.constrain(found.mode[None])["B"].item()
+    assert slope == pytest.approx(TRUE_SLOPE, abs=0.09)
+
+
+@pytest.mark.slow
+def test_an_unreliable_factor_does_not_shrink_its_slope_over_20_cohorts_of_600() -> None:
+    sampler = Sampler(chains=2, tune=150, draws=200)
+    means = [
+        float(fit(_slope_cohort(seed, 600), sampler, np.random.SeedSequence(seed))["posterior"]["B"].mean())
+        for seed in range(20)
+    ]
+    assert np.mean(means) == pytest.approx(TRUE_SLOPE, abs=0.05)
