@@ -235,7 +235,8 @@ def test_the_time_of_a_verb_is_remembered(
     monkeypatch.setattr(logging.getLogger("nssi_bayes"), "propagate", True)
     with caplog.at_level(logging.INFO, logger="nssi_bayes"):
         _call(project, "score")
-    assert caplog.messages[0].startswith("score: started, about 2 s; 38 stages to go, about ")
+    assert caplog.messages[0].startswith("score: started, about 2 s; ")
+    assert " stages to go, about " in caplog.messages[0]
     assert 0.01 <= json.loads(Layout(project).durations.read_text(encoding="utf-8"))["score"] < 2
 
 
