@@ -124,6 +124,17 @@ def test_conditional_scores_are_another_thing(fitted: Fitted) -> None:
     assert given.elpd["items"].sum() - left_out.elpd["items"].sum() > 20
 
 
+def test_who_has_nothing_that_is_scored_scores_nothing() -> None:
+    """A person without the outcome has likelihood 1 at every draw; the others are not touched."""
+    rng = np.random.default_rng(4)
+    values = rng.normal(-1.0, 0.1, (400, 3))
+    values[:, 1] = 0.0
+    found = scores.leave_one_out({("outcome",): values}, ("outcome",), chains=4)
+    assert found.elpd["outcome"][1] == pytest.approx(0.0, abs=1e-12)
+    assert np.isfinite(found.k_hat).all()
+    assert found.elpd["outcome"][[0, 2]] == pytest.approx([-1.01, -1.01], abs=0.03)
+
+
 def _stuck(posterior: xr.Dataset) -> xr.Dataset:
     changed = posterior.copy(deep=True)
     changed["w"][{"chain": 2}] = changed["w"][{"chain": 2}] + 5

@@ -104,8 +104,9 @@ def leave_one_out(
     samples, people = total.shape
     shaped = np.exp(total - total.max(axis=0)).T.reshape(people, chains, -1)
     r_eff = np.clip(array_stats.ess(shaped, method="mean") / samples, 1e-3, 1.0)
-    log_weight, k_hat = np.empty_like(total.T), np.empty(people)
-    for i in range(people):
+    # who has nothing that is scored has a constant likelihood: equal weights, nothing to smooth
+    log_weight, k_hat = np.zeros_like(total.T), np.zeros(people)
+    for i in np.flatnonzero(np.ptp(total, axis=0) > 0):
         log_weight[i], k_hat[i] = array_stats.psislw(total[:, i], r_eff=float(r_eff[i]))
     log_weight = log_weight - logsumexp(log_weight, axis=1, keepdims=True)
 
