@@ -79,10 +79,13 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
     if small:
         named = ", ".join(pretty(d) for d in small)
         parts.append(text(f"As met is not printed where it describes too few people: {named}."))
-    others = {m: x["levels"] for m, x in e.estimates.items() if x["levels"]}
-    if len(others) > 1:
-        joined = [{**r, "model": split_name(m)} for m, found in others.items() for r in found]
-        adjusted = [r for r in joined if r["estimand"] == "adjusted"]
+    adjusted = [
+        {**r, "model": split_name(m)}
+        for m, found in e.estimates.items()
+        for r in found["levels"]
+        if r["estimand"] == "adjusted"
+    ]
+    if len({r["model"] for r in adjusted}) > 1:
         parts.append(
             figure(
                 "Adjusted levels in every model that has them",
@@ -93,11 +96,12 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
             )
         )
     if contrasts:
-        kept = [r for r in contrasts if r["estimand"] == "adjusted"]
+        met = all(r["estimand"] == "as_met" for r in contrasts)
+        kept = [r for r in contrasts if met or r["estimand"] == "adjusted"]
         note = f"P(|Δ| > {number(rope)})"
         parts += [
             figure(
-                "Adjusted contrasts between disorders",
+                "Contrasts between disorders, as met" if met else "Adjusted contrasts between disorders",
                 lambda: _panels(
                     kept,
                     lambda r: _dot(r, _pair(r), note=probability(r.get("p_over_rope"))),
