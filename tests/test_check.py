@@ -135,6 +135,14 @@ def test_who_has_nothing_that_is_scored_scores_nothing() -> None:
     assert found.elpd["outcome"][[0, 2]] == pytest.approx([-1.01, -1.01], abs=0.03)
 
 
+def test_the_outcome_is_scored_given_items_where_there_are_no_factors() -> None:
+    rng = np.random.default_rng(5)
+    items, outcome = rng.normal(-9, 0.1, (400, 3)), rng.normal(-1, 0.1, (400, 3))
+    values = {("items",): items, ("items", "outcome"): items + outcome}
+    found = scores.leave_one_out(values, ("items", "outcome"), chains=4)
+    np.testing.assert_array_equal(found.elpd[scores.OUTCOME_GIVEN], found.elpd["outcome"])
+
+
 def _stuck(posterior: xr.Dataset) -> xr.Dataset:
     changed = posterior.copy(deep=True)
     changed["w"][{"chain": 2}] = changed["w"][{"chain": 2}] + 5

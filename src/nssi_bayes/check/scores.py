@@ -72,8 +72,9 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     """
     blocks = joint.blocks_of(design)
     sets = [tuple(blocks[:end]) for end in range(1, len(blocks) + 1)]
-    if "outcome" in blocks and "factors" in blocks and (*GIVEN, "outcome") not in sets:
-        sets.insert(0, (*GIVEN, "outcome"))
+    with_outcome = (*_given(blocks), "outcome")
+    if "outcome" in blocks and with_outcome not in sets:
+        sets.insert(0, with_outcome)
     found = {}
     for include in sets:
         moments = marginal.evaluate(theta, design, include=include, grid=marginal.FINE_GRID)
@@ -119,13 +120,18 @@ def leave_one_out(
     elpd, p_loo = {}, {}
     steps: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {TOTAL: ((), tuple(blocks))}
     steps |= {b: (tuple(blocks[:i]), tuple(blocks[: i + 1])) for i, b in enumerate(blocks)}
-    if "outcome" in blocks and "factors" in blocks:
-        steps[OUTCOME_GIVEN] = (GIVEN, (*GIVEN, "outcome"))
+    if "outcome" in blocks and "items" in blocks:
+        steps[OUTCOME_GIVEN] = (_given(blocks), (*_given(blocks), "outcome"))
     for name, (before, after) in steps.items():
         (loo_before, fit_before), (loo_after, fit_after) = expected(before), expected(after)
         elpd[name] = loo_after - loo_before
         p_loo[name] = float((fit_after - fit_before - elpd[name]).sum())
     return Scores(elpd, p_loo, k_hat)
+
+
+def _given(blocks: Sequence[str]) -> tuple[str, ...]:
+    """Return what the outcome is predicted from: items, and factors where the cohort has any."""
+    return tuple(b for b in GIVEN if b in blocks)
 
 
 def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
