@@ -14,7 +14,6 @@ JAX compiles in 1.5 s and then samples for 19 to 33 s.
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +21,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.conventional import formula, table
-from nssi_bayes.fit.sample import CAREFUL, statistics
+from nssi_bayes.fit.sample import CAREFUL, run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
 __all__ = ["build_conventional", "fit_conventional"]
@@ -103,11 +102,11 @@ def fit_conventional(
         compiled = nutpie.compile_pymc_model(graph, backend="numba", var_names=kept)
     first, second = seeds.spawn(2)
     accept, rerun = sampler.target_accept, False
-    trace = _nuts(compiled, sampler, accept=accept, seeds=first)
+    trace = run_nuts(compiled, sampler, accept=accept, seeds=first)
     if bool(trace.sample_stats["diverging"].any()):
         _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
         accept, rerun = CAREFUL, True
-        trace = _nuts(compiled, sampler, accept=accept, seeds=second)
+        trace = run_nuts(compiled, sampler, accept=accept, seeds=second)
     tree = xr.DataTree.from_dict(
         {
             "posterior": _posterior(trace.posterior.to_dataset(), kept, spec),
@@ -119,25 +118,6 @@ def fit_conventional(
         formula=formula(spec, cohort), priors=str(model),
     )  # fmt: skip
     return tree
-
-
-def _nuts(compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence) -> xr.DataTree:
-    import nutpie
-
-    trace = nutpie.sample(
-        compiled,
-        chains=sampler.chains,
-        cores=min(sampler.chains, os.cpu_count() or 1),
-        tune=sampler.tune,
-        draws=sampler.draws,
-        target_accept=accept,
-        seed=int(seeds.generate_state(1)[0]),
-        save_warmup=False,
-        progress_bar=False,
-    )
-    if trace.posterior.sizes[n.DRAW] < sampler.draws:
-        raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted
-    return trace
 
 
 def _posterior(draws: xr.Dataset, kept: list[str], spec: ConventionalSpec) -> xr.Dataset:

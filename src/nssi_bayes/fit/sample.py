@@ -16,7 +16,7 @@ from nssi_bayes.fit.density import Density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import Sampler
 
-__all__ = ["CAREFUL", "Drawn", "sample", "statistics"]
+__all__ = ["CAREFUL", "Drawn", "run_nuts", "sample", "statistics"]
 
 _LOG: Final = logging.getLogger(__name__)
 _POSITION: Final = "position"
@@ -121,7 +121,6 @@ def _nuts(
     accept: float,
     seeds: np.random.SeedSequence,
 ) -> xr.DataTree:
-    import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
     of_y = coordinates.pull_back(density.value_and_gradient)
@@ -141,6 +140,35 @@ def _nuts(
         dims={_POSITION: ("coordinate",)},
         make_initial_point_fn=start,
     )
+    return run_nuts(compiled, sampler, accept=accept, seeds=seeds)
+
+
+def run_nuts(compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence) -> xr.DataTree:
+    """Run nutpie on a compiled model, all chains side by side.
+
+    Parameters
+    ----------
+    compiled : nutpie.CompiledModel
+        The model.
+    sampler : Sampler
+        Chains and draws.
+    accept : float
+        Target acceptance.
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+
+    Returns
+    -------
+    xarray.DataTree
+        Draws and statistics, without warm-up.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted; nutpie itself returns what it has.
+    """
+    import nutpie
+
     trace = nutpie.sample(
         compiled,
         chains=sampler.chains,
