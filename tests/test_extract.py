@@ -18,6 +18,7 @@ from nssi_bayes import extract, simulate
 from nssi_bayes import names as n
 from nssi_bayes.atlases import read_atlas, spheres
 from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.extract.regions import regional_effects
 from nssi_bayes.spec import Params, Simulate
 from nssi_bayes.store import Layout, read_dataset, read_table
 
@@ -117,7 +118,7 @@ class TestSpheres:
     ) -> None:
         values = noise(shape)
         regions = spheres(ATLAS, shape, affine=affine)
-        ours = extract.regional_effects(values, np.ones(shape), regions=regions, min_coverage=0.5)
+        ours = regional_effects(values, np.ones(shape), regions=regions, min_coverage=0.5)
         np.testing.assert_allclose(ours[0], by_nilearn(values, affine), atol=1e-6)
         np.testing.assert_array_equal(ours[2], 1)
 
@@ -129,7 +130,7 @@ class TestSpheres:
         np.testing.assert_array_equal(cut.size, whole.size)
         assert len(cut.voxels[0]) < len(whole.voxels[0])
         assert cut.inside
-        values = extract.regional_effects(ones(), ones(), regions=cut, min_coverage=0.1)
+        values = regional_effects(ones(), ones(), regions=cut, min_coverage=0.1)
         assert values[0][0] == 1
         assert 0.4 < values[2][0] < 0.9
 
@@ -144,7 +145,7 @@ class TestRegionalEffects:
         effect = ones()
         effect[:, :, AFFINE[2, 3] + 4 * np.arange(SHAPE[2]) < -20] = np.nan
         regions = spheres(ATLAS, SHAPE, affine=AFFINE)
-        value, _, coverage = extract.regional_effects(effect, ones(), regions=regions, min_coverage=0.5)
+        value, _, coverage = regional_effects(effect, ones(), regions=regions, min_coverage=0.5)
         amygdala = ATLAS.labels.index("AMY_L")
         assert value[amygdala] == 1
         assert 0.5 <= coverage[amygdala] < 1
@@ -155,7 +156,7 @@ class TestRegionalEffects:
         effect = ones()
         effect[:, :, AFFINE[2, 3] + 4 * np.arange(SHAPE[2]) < -19] = np.nan
         regions = spheres(ATLAS, SHAPE, affine=AFFINE)
-        value, error, coverage = extract.regional_effects(effect, ones(), regions=regions, min_coverage=0.5)
+        value, error, coverage = regional_effects(effect, ones(), regions=regions, min_coverage=0.5)
         amygdala = ATLAS.labels.index("AMY_L")
         assert 0 < coverage[amygdala] < 0.5
         assert np.isnan(value[amygdala])
@@ -165,7 +166,7 @@ class TestRegionalEffects:
     def test_standard_error_is_the_root_of_the_mean_variance(self) -> None:
         variance = noise() ** 2 + 0.1
         regions = spheres(ATLAS, SHAPE, affine=AFFINE)
-        _, error, _ = extract.regional_effects(ones(), variance, regions=regions, min_coverage=0.5)
+        _, error, _ = regional_effects(ones(), variance, regions=regions, min_coverage=0.5)
         expected = [np.sqrt(variance.ravel()[voxels].mean()) for voxels in regions.voxels]
         np.testing.assert_allclose(error, expected)
 
@@ -175,7 +176,7 @@ class TestRegionalEffects:
         outside = AFFINE[2, 3] + 4 * np.arange(SHAPE[2]) < -20
         effect[:, :, outside], variance[:, :, outside] = 0, bad
         regions = spheres(ATLAS, SHAPE, affine=AFFINE)
-        value, error, coverage = extract.regional_effects(effect, variance, regions=regions, min_coverage=0.5)
+        value, error, coverage = regional_effects(effect, variance, regions=regions, min_coverage=0.5)
         amygdala = ATLAS.labels.index("AMY_L")
         assert value[amygdala] == 1
         assert error[amygdala] == 1
@@ -283,7 +284,6 @@ def refuse(folder: Folder, message: str) -> None:
 class TestBadInput:
     def test_a_map_in_another_space(self, folder: Folder) -> None:
         folder.write("sub-1", ones(), ones(), space="T1w")
-        folder.write("sub-2", ones(), ones())
         refuse(folder, "1 people: a map, but none in a space under `spaces`")
 
     def test_a_space_that_cannot_carry_the_atlas(self, folder: Folder) -> None:
@@ -294,10 +294,10 @@ class TestBadInput:
     def test_an_unreadable_map(self, folder: Folder) -> None:
         folder.write("sub-1", ones(), ones())
         folder.map("sub-1", "effect").write_bytes(b"no image")
-        folder.write("sub-2", ones(), ones())
+        folder.write("sub-2", ones(2), ones())
         whole = folder.map("sub-2", "variance").read_bytes()
         folder.map("sub-2", "variance").write_bytes(whole[: len(whole) // 2])
-        refuse(folder, "2 people: a map that cannot be read")
+        refuse(folder, "2 people: an image that cannot be read")
 
     def test_a_map_of_nan(self, folder: Folder) -> None:
         folder.write("sub-1", ones(np.nan), ones())
@@ -321,22 +321,22 @@ class TestBadInput:
 
     def test_a_grid_that_leaves_out_a_region(self, folder: Folder) -> None:
         folder.write("sub-1", ones(), ones(), affine=np.diag([4.0, 4, 4, 1]))
-        refuse(folder, "1 people: a grid that leaves out the centre")
+        refuse(folder, "1 people: a grid that leaves out a region")
 
     def test_a_series_is_no_contrast(self, folder: Folder) -> None:
         folder.write("sub-1", np.ones((5, 5, 5, 3)), np.ones((5, 5, 5, 3)))
         refuse(folder, "1 people: a map that is not three-dimensional")
 
     def test_missing_confounds_and_missing_displacement(self, folder: Folder) -> None:
-        for label in ("sub-1", "sub-2", "sub-3"):
-            folder.write(label, ones(), ones(), displacement="n/a\n")
+        for value, label in enumerate(("sub-1", "sub-2", "sub-3"), start=1):
+            folder.write(label, ones(value), ones(), displacement="n/a\n")
         next(folder.bids.glob("sub-1/func/*confounds*")).unlink()
         next(folder.bids.glob("sub-2/func/*confounds*")).write_text("dvars\n1.0\n")
         refuse(folder, r"(?s)1 people: no confounds file.*2 people: no finite framewise_displacement")
 
     def test_no_map_at_all(self, folder: Folder) -> None:
         folder.bids.mkdir()
-        refuse(folder, "nobody has a file that fits `effect`")
+        refuse(folder, "nobody has a file that fits the patterns of `activation`")
 
     def test_all_problems_at_once(self, folder: Folder) -> None:
         folder.write("sub-1", ones(), ones(), space="T1w")

@@ -18,10 +18,12 @@ FACTOR_OTHER: Final = "factor_other"
 COVARIATE: Final = "covariate"
 CONFOUND: Final = "confound"  # covariates of the scan: motion and the person's covariates
 ROI: Final = "roi"
+EDGE: Final = "edge"  # "AMY_L--VMPFC"
 NETWORK: Final = "network"
 BIG_NETWORK: Final = "big_network"  # networks with a residual factor of their own
 SITE: Final = "site"
 OUTCOME: Final = "outcome"
+QUALITY_MEASURE: Final = "quality_measure"
 PATTERN: Final = "pattern"  # all diagnoses of a person together: "mood+anxiety"
 TESTLET: Final = "testlet"
 MEASURE: Final = "measure"  # one column of everything that was observed on a person
@@ -44,7 +46,14 @@ SITE_OF: Final = "site_of"
 ACTIVATION: Final = "activation"
 ACTIVATION_SE: Final = "activation_se"
 ACTIVATION_COVERAGE: Final = "activation_coverage"
+ACTIVATION_RELIABILITY: Final = "activation_reliability"
 MOTION: Final = "motion"
+CONNECTIVITY: Final = "connectivity"
+CONNECTIVITY_SE: Final = "connectivity_se"
+CONNECTIVITY_FRAMES: Final = "connectivity_frames"  # effective frames
+CONNECTIVITY_RELIABILITY: Final = "connectivity_reliability"
+QUALITY: Final = "quality"
+OUTLYING: Final = "outlying"
 OUTCOME_VALUE: Final = "outcome_value"
 CENTER: Final = "_center"  # suffix: what was subtracted, in the original unit
 SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd)
@@ -65,6 +74,17 @@ ROI_X: Final = "roi_x"
 ROI_Y: Final = "roi_y"
 ROI_Z: Final = "roi_z"
 ROI_RADIUS: Final = "roi_radius_mm"
+
+# coords along edge; a and b in the order of the label
+EDGE_NETWORK: Final = "edge_network"  # the pair of networks, "limbic--valuation", sorted
+EDGE_A: Final = "edge_a"
+EDGE_B: Final = "edge_b"
+EDGE_A_X: Final = "edge_a_x"
+EDGE_A_Y: Final = "edge_a_y"
+EDGE_A_Z: Final = "edge_a_z"
+EDGE_B_X: Final = "edge_b_x"
+EDGE_B_Y: Final = "edge_b_y"
+EDGE_B_Z: Final = "edge_b_z"
 
 # a person without any diagnosis is a level of its own, outside the zero-sum
 NONE_LEVEL: Final = "none"

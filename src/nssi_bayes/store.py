@@ -7,6 +7,7 @@ no clock: equal content gives equal bytes.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -25,8 +26,8 @@ import yaml
 from nssi_bayes.errors import ArtefactError, SpecError
 
 __all__ = [
-    "Layout", "atomic", "atomic_folder", "digest", "read_dataset", "read_json", "read_table",
-    "read_tree", "read_yaml", "seed_sequence", "write_bytes", "write_dataset", "write_json",
+    "Layout", "atomic", "atomic_folder", "digest", "read_arrays", "read_dataset", "read_json", "read_table",
+    "read_tree", "read_yaml", "seed_sequence", "write_arrays", "write_bytes", "write_dataset", "write_json",
     "write_table", "write_text", "write_tree",
 ]  # fmt: skip
 
@@ -109,6 +110,14 @@ class Layout:
     def activation(self, study: str) -> Path:
         """Return the regional effects with standard errors and coverage (row level)."""
         return self.study_folder(study) / "activation.nc"
+
+    def connectivity(self, study: str) -> Path:
+        """Return the edges with standard errors and effective frames (row level)."""
+        return self.study_folder(study) / "connectivity.nc"
+
+    def extracted(self, key: str) -> Path:
+        """Return what was read from one person's images on this machine; no artefact (row level)."""
+        return self.root / ".nssi_bayes" / "extracted" / f"{key}.npz"
 
     def cohort(self, study: str) -> Path:
         """Return the labelled data set that satisfies `schema` (row level)."""
@@ -325,6 +334,19 @@ def read_dataset(path: Path) -> xr.Dataset:
         raise ArtefactError(
             "not a readable netCDF file", where=str(path), cure="run its stage again"
         ) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a few arrays for this machine only."""
+    content = io.BytesIO()
+    np.savez(content, **dict(arrays))  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote."""
+    with np.load(path) as content:
+        return dict(content)
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:

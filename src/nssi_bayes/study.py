@@ -14,12 +14,12 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import DataError
+from nssi_bayes.imaging import ActivationSource, ConnectivitySource
 from nssi_bayes.names import NONE_LEVEL
 from nssi_bayes.spec import Params, Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
 __all__ = [
-    "ActivationSource",
     "Codes",
     "Covariate",
     "Disorders",
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def _pattern(text: str, *, field: str) -> str:
-    example: dict[str, int | str] = {"item": 1, "participant": "sub-01"}
+    example = {"item": 1}
     try:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
         if fields == {field}:
@@ -232,36 +232,6 @@ class Outcome(Strict):
     maximum: float | None = None
 
 
-class ActivationSource(Strict):
-    """Contrast maps of the scanned people.
-
-    Parameters
-    ----------
-    atlas : str
-        A file of the shelf ``atlases``.
-    effect, variance : str
-        Paths of the maps, with ``{participant}`` for the person's label.
-    confounds : str, optional
-        Path of the confounds file with ``framewise_displacement``.
-    spaces : tuple of str
-        Accepted ``space-`` entities.
-    min_coverage : float
-        A region with a smaller share of its voxels is missing.
-    """
-
-    atlas: str
-    effect: str
-    variance: str
-    confounds: str | None = None
-    spaces: tuple[str, ...] = Field(min_length=1)
-    min_coverage: float = Field(default=0.5, gt=0, le=1)
-
-    @field_validator("effect", "variance", "confounds")
-    @classmethod
-    def _has_participant(cls, path: str | None) -> str | None:
-        return path if path is None else _pattern(path, field="participant")
-
-
 class Study(Strict):
     """A cohort's mapping.
 
@@ -285,6 +255,8 @@ class Study(Strict):
         ``mean``: the mean of the person's site, counted in the audit.
     activation : ActivationSource, optional
         Contrast maps; a study without it has no regions.
+    connectivity : ConnectivitySource, optional
+        Resting or task series; a study without it has no edges.
     accept_polarity : tuple of str
         Items (``isas_01``) that may run against their scale.
     """
@@ -300,6 +272,7 @@ class Study(Strict):
     factors: dict[str, Factor] = Field(default_factory=dict)
     outcomes: dict[str, Outcome] = Field(default_factory=dict)
     activation: ActivationSource | None = None
+    connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
 
     @model_validator(mode="after")

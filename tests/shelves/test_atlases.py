@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from nssi_bayes import names as n
 from nssi_bayes.atlases import Atlas, known_atlases, read_atlas
 from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import parse
+
+SPHERES = [name for name in known_atlases() if read_atlas(name).kind == "spheres"]
 
 
 @pytest.mark.parametrize("name", known_atlases())
@@ -19,6 +23,15 @@ class TestEveryAtlas:
     def test_cites_something(self, name: str) -> None:
         assert all("10." in line for line in read_atlas(name).citation)
 
+    def test_an_image_has_a_source_and_a_pattern_for_labels(self, name: str) -> None:
+        atlas = read_atlas(name)
+        assert (atlas.image is None) == (atlas.kind == "spheres")
+        if atlas.image is not None:
+            assert re.compile(atlas.image.label).groupindex.keys() <= {"hemisphere", "network"}
+
+
+@pytest.mark.parametrize("name", SPHERES)
+class TestEveryAtlasOfSpheres:
     def test_spheres_do_not_overlap(self, name: str) -> None:
         atlas = read_atlas(name)
         gap = np.linalg.norm(atlas.centres[:, None] - atlas.centres[None], axis=-1)

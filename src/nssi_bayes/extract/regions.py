@@ -1,0 +1,140 @@
+"""Regional means with standard errors and coverage, and how runs of one person are combined."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nssi_bayes.atlases import Voxels
+from nssi_bayes.atlases.images import Opened, voxels_on
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    type Array = npt.NDArray[np.float64]
+
+__all__ = ["Grids", "combined", "regional_effects", "reliability"]
+
+
+class Grids:
+    """The atlas' voxels on every grid that was met, each computed once.
+
+    Parameters
+    ----------
+    opened : Opened
+        The atlas.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self._known: dict[bytes, Voxels] = {}
+        self._lock = threading.Lock()
+
+    def on(self, shape: tuple[int, int, int], *, affine: Array) -> Voxels:
+        """Return the voxels on one grid."""
+        key = np.array(shape).tobytes() + affine.tobytes()
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = voxels_on(self.opened, shape, affine=affine)
+            return self._known[key]
+
+
+def regional_effects(
+    effect: Array, variance: Array | None, *, regions: Voxels, min_coverage: float
+) -> tuple[Array, Array, Array]:
+    """Return effect, standard error and coverage of each region of one person.
+
+    A voxel has data when its effect is finite and its variance is finite and positive (a map may
+    be NaN or 0 outside the brain). The effect is the weighted mean over voxels with data. Errors
+    within a region are taken to be perfectly correlated. Smoothness of first-level maps (6 to 10 mm)
+    is of the size of a sphere, and the correlation is not in the files; so the standard error is the
+    root of the mean variance, which is conservative: any weaker correlation makes it smaller,
+    by up to the root of the number of voxels if there were none.
+
+    Parameters
+    ----------
+    effect : numpy.ndarray
+        Map of one person on the grid of `regions`, in raw units.
+    variance : numpy.ndarray or None
+        Its variance; None for t and z maps, whose standard error is 1 by their scale.
+    regions : Voxels
+        Voxels by region.
+    min_coverage : float
+        A region with data in a smaller share of its voxels is missing.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect, standard error (NaN where missing) and coverage, each (`roi`,).
+    """
+    effect = effect.ravel()
+    variance = None if variance is None else variance.ravel()
+    values = np.full((3, len(regions.voxels)), np.nan)
+    for r, (voxels, weight) in enumerate(zip(regions.voxels, regions.weight, strict=True)):
+        inside = effect[voxels].astype(float)
+        error = np.ones(len(voxels)) if variance is None else variance[voxels].astype(float)
+        has_data = np.isfinite(inside) & np.isfinite(error) & (error > 0)
+        if variance is None:
+            has_data &= inside != 0  # a t or z map is 0 outside the brain
+        seen = weight[has_data]
+        values[2, r] = seen.sum() / regions.size[r]
+        if has_data.any() and values[2, r] >= min_coverage:
+            values[0, r] = seen @ inside[has_data] / seen.sum()
+            values[1, r] = np.sqrt(seen @ error[has_data] / seen.sum())
+    return values[0], values[1], values[2]
+
+
+def combined(value: Array, error: Array) -> tuple[Array, Array]:
+    """Combine runs of one person by fixed effects, weights the inverse of the squared error.
+
+    Parameters
+    ----------
+    value, error : numpy.ndarray
+        (run, ...); NaN where a run has nothing.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Value and standard error (...); NaN where no run has anything.
+    """
+    has_data = np.isfinite(value) & np.isfinite(error)
+    weight = np.where(has_data, 1 / np.where(has_data, error, 1.0) ** 2, 0.0)
+    total = weight.sum(axis=0)
+    seen = total > 0
+    safe = np.where(seen, total, 1.0)
+    mean = (weight * np.where(has_data, value, 0.0)).sum(axis=0) / safe
+    return np.where(seen, mean, np.nan), np.where(seen, 1 / np.sqrt(safe), np.nan)
+
+
+def reliability(first: Array, second: Array) -> Array:
+    """Return the intraclass correlation of two runs, ICC(1,1), of each column.
+
+    It is reported beside the effects, never added to a standard error.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        (`participant`, column); NaN where a person has no such run.
+
+    Returns
+    -------
+    numpy.ndarray
+        (column,), of one run; NaN with fewer than 3 people.
+
+    References
+    ----------
+    Shrout & Fleiss 1979, 10.1037/0033-2909.86.2.420.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    people = both.sum(axis=0)
+    usable = people >= 3
+    count = np.where(usable, people, 3)
+    a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
+    middle = (a + b) / 2
+    grand = middle.sum(axis=0) / count
+    between = 2 * (np.where(both, middle - grand, 0.0) ** 2).sum(axis=0) / (count - 1)
+    within = (np.where(both, a - b, 0.0) ** 2).sum(axis=0) / 2 / count
+    total = between + within
+    return np.where(usable & (total > 0), (between - within) / np.where(total > 0, total, 1.0), np.nan)
