@@ -54,9 +54,42 @@ def images(people: list[str], *, rois: list[str] = ROIS) -> xr.Dataset:
 SCANNED = [f"sub-{k:03d}" for k in (30, 3, 44, 17, 5, 8, 12, 9, 22, 51)]
 
 
+EDGES = ["one--two", "one--three"]
+
+
+def edges(people: list[str], *, labels: list[str] = EDGES) -> xr.Dataset:
+    """What extract writes of edges, for some people in an order of its own."""
+    rng = np.random.default_rng(5)
+    shape = (len(people), len(labels))
+    dims = (n.PARTICIPANT, n.EDGE)
+    ends = [label.split("--") for label in labels]
+    coords = {c: (n.EDGE, np.arange(len(labels), dtype=float)) for c in n.EDGE_COORDS[3:]}
+    words = {n.EDGE_NETWORK: ["x--y"] * len(labels), n.EDGE_A: [e[0] for e in ends],
+             n.EDGE_B: [e[1] for e in ends]}  # fmt: skip
+    measures = ["connectivity_motion", "censored"]
+    return xr.Dataset(
+        {
+            n.CONNECTIVITY: (dims, 0.3 + 0.2 * rng.normal(size=shape)),
+            n.CONNECTIVITY_SE: (dims, rng.uniform(0.05, 0.1, shape)),
+            n.CONNECTIVITY_FRAMES: (dims, rng.uniform(100, 200, shape)),
+            n.QUALITY: ((n.PARTICIPANT, n.QUALITY_MEASURE), rng.uniform(0.1, 0.4, (len(people), 2))),
+            n.OUTLYING: ((n.PARTICIPANT,), np.arange(len(people)) == 0),
+        },
+        coords={
+            n.PARTICIPANT: np.array(people, dtype=str),
+            n.EDGE: np.array(labels, dtype=str),
+            n.QUALITY_MEASURE: measures,
+            **coords,
+            **{c: (n.EDGE, values) for c, values in words.items()},
+        },
+        attrs={"kind": "correlation", "cleaning": "simple", "atlas": "three"},
+    )
+
+
 def staged(
-    root: Path, content: dict[str, pd.DataFrame] | Path, *, scans: xr.Dataset | None = None, **changes: Any
-) -> Layout:
+    root: Path, content: dict[str, pd.DataFrame] | Path, *, scans: xr.Dataset | None = None,
+    series: xr.Dataset | None = None, **changes: Any,
+) -> Layout:  # fmt: skip
     """Run the stages before, or copy a folder in which they have run, and put scans there."""
     layout = Layout(root)
     if isinstance(content, Path):
@@ -66,6 +99,7 @@ def staged(
         ingest.run(layout, params())
         score.run(layout, params())
     write_dataset(layout.activation("toy"), images(SCANNED) if scans is None else scans)
+    write_dataset(layout.connectivity("toy"), edges(SCANNED) if series is None else series)
     write_table(layout.audit_extract("toy"), pd.DataFrame(columns=list(n.AUDIT)))
     return layout
 
@@ -89,10 +123,56 @@ def test_the_cohort_satisfies_the_contract(tmp_path: Path, ready: Path) -> None:
     assert cohort.sizes[n.PARTICIPANT] == PEOPLE
     assert cohort.attrs["synthetic"] == 1
     flow = read_json(layout.flow("toy"))
-    assert [step["participants"] for step in flow["steps"]] == [60, 60, 60, 60, 60, 10, 60, 10]
+    assert [step["participants"] for step in flow["steps"]] == [60, 60, 60, 60, 60, 10, 10, 60, 10]
     audit = read_table(layout.audit("toy"))
     assert list(audit.columns) == list(n.AUDIT)
     assert set(audit["stage"]) == {"ingest", "score", "assemble"}
+
+
+def test_edges_come_with_their_errors_regions_and_networks(tmp_path: Path, ready: Path) -> None:
+    _, cohort = assembled(tmp_path, ready)
+    series = edges(SCANNED)
+    scale = cohort[n.CONNECTIVITY + n.SCALE]
+    for name, center in ((n.CONNECTIVITY, cohort[n.CONNECTIVITY + n.CENTER]), (n.CONNECTIVITY_SE, 0.0)):
+        back = (cohort[name] * scale + center).sel({n.PARTICIPANT: SCANNED})
+        np.testing.assert_allclose(back, series[name], rtol=1e-12)
+    assert int(np.isfinite(cohort[n.CONNECTIVITY]).any(n.EDGE).sum()) == len(SCANNED)
+    assert list(cohort[n.EDGE_NETWORK].to_numpy()) == ["x--y", "x--y"]
+    assert schema.edge_table(cohort)["one--three"]["b"] == "three"
+    assert list(cohort[n.QUALITY_MEASURE].to_numpy()) == [
+        "activation_coverage", "connectivity_motion", "censored",
+    ]  # fmt: skip
+    assert cohort[n.OUTLYING].sel({n.PARTICIPANT: SCANNED}).to_numpy().tolist() == [1, *[0] * 9]
+    assert cohort.attrs["connectivity_cleaning"] == "simple"
+
+
+def test_motion_is_set_against_the_outcome(tmp_path: Path, ready: Path) -> None:
+    layout, cohort = assembled(tmp_path, ready)
+    rows = {row["motion"]: row for row in read_json(layout.flow("toy"))["motion"]}
+    assert set(rows) == {"activation", "connectivity"}
+    names = [n.MOTION, n.OUTCOME_VALUE]
+    both = cohort[[*names, n.SITE_OF]].squeeze(n.OUTCOME).to_dataframe().dropna(subset=names)
+    both = both[names] - both.groupby(n.SITE_OF)[names].transform("mean")
+    expected = np.corrcoef(both[n.MOTION], both[n.OUTCOME_VALUE])[0, 1]
+    assert rows["activation"]["participants"] == len(SCANNED)
+    assert rows["activation"]["r"] == pytest.approx(expected)
+    assert rows["activation"]["low"] < expected < rows["activation"]["high"]
+
+
+def test_an_edge_that_does_not_vary_is_left_out(tmp_path: Path, ready: Path) -> None:
+    series = edges(SCANNED)
+    series[n.CONNECTIVITY][:, 0] = 0.5
+    layout, cohort = assembled(tmp_path, ready, series=series)
+    assert list(cohort[n.EDGE].to_numpy()) == ["one--three"]
+    audit = read_table(layout.audit("toy")).set_index("column")
+    assert "edge left out" in audit.loc["one--two", "note"]
+
+
+def test_a_study_without_edges_has_none(tmp_path: Path, ready: Path) -> None:
+    empty = edges([], labels=[]).drop_vars([n.QUALITY, n.OUTLYING, n.QUALITY_MEASURE])
+    _, cohort = assembled(tmp_path, ready, series=empty)
+    assert n.CONNECTIVITY not in cohort
+    assert schema.violations(cohort) == []
 
 
 def test_bytes_repeat(tmp_path: Path) -> None:
@@ -288,6 +368,7 @@ def test_a_real_cohort_is_assembled(tmp_path: Path, source: Path) -> None:
     ingest.run(layout, real)
     score.run(layout, real)
     write_dataset(layout.activation("ds000030"), images([], rois=[]))
+    write_dataset(layout.connectivity("ds000030"), edges([], labels=[]))
     write_table(layout.audit_extract("ds000030"), pd.DataFrame(columns=list(n.AUDIT)))
     assemble.run(layout, real)
     cohort = read_dataset(layout.cohort("ds000030"))

@@ -13,9 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.spec import Strict
 
-__all__ = ["EDGE_SEPARATOR", "ActivationSource", "Cleaned", "ConnectivitySource", "Denoise"]
+__all__ = ["ActivationSource", "Cleaned", "ConnectivitySource", "Denoise"]
 
-EDGE_SEPARATOR: Final = "--"  # between the regions of an edge, and the networks of a pair
 _EXAMPLE: Final = {"participant": "sub-01", "run": "1", "contrast": "c"}
 
 type Model = Literal["basic", "power2", "derivatives", "full"]

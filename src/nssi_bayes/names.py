@@ -85,6 +85,10 @@ EDGE_A_Z: Final = "edge_a_z"
 EDGE_B_X: Final = "edge_b_x"
 EDGE_B_Y: Final = "edge_b_y"
 EDGE_B_Z: Final = "edge_b_z"
+EDGE_COORDS: Final = (
+    EDGE_NETWORK, EDGE_A, EDGE_B, EDGE_A_X, EDGE_A_Y, EDGE_A_Z, EDGE_B_X, EDGE_B_Y, EDGE_B_Z,
+)  # fmt: skip
+EDGE_SEPARATOR: Final = "--"  # between the regions of an edge, and the networks of a pair
 
 # a person without any diagnosis is a level of its own, outside the zero-sum
 NONE_LEVEL: Final = "none"

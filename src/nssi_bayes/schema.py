@@ -14,8 +14,9 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError
+from nssi_bayes.names import EDGE_SEPARATOR
 
-__all__ = ["VARIABLES", "Variable", "roi_table", "validate", "violations"]
+__all__ = ["VARIABLES", "Variable", "edge_table", "roi_table", "validate", "violations"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,29 @@ VARIABLES: Final[dict[str, Variable]] = {
     n.ACTIVATION_COVERAGE: Variable(
         (n.PARTICIPANT, n.ROI), "proportion of voxels", True, False, "share of a region with data"
     ),
+    n.ACTIVATION_RELIABILITY: Variable(
+        (n.ROI,), "ICC(1,1) of one run", True, False, "agreement of two runs, for the report only"
+    ),
+    n.CONNECTIVITY: Variable(
+        (n.PARTICIPANT, n.EDGE), "pooled within-site sd", True, False, "centred Fisher z of edges"
+    ),
+    n.CONNECTIVITY_SE: Variable(
+        (n.PARTICIPANT, n.EDGE), "pooled within-site sd", True, False, "standard errors of Fisher z"
+    ),
+    n.CONNECTIVITY_FRAMES: Variable(
+        (n.PARTICIPANT, n.EDGE), "independent frames", True, False, "effective frames behind an edge"
+    ),
+    n.CONNECTIVITY_RELIABILITY: Variable(
+        (n.EDGE,), "ICC(1,1) of one run", True, False, "agreement of two runs, for the report only"
+    ),
+    n.QUALITY: Variable(
+        (n.PARTICIPANT, n.QUALITY_MEASURE),
+        "pooled within-site sd",
+        True,
+        False,
+        "centred quality of the images: motion, censored frames, signal, coverage",
+    ),
+    n.OUTLYING: Variable((n.PARTICIPANT,), "0 or 1", False, False, "images of unusual quality, not dropped"),
     n.MOTION: Variable(
         (n.PARTICIPANT,), "pooled within-site sd", True, False, "centred mean framewise displacement"
     ),
@@ -81,10 +105,13 @@ VARIABLES: Final[dict[str, Variable]] = {
 """Variables of a cohort. For each centred variable `v` the constants `v_center` and `v_scale`, in
 the original unit, stand beside it along the last dim (or as scalars), frozen in every refit."""
 
-_CENTRED: Final = (n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.MOTION, n.OUTCOME_VALUE)
+_CENTRED: Final = (
+    n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.CONNECTIVITY, n.QUALITY, n.MOTION, n.OUTCOME_VALUE,
+)  # fmt: skip
 _COORDS: Final = {
     n.ITEM: (n.ITEM_INSTRUMENT, n.ITEM_SUBSCALE, n.ITEM_CATEGORIES),
     n.ROI: (n.ROI_NETWORK, n.ROI_HEMISPHERE, n.ROI_X, n.ROI_Y, n.ROI_Z, n.ROI_RADIUS),
+    n.EDGE: n.EDGE_COORDS,
 }
 _ATTRS: Final = ("study", "synthetic", "title")
 
@@ -167,6 +194,20 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
         scanned = np.isfinite(value).any(axis=1)
         if n.MOTION in cohort and (scanned & ~np.isfinite(cohort[n.MOTION].to_numpy())).any():
             found.append("motion is missing for a scanned person")
+    return found + _edge_violations(cohort)
+
+
+def _edge_violations(cohort: xr.Dataset) -> list[str]:
+    if n.CONNECTIVITY not in cohort:
+        return []
+    found = []
+    value, se = cohort[n.CONNECTIVITY].to_numpy(), cohort[n.CONNECTIVITY_SE].to_numpy()
+    if (np.isfinite(value) & ~(se > 0)).any():
+        found.append("an edge without a standard error above 0")
+    ends = zip(cohort[n.EDGE_A].to_numpy(), cohort[n.EDGE_B].to_numpy(), strict=True)
+    told = [f"{a}{EDGE_SEPARATOR}{b}" for a, b in ends]
+    if told != [str(edge) for edge in cohort[n.EDGE].to_numpy()]:
+        found.append("the label of an edge is not that of its two regions")
     return found
 
 
@@ -222,4 +263,34 @@ def roi_table(cohort: xr.Dataset) -> dict[str, dict[str, object]]:
     return {
         str(roi): {key: column[r] for key, column in columns.items()}
         for r, roi in enumerate(cohort[n.ROI].to_numpy())
+    }
+
+
+def edge_table(cohort: xr.Dataset) -> dict[str, dict[str, object]]:
+    """Return the two regions, their networks' pair and coordinates (mm) of each edge.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies the contract and has edges.
+
+    Returns
+    -------
+    dict of str to dict
+        By edge: ``a``, ``b``, ``network``, and ``from`` and ``to`` as (x, y, z).
+    """
+    ends = {
+        "from": (n.EDGE_A_X, n.EDGE_A_Y, n.EDGE_A_Z), "to": (n.EDGE_B_X, n.EDGE_B_Y, n.EDGE_B_Z),
+    }  # fmt: skip
+    places = {
+        side: np.stack([cohort[c].to_numpy() for c in of], axis=1).tolist() for side, of in ends.items()
+    }
+    return {
+        str(edge): {
+            "a": str(cohort[n.EDGE_A].to_numpy()[e]),
+            "b": str(cohort[n.EDGE_B].to_numpy()[e]),
+            "network": str(cohort[n.EDGE_NETWORK].to_numpy()[e]),
+            **{side: place[e] for side, place in places.items()},
+        }
+        for e, edge in enumerate(cohort[n.EDGE].to_numpy())
     }

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import SpecError, did_you_mean
-from nssi_bayes.imaging import EDGE_SEPARATOR
+from nssi_bayes.names import EDGE_SEPARATOR
 from nssi_bayes.spec import Strict, parse
 from nssi_bayes.store import read_yaml
 

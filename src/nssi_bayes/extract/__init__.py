@@ -15,8 +15,8 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.atlases.images import open_atlas
-from nssi_bayes.extract.activation import activation, check_template, no_activation
-from nssi_bayes.extract.connectivity import MEASURES, connectivity, no_connectivity
+from nssi_bayes.extract.activation import activation_of, check_template, no_activation
+from nssi_bayes.extract.connectivity import MEASURES, connectivity_of, no_connectivity
 from nssi_bayes.extract.problems import AuditRow, Problems
 from nssi_bayes.extract.quality import outlying
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
@@ -74,10 +74,10 @@ def _extract(
     problems = Problems(where, table=table)
     source = source_folder(layout, params)
     if isinstance(rule, ActivationSource):
-        dataset = activation(source, rule, opened=opened, layout=layout, problems=problems)
+        dataset = activation_of(source, rule, opened=opened, layout=layout, problems=problems)
         measures = np.column_stack([dataset[n.MOTION], dataset[n.ACTIVATION_COVERAGE].mean(n.ROI)])
     else:
-        dataset = connectivity(source, rule, opened=opened, layout=layout, problems=problems)
+        dataset = connectivity_of(source, rule, opened=opened, layout=layout, problems=problems)
         measures = dataset[n.QUALITY].to_numpy()
     dataset[n.OUTLYING] = (n.PARTICIPANT, outlying(measures).astype("int8"), {"units": "0 or 1"})
     read = dataset.sizes[n.PARTICIPANT]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     type Array = npt.NDArray[np.float64]
 
-__all__ = ["activation", "check_template", "no_activation"]
+__all__ = ["activation_of", "check_template", "no_activation"]
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def check_template(rule: ActivationSource | ConnectivitySource, opened: Opened, 
                     atlas.template, ", ".join(other))  # fmt: skip
 
 
-def activation(
+def activation_of(
     source: Path, rule: ActivationSource, *, opened: Opened, layout: Layout, problems: Problems
 ) -> xr.Dataset:
     """Extract the regional effects of everyone who has a map.

@@ -29,7 +29,8 @@ from nssi_bayes.extract.series import (
     from_bold,
     from_table,
 )
-from nssi_bayes.imaging import EDGE_SEPARATOR, ConnectivitySource
+from nssi_bayes.imaging import ConnectivitySource
+from nssi_bayes.names import EDGE_SEPARATOR
 from nssi_bayes.store import Layout
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     type Array = npt.NDArray[np.float64]
 
-__all__ = ["MEASURES", "Edges", "connectivity", "edge_coords", "edges_of", "no_connectivity", "run_edges"]
+__all__ = ["MEASURES", "Edges", "connectivity_of", "edge_coords", "edges_of", "no_connectivity", "run_edges"]
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def edges_of(rule: ConnectivitySource, atlas: Atlas, *, where: str) -> Edges:
     return Edges(labels, first, second)
 
 
-def connectivity(
+def connectivity_of(
     source: Path, rule: ConnectivitySource, *, opened: Opened, layout: Layout, problems: Problems
 ) -> xr.Dataset:
     """Extract the edges of everyone with series, matrices or values.
@@ -146,7 +147,8 @@ def connectivity(
     held = len(opened.atlas.regions) - 2 if rule.kind == "partial correlation" else 0
     recipe = {"atlas": opened.atlas.model_dump(), "rule": rule.model_dump()}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # nilearn's, about what is counted here
+        for category in (UserWarning, RuntimeWarning):  # nilearn's, about what is counted here
+            warnings.simplefilter("ignore", category)
         done = extracted(
             found, lambda f: _one(f, rule, grids, edges), recipe=recipe, layout=layout, problems=problems
         )

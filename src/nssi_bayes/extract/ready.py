@@ -16,7 +16,8 @@ from nssi_bayes.extract.effective import fisher_z, standard_error
 from nssi_bayes.extract.people import Arrays
 from nssi_bayes.extract.problems import Problem, Problems
 from nssi_bayes.extract.series import read_numbers
-from nssi_bayes.imaging import EDGE_SEPARATOR, ConnectivitySource
+from nssi_bayes.imaging import ConnectivitySource
+from nssi_bayes.names import EDGE_SEPARATOR
 from nssi_bayes.study import read_source_table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def from_wide_table(
     Returns
     -------
     xarray.Dataset
-        As from `connectivity`, without quality.
+        As from `connectivity_of`, without quality.
 
     Raises
     ------
@@ -93,22 +94,7 @@ def from_wide_table(
         If columns are missing, a label stands twice, or a cell is no number.
     """
     table = read_source_table(path)
-    found, wrong = {}, []
-    for label in edges.labels:
-        turned = EDGE_SEPARATOR.join(reversed(label.split(EDGE_SEPARATOR)))
-        name = next((c for c in (label, turned) if c in table), None)
-        if name is None:
-            wrong.append(f"no column {label!r}")
-        elif f"{name}_se" not in table and rule.effective_frames is None:
-            wrong.append(f"no column {name + '_se'!r}, and no `effective_frames` in the study file")
-        else:
-            found[label] = name
-    if "participant_id" not in table:
-        wrong.append("no column 'participant_id'")
-    elif table["participant_id"].duplicated().any():
-        wrong.append(f"{int(table['participant_id'].duplicated().sum())} people stand twice")
-    if wrong:
-        raise DataError(wrong, where=str(path), cure="mend the head of the table, or name its `edges`")
+    found = _columns(table, rule, edges=edges, where=path)
     z = _numbers(table, list(found.values()), where=path)
     if rule.effective_frames is None:
         se = _numbers(table, [f"{name}_se" for name in found.values()], where=path)
@@ -134,3 +120,24 @@ def _numbers(table: pd.DataFrame, columns: list[str], *, where: Path) -> Array:
     if wrong:
         raise DataError(f"{wrong} cells are no numbers", where=str(where), cure="write n/a where missing")
     return values.to_numpy(dtype=float)
+
+
+def _columns(table: pd.DataFrame, rule: ConnectivitySource, *, edges: Edges, where: Path) -> dict[str, str]:
+    """Return the column of each edge, whose regions may stand in either order."""
+    found, wrong = dict[str, str](), list[str]()
+    for label in edges.labels:
+        turned = EDGE_SEPARATOR.join(reversed(label.split(EDGE_SEPARATOR)))
+        name = next((c for c in (label, turned) if c in table), None)
+        if name is None:
+            wrong.append(f"no column {label!r}")
+        elif f"{name}_se" not in table and rule.effective_frames is None:
+            wrong.append(f"no column {name + '_se'!r}, and no `effective_frames` in the study file")
+        else:
+            found[label] = name
+    if "participant_id" not in table:
+        wrong.append("no column 'participant_id'")
+    elif table["participant_id"].duplicated().any():
+        wrong.append(f"{int(table['participant_id'].duplicated().sum())} people stand twice")
+    if wrong:
+        raise DataError(wrong, where=str(where), cure="mend the head of the table, or name its `edges`")
+    return found

@@ -1,0 +1,124 @@
+"""Who is in the cohort, what is missing, and how motion goes with severity; counts of people only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.study import Study
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["assessed_of", "flow", "motion_and_outcome"]
+
+_ENOUGH = 10  # people for a correlation
+
+
+def assessed_of(study: Study, people: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Say whose diagnoses are known (`participant`,)."""
+    return people[[f"disorder_{d}" for d in study.disorders.names]].notna().all(axis=1).to_numpy()
+
+
+def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str, Any]:
+    """Count who is in the cohort and what is missing.
+
+    Parameters
+    ----------
+    study : Study
+        Its mapping.
+    dataset : xarray.Dataset
+        The cohort.
+    people : pandas.DataFrame
+        The tidy table of participants.
+
+    Returns
+    -------
+    dict
+        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``synthetic`` and ``title``;
+        counts of people.
+    """
+    total = dataset.sizes[n.PARTICIPANT]
+    blocks = {"items": (n.RESPONSE, n.ITEM), "factors": (n.FACTOR_SCORE, n.FACTOR),
+              "activation": (n.ACTIVATION, n.ROI), "connectivity": (n.CONNECTIVITY, n.EDGE),
+              "outcome": (n.OUTCOME_VALUE, n.OUTCOME)}  # fmt: skip
+    seen = {
+        block: np.isfinite(dataset[variable].to_numpy())
+        for block, (variable, _) in blocks.items()
+        if variable in dataset
+    }
+    has = {block: observed.any(axis=1) for block, observed in seen.items()}
+    steps = [
+        ("in the table of participants", len(people)),
+        ("diagnoses assessed", int(assessed_of(study, people).sum())),
+        ("in the cohort: any item, factor, scan or outcome", total),
+        *((f"of these, with any data in block {block}", int(some.sum())) for block, some in has.items()),
+        ("of these, with data in every block", int(np.all(list(has.values()), axis=0).sum())),
+    ]
+    missing = []
+    for block, observed in seen.items():
+        labels = dataset[blocks[block][1]].to_numpy()
+        for label, count in zip(labels, observed.sum(axis=0), strict=True):
+            missing.append({"block": block, "variable": str(label), "observed": int(count),
+                            "missing": total - int(count)})  # fmt: skip
+    diagnosis = dataset[n.DIAGNOSIS].to_numpy()
+    disorders = [
+        {"disorder": str(d), "participants": int(count)}
+        for d, count in zip(dataset[n.DISORDER].to_numpy(), diagnosis.sum(axis=0), strict=True)
+    ]
+    nobody = int((diagnosis.sum(axis=1) == 0).sum())
+    if nobody:
+        disorders.append({"disorder": n.NONE_LEVEL, "participants": nobody})
+    return {
+        "steps": [{"step": step, "participants": count} for step, count in steps],
+        "missing": missing,
+        "disorders": disorders,
+        "overlap": {"participants_with_two_or_more": int((diagnosis.sum(axis=1) >= 2).sum())},
+        "motion": motion_and_outcome(dataset),
+        "synthetic": study.synthetic,
+        "title": study.title,
+    }
+
+
+def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how motion in each kind of scan goes with each outcome.
+
+    Where people who are more severely ill move more, an association of brain and severity may be one
+    of motion.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        The cohort.
+
+    Returns
+    -------
+    list of dict
+        ``motion``, ``outcome``, ``participants``, and Pearson's ``r`` of values less the mean of
+        their site with the ends ``low`` and ``high`` of 90 %; without those where fewer than 10
+        people have both.
+    """
+    if n.OUTCOME_VALUE not in dataset:
+        return []
+    motions = {"activation": dataset[n.MOTION]} if n.MOTION in dataset else {}
+    if n.QUALITY in dataset and "connectivity_motion" in dataset[n.QUALITY_MEASURE]:
+        motions["connectivity"] = dataset[n.QUALITY].sel({n.QUALITY_MEASURE: "connectivity_motion"})
+    site = dataset[n.SITE_OF].to_numpy()
+    rows = []
+    for kind, motion in motions.items():
+        for outcome in dataset[n.OUTCOME].to_numpy():
+            value = dataset[n.OUTCOME_VALUE].sel({n.OUTCOME: outcome})
+            both = pd.DataFrame({"motion": motion.to_numpy(), "value": value.to_numpy()}).dropna()
+            both = both - both.groupby(site[both.index]).transform("mean")
+            row: dict[str, Any] = {"motion": kind, "outcome": str(outcome), "participants": len(both)}
+            if len(both) >= _ENOUGH and (both.std() > 0).all():
+                r = float(both["motion"].corr(both["value"]))
+                reach = 1.645 / np.sqrt(len(both) - 3 - len(np.unique(site[both.index])) + 1)
+                ends = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
+                row |= {"r": r, "low": float(ends[0]), "high": float(ends[1])}
+            rows.append(row)
+    return rows
