@@ -60,7 +60,7 @@ def test_standard_errors_of_ready_made_series_cover(tmp_path: Path) -> None:
     """The same for series of which only the band and the number of regressors are known."""
     rule = ConnectivitySource.model_validate(
         {"atlas": "six.yaml", "timeseries": "{participant}.tsv", "t_r": T_R, "edges": "all",
-         "cleaned": Cleaned(nuisance=34, high_pass_hz=1 / 128, low_pass_hz=0.1)}
+         "cleaned": Cleaned(nuisance=41, high_pass_hz=1 / 128, low_pass_hz=0.1)}
     )  # fmt: skip
     edges = Edges([f"{i}" for i in range(15)], *(np.array(side) for side in ALL))
     rng = np.random.default_rng(18)

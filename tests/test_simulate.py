@@ -96,9 +96,25 @@ class TestFolder:
         scanned = sorted(layout.bids("demo").glob("sub-*/func"))
         assert len(scanned) == round(PUBLISHED["scanned"] * PEOPLE)
         for func in scanned:
-            assert len(list(func.iterdir())) == 3
-            first = next(func.glob("*confounds*")).read_text().splitlines()[:2]
+            assert len(list(func.glob("*task-emotion*"))) == 3
+            first = next(func.glob("*task-emotion*confounds*")).read_text().splitlines()[:2]
             assert first == ["framewise_displacement", "n/a"]
+
+    def test_scanned_people_have_a_series_at_rest_as_fmriprep_names_it(self, layout: Layout) -> None:
+        import nibabel
+
+        rest = PUBLISHED["rest"]
+        for func in sorted(layout.bids("demo").glob("sub-*/func")):
+            image = nibabel.load(next(func.glob("*task-rest*desc-preproc_bold.nii.gz")))
+            assert image.shape[3] == rest["frames"]
+            assert image.header.get_zooms() == (6, 6, 6, 2)
+            sidecar = json.loads(next(func.glob("*task-rest*bold.json")).read_text())
+            assert sidecar["RepetitionTime"] == rest["t_r"]
+            table = pd.read_csv(next(func.glob("*task-rest*confounds*")), sep="\t", na_values=["n/a"])
+            assert len(table) == rest["frames"]
+            moves = table[[f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]].diff().abs()
+            moved = moves.iloc[:, :3].sum(axis=1) + 50 * moves.iloc[:, 3:].sum(axis=1)
+            np.testing.assert_allclose(table["framewise_displacement"][1:], moved[1:], atol=1e-4)
 
     def test_maps_are_mni_4_mm_and_carry_no_clock(self, layout: Layout) -> None:
         import nibabel
@@ -137,7 +153,8 @@ class TestBytes:
         self, truth: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         layout = Layout(tmp_path)
-        monkeypatch.setattr(simulate, "write_scans", lambda *_, **__: None)
+        for images in ("write_scans", "write_rest"):
+            monkeypatch.setattr(simulate, images, lambda *_, **__: None)
         simulate.run(layout, params(seed=8))
         other = read_dataset(layout.truth("demo"))
         assert not np.allclose(other["A"], truth["A"])

@@ -20,6 +20,7 @@ CONFOUND: Final = "confound"  # covariates of the scan: motion and the person's 
 ROI: Final = "roi"
 EDGE: Final = "edge"  # "AMY_L--VMPFC"
 NETWORK: Final = "network"
+NETWORK_PAIR: Final = "network_pair"  # "limbic--valuation", sorted
 BIG_NETWORK: Final = "big_network"  # networks with a residual factor of their own
 SITE: Final = "site"
 OUTCOME: Final = "outcome"

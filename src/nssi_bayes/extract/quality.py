@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DISPLACEMENT", "mean_displacement", "outlying", "temporal_snr"]
 
 DISPLACEMENT: Final = "framewise_displacement"
+_TINY: Final = 1e-12
 _BEYOND: Final = 0.999  # quantile of the chi-square distribution
 
 
@@ -97,6 +98,7 @@ def outlying(measures: Array) -> npt.NDArray[np.bool_]:
     usable = np.isfinite(measures).all(axis=0)
     values = measures[:, usable]
     values = values[:, values.std(axis=0) > 0]
+    values = np.where((values > 0).all(axis=0), np.log(np.maximum(values, _TINY)), values)  # motion is skewed
     people, count = values.shape
     if count == 0 or people < 5 * count:
         return nobody

@@ -25,7 +25,8 @@ of a study, and nothing about self-injury, a diagnosis or the brain can be learn
 
 Files: `participants.tsv`; `phenotype/*.tsv` with answers as ticked (reverse-keyed items are not
 turned; items by number, without wording); for those who were scanned, `sub-*/func/` with an
-effect and a variance map of one contrast (MNI152, 4 mm) and framewise displacement.
+effect and a variance map of one contrast (MNI152, 4 mm) and framewise displacement, and a
+preprocessed series at rest (MNI152, 6 mm, the voxels of 24 regions only) with its confounds.
 """
 
 

@@ -17,7 +17,7 @@ from nssi_bayes.atlases import Atlas, spheres
 from nssi_bayes.simulate.scans import DISPLACEMENT
 from nssi_bayes.store import write_bytes, write_table
 
-__all__ = ["Grid", "mni_grid", "person_maps", "write_scans"]
+__all__ = ["SPACE", "Grid", "mni_grid", "nifti", "person_maps", "write_scans"]
 
 SPACE: Final = "MNI152NLin6Asym"
 _CONTRAST: Final = "negativeMinusNeutral"
@@ -51,13 +51,15 @@ class Grid:
     z: np.ndarray
 
 
-def mni_grid(atlas: Atlas) -> Grid:
-    """Return the MNI152 grid of 4 mm with the voxels of every sphere.
+def mni_grid(atlas: Atlas, *, resolution_mm: int = _RESOLUTION_MM) -> Grid:
+    """Return an MNI152 grid with the voxels of every sphere.
 
     Parameters
     ----------
     atlas : Atlas
         The regions.
+    resolution_mm : int
+        Edge of a voxel.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def mni_grid(atlas: Atlas) -> Grid:
     """
     from nilearn.datasets import load_mni152_brain_mask
 
-    mask = load_mni152_brain_mask(resolution=_RESOLUTION_MM)
+    mask = load_mni152_brain_mask(resolution=resolution_mm)
     affine = np.asarray(mask.affine, dtype=float)
     brain = np.asarray(mask.dataobj) > 0
     axes = [affine[a, a] * np.arange(size) + affine[a, 3] for a, size in enumerate(brain.shape)]
@@ -147,17 +149,19 @@ def write_scans(
         stem = folder / label / "func" / f"{label}_task-{_TASK}"
         for stat, values in (("effect", effect), ("variance", variance)):
             name = f"{stem.name}_space-{SPACE}_contrast-{_CONTRAST}_stat-{stat}_statmap.nii.gz"
-            write_bytes(stem.with_name(name), _nifti(values, grid.affine))
+            write_bytes(stem.with_name(name), nifti(values, grid.affine))
         table = pd.DataFrame({"framewise_displacement": scan[DISPLACEMENT].to_numpy()})
         write_table(stem.with_name(f"{stem.name}_desc-confounds_timeseries.tsv"), table)
 
 
-def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:
-    """Return a gzipped NIfTI file without a clock."""
+def nifti(values: np.ndarray, affine: np.ndarray, *, t_r: float | None = None) -> bytes:
+    """Return a gzipped NIfTI file without a clock; a fourth axis is time in seconds."""
     import nibabel
 
     image = nibabel.Nifti1Image(values, affine)
     image.set_sform(affine, _MNI_CODE)
     image.set_qform(affine, _MNI_CODE)
-    image.header.set_xyzt_units("mm")
-    return gzip.compress(image.to_bytes(), compresslevel=4, mtime=0)
+    image.header.set_xyzt_units("mm", "sec" if t_r else None)
+    if t_r:
+        image.header.set_zooms((*image.header.get_zooms()[:3], t_r))
+    return gzip.compress(image.to_bytes(), compresslevel=1 if t_r else 4, mtime=0)

@@ -14,8 +14,8 @@ from nssi_bayes import names as n
 from nssi_bayes.atlases import Atlas
 from nssi_bayes.spec import Strict
 
-__all__ = ["CONFOUNDS", "COVARIATES", "Constant", "draw_parameters", "homotopic_pairs", "networks_of",
-           "read_constants", "sized"]  # fmt: skip
+__all__ = ["CONFOUNDS", "COVARIATES", "Constant", "draw_parameters", "effect", "homotopic_pairs",
+           "networks_of", "put", "read_constants", "sized"]  # fmt: skip
 
 COVARIATES: Final = ("age", "sex")
 CONFOUNDS: Final = ("motion", *COVARIATES)
@@ -126,18 +126,19 @@ def _functions(published: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(scale["function"] for scale in published["isas_scales"].values()))
 
 
-def _put(truth: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, unit: str) -> None:
+def put(truth: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, unit: str) -> None:
+    """Put one parameter with its unit."""
     truth[name] = (dims, np.asarray(values, dtype=float), {"units": unit})
 
 
-def _effect(
+def effect(
     rng: np.random.Generator, truth: xr.Dataset, name: str, dims: tuple[str, ...], *, size: float,
     unit: str,
 ) -> None:  # fmt: skip
     """Put effects of a given size; those by disorder or site sum to zero over the first dim."""
     shape = tuple(truth.sizes[dim] for dim in dims)
     zero_sum: Literal[0] | None = 0 if dims[0] in (n.DISORDER, n.SITE) else None
-    _put(truth, name, dims, sized(rng, shape, size=size, zero_sum=zero_sum), unit)
+    put(truth, name, dims, sized(rng, shape, size=size, zero_sum=zero_sum), unit)
 
 
 def _structure(rng: np.random.Generator, truth: xr.Dataset, published: dict[str, Any]) -> None:
@@ -151,21 +152,21 @@ def _structure(rng: np.random.Generator, truth: xr.Dataset, published: dict[str,
     both = np.full((len(slope), len(slope)), published["factor_correlation"])
     np.fill_diagonal(both, 1.0)
     sd, per = "residual sd of a function", "residual sd of a function per"
-    _put(truth, "Omega", (f, n.FUNCTION_OTHER), omega, "correlation")
+    put(truth, "Omega", (f, n.FUNCTION_OTHER), omega, "correlation")
     step = np.linspace(-0.5, 0.5, truth.sizes[k])
     levels = np.column_stack([published["level_span"] * rng.permutation(step) for _ in at])
-    _put(truth, "A", (k, f), levels, sd)
+    put(truth, "A", (k, f), levels, sd)
     burden = np.full(len(at), published["level_burden"])
-    _put(truth, "level_burden", (f,), burden, f"{per} further diagnosis")
-    _put(truth, "B", (f, p), np.tile(slope, (len(at), 1)), f"{per} sd of a factor")
-    _effect(rng, truth, "B_k", (k, f, p), size=published["slope_sd"], unit=f"{per} sd of a factor")
-    _effect(rng, truth, "G", (f, z), size=published["function_covariate_sd"], unit=f"{per} sd of a covariate")
-    _effect(rng, truth, "function_site", (n.SITE, f), size=published["function_site_sd"], unit=sd)
-    _effect(rng, truth, "M", (k, p), size=published["factor_level_sd"], unit="sd of a factor")
-    _put(truth, "factor_burden", (p,), np.full(len(slope), published["factor_burden"]), "sd of a factor")
-    _effect(rng, truth, "N", (p, z), size=published["factor_covariate_sd"], unit="sd of a factor")
-    _put(truth, "Omega_x", (p, n.FACTOR_OTHER), both, "correlation")
-    _put(truth, "sigma_x", (p,), np.full(len(slope), published["factor_residual_sd"]), "sd of a factor")
+    put(truth, "level_burden", (f,), burden, f"{per} further diagnosis")
+    put(truth, "B", (f, p), np.tile(slope, (len(at), 1)), f"{per} sd of a factor")
+    effect(rng, truth, "B_k", (k, f, p), size=published["slope_sd"], unit=f"{per} sd of a factor")
+    effect(rng, truth, "G", (f, z), size=published["function_covariate_sd"], unit=f"{per} sd of a covariate")
+    effect(rng, truth, "function_site", (n.SITE, f), size=published["function_site_sd"], unit=sd)
+    effect(rng, truth, "M", (k, p), size=published["factor_level_sd"], unit="sd of a factor")
+    put(truth, "factor_burden", (p,), np.full(len(slope), published["factor_burden"]), "sd of a factor")
+    effect(rng, truth, "N", (p, z), size=published["factor_covariate_sd"], unit="sd of a factor")
+    put(truth, "Omega_x", (p, n.FACTOR_OTHER), both, "correlation")
+    put(truth, "sigma_x", (p,), np.full(len(slope), published["factor_residual_sd"]), "sd of a factor")
 
 
 def _neural(
@@ -174,34 +175,34 @@ def _neural(
     r, f, k = n.ROI, n.FUNCTION, n.DISORDER
     sd = "sd of a region"
     per = f"{sd} per residual sd of a function"
-    _effect(rng, truth, "m", (k, r), size=published["roi_level_sd"], unit=sd)
-    _effect(rng, truth, "m_burden", (r,), size=published["roi_burden_sd"], unit=f"{sd} per further diagnosis")
-    _effect(rng, truth, "D", (r, n.FACTOR), size=published["roi_factor_sd"], unit=f"{sd} per sd of a factor")
-    _effect(rng, truth, "L_network", (n.NETWORK, f), size=published["network_loading_sd"], unit=per)
+    effect(rng, truth, "m", (k, r), size=published["roi_level_sd"], unit=sd)
+    effect(rng, truth, "m_burden", (r,), size=published["roi_burden_sd"], unit=f"{sd} per further diagnosis")
+    effect(rng, truth, "D", (r, n.FACTOR), size=published["roi_factor_sd"], unit=f"{sd} per sd of a factor")
+    effect(rng, truth, "L_network", (n.NETWORK, f), size=published["network_loading_sd"], unit=per)
     own = sized(rng, (truth.sizes[r], truth.sizes[f]), size=published["roi_loading_sd"])
-    _put(truth, "L", (r, f), truth["L_network"].to_numpy()[network] + own, per)
-    _effect(rng, truth, "L_k", (k, r, f), size=published["disorder_loading_sd"], unit=per)
-    _effect(rng, truth, "roi_confound", (r, n.CONFOUND), size=published["confound_sd"], unit=f"{sd} per sd")
-    _effect(rng, truth, "roi_site", (n.SITE, r), size=published["roi_site_sd"], unit=sd)
+    put(truth, "L", (r, f), truth["L_network"].to_numpy()[network] + own, per)
+    effect(rng, truth, "L_k", (k, r, f), size=published["disorder_loading_sd"], unit=per)
+    effect(rng, truth, "roi_confound", (r, n.CONFOUND), size=published["confound_sd"], unit=f"{sd} per sd")
+    effect(rng, truth, "roi_site", (n.SITE, r), size=published["roi_site_sd"], unit=sd)
     for name in ("person_residual", "homotopic_residual", "roi_residual", "scan_error"):
-        _put(truth, name, (), published[name], sd)
+        put(truth, name, (), published[name], sd)
     regions = np.bincount(network)
     factor = np.where(regions >= _SMALLEST_NETWORK, published["network_residual"], 0.0)
-    _put(truth, "network_residual", (n.NETWORK,), factor, sd)
+    put(truth, "network_residual", (n.NETWORK,), factor, sd)
     level = published["signal"]["mean"] * (1 + 0.5 * rng.standard_normal(truth.sizes[r]))
-    _put(truth, "roi_mean", (r,), level, "per cent signal change")
-    _put(truth, "roi_scale", (), published["signal"]["sd"], "per cent signal change per sd of a region")
+    put(truth, "roi_mean", (r,), level, "per cent signal change")
+    put(truth, "roi_scale", (), published["signal"]["sd"], "per cent signal change per sd of a region")
 
 
 def _outcome(rng: np.random.Generator, truth: xr.Dataset, published: dict[str, Any]) -> None:
     sd = "sd of severity"
     factor = [published["outcome_factor"][name] for name in truth[n.FACTOR].to_numpy()]
     function = np.full(truth.sizes[n.FUNCTION], published["outcome_function"])
-    _effect(rng, truth, "d", (n.DISORDER,), size=published["outcome_level_sd"], unit=sd)
-    _put(truth, "d_burden", (), published["outcome_burden"], f"{sd} per further diagnosis")
-    _put(truth, "q", (n.FACTOR,), factor, f"{sd} per sd of a factor")
-    _put(truth, "w", (n.FUNCTION,), function, f"{sd} per residual sd of a function")
+    effect(rng, truth, "d", (n.DISORDER,), size=published["outcome_level_sd"], unit=sd)
+    put(truth, "d_burden", (), published["outcome_burden"], f"{sd} per further diagnosis")
+    put(truth, "q", (n.FACTOR,), factor, f"{sd} per sd of a factor")
+    put(truth, "w", (n.FUNCTION,), function, f"{sd} per residual sd of a function")
     covariate = published["outcome_covariate_sd"]
-    _effect(rng, truth, "outcome_covariate", (n.COVARIATE,), size=covariate, unit=f"{sd} per sd")
-    _effect(rng, truth, "outcome_site", (n.SITE,), size=published["outcome_site_sd"], unit=sd)
-    _put(truth, "sigma_outcome", (), published["outcome_residual"], sd)
+    effect(rng, truth, "outcome_covariate", (n.COVARIATE,), size=covariate, unit=f"{sd} per sd")
+    effect(rng, truth, "outcome_site", (n.SITE,), size=published["outcome_site_sd"], unit=sd)
+    put(truth, "sigma_outcome", (), published["outcome_residual"], sd)
