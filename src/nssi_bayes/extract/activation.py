@@ -212,13 +212,14 @@ def _coords(opened: Opened, contrasts: list[str]) -> xr.Coordinates:
     coords = opened.atlas.coords()
     if len(contrasts) == 1:
         return coords
-    parts = []
-    for contrast in contrasts:
-        part = coords.to_dataset().reset_index(n.ROI).reset_coords()
-        for name in (n.ROI, n.ROI_NETWORK):
-            part[name] = (n.ROI, np.array([f"{contrast}:{v}" for v in part[name].to_numpy()], dtype=object))
-        parts.append(part)
-    return xr.concat(parts, dim=n.ROI).set_coords(list(coords)).coords
+    prefixed = (n.ROI, n.ROI_NETWORK)
+    along = {}
+    for name, values in coords.items():
+        parts = [values.to_numpy()] * len(contrasts)
+        if name in prefixed:
+            parts = [np.array([f"{c}:{v}" for v in values.to_numpy()], dtype=object) for c in contrasts]
+        along[name] = (n.ROI, np.concatenate(parts))
+    return xr.Dataset(coords=along).coords
 
 
 def no_activation() -> xr.Dataset:

@@ -50,7 +50,8 @@ def load(path: Path) -> SpatialImage:
     except (ImageFileError, *_BROKEN):
         raise Problem("unreadable") from None
     header = image.header
-    if "sform_code" in header and _TALAIRACH in (int(header["sform_code"]), int(header["qform_code"])):
+    nifti = isinstance(header, nibabel.Nifti1Header)
+    if nifti and _TALAIRACH in (int(header["sform_code"]), int(header["qform_code"])):
         raise Problem("native")
     if getattr(header, "info", {}).get("TEMPLATE_SPACE") in ("TLRC", "ORIG"):  # AFNI
         raise Problem("native")

@@ -98,7 +98,8 @@ def outlying(measures: Array) -> npt.NDArray[np.bool_]:
     usable = np.isfinite(measures).all(axis=0)
     values = measures[:, usable]
     values = values[:, values.std(axis=0) > 0]
-    values = np.where((values > 0).all(axis=0), np.log(np.maximum(values, _TINY)), values)  # motion is skewed
+    least = values.min(axis=0)  # motion and dropped frames are skewed
+    values = np.where(least > 0, np.log(np.maximum(values, _TINY)), np.sqrt(np.maximum(values, 0)))
     people, count = values.shape
     if count == 0 or people < 5 * count:
         return nobody

@@ -81,9 +81,14 @@ def regional_effects(
         seen = weight[has_data]
         values[2, r] = seen.sum() / regions.size[r]
         if has_data.any() and values[2, r] >= min_coverage:
-            values[0, r] = seen @ inside[has_data] / seen.sum()
-            values[1, r] = np.sqrt(seen @ error[has_data] / seen.sum())
+            alike = seen.min() == seen.max()
+            values[0, r] = _mean(inside[has_data], None if alike else seen)
+            values[1, r] = np.sqrt(_mean(error[has_data], None if alike else seen))
     return values[0], values[1], values[2]
+
+
+def _mean(values: Array, weight: Array | None) -> float:
+    return float(values.mean() if weight is None else weight @ values / weight.sum())
 
 
 def combined(value: Array, error: Array) -> tuple[Array, Array]:
@@ -99,6 +104,8 @@ def combined(value: Array, error: Array) -> tuple[Array, Array]:
     tuple of numpy.ndarray
         Value and standard error (...); NaN where no run has anything.
     """
+    if len(value) == 1:
+        return value[0], error[0]
     has_data = np.isfinite(value) & np.isfinite(error)
     weight = np.where(has_data, 1 / np.where(has_data, error, 1.0) ** 2, 0.0)
     total = weight.sum(axis=0)
