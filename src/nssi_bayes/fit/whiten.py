@@ -7,9 +7,7 @@ starts; NUTS then walks in x = mode + T y, where the posterior of y is close to 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -132,6 +130,5 @@ def _curvature(density: ValueAndGradient, point: Array, free: Array) -> Array:
         step[a] = _STEP
         return (here - density(point + step)[1])[free] / _STEP
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = np.stack(list(pool.map(row, free)))
+    found = np.stack([row(a) for a in free])
     return (found + found.T) / 2
