@@ -1,6 +1,7 @@
 """Fits of small designs: equal bytes, twins, two routes that agree, and slopes on what is unreliable."""
 
 import hashlib
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.joint import parameters
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
-from nssi_bayes.fit import fit
+from nssi_bayes.fit import chains, fit
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.whiten import find_coordinates
 from nssi_bayes.spec import JointSpec, Params, Sampler, read_priors
@@ -62,6 +63,16 @@ def test_equal_seeds_give_equal_bytes_in_two_processes(written: Any, tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert _hash(other) == _hash(written[0])
+
+
+def test_a_chain_does_not_depend_on_where_it_runs(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own it draws what it draws here."""
+    monkeypatch.setattr(chains, "ENOUGH", QUICK.chains * QUICK.draws)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    tree = fit(build(small_spec(), small_cohort(40)), QUICK, np.random.SeedSequence(3))
+    assert multiprocessing.active_children() == []
+    xr.testing.assert_identical(tree["posterior"].to_dataset(), written[1]["posterior"].to_dataset())
+    xr.testing.assert_identical(tree["sample_stats"].to_dataset(), written[1]["sample_stats"].to_dataset())
 
 
 def test_every_dim_of_a_posterior_has_labels(written: Any) -> None:

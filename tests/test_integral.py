@@ -211,7 +211,7 @@ def score() -> tuple[Design, Theta, Callable[[Design], Array]]:
     design = full_design(spec, participants=120)
     built = build_design(spec, design)
     model = density.freeze_dims_and_data(built.model)
-    joined, pieces, start = density._unpack(model)
+    joined, pieces, start = density._unpack(model, model.initial_point())
     names = [p.name for p in built.parameters]
     roots = [f"{p.name}_root" if p.family == "lkj" else p.name for p in built.parameters]
     expand = density._jax(model, joined, pieces, [], names=roots)

@@ -140,6 +140,17 @@ def test_the_line_runs_what_changed_and_nothing_else(line: Path) -> None:
     assert [s for s in _repro(line) if s.startswith("build")] == [f"build@{model}" for model in ROSTER]
 
 
+@pytest.mark.parametrize("profile", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_has_the_parameters_of_its_stages(profile: Path) -> None:
+    params = yaml.safe_load(profile.read_text(encoding="utf-8"))
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    if not params["synthetic_cohorts"]:
+        del stages["simulate"]
+    for name, stage in stages.items():
+        asked = {key for key in stage.get("do", stage)["params"] if isinstance(key, str)}
+        assert asked <= set(params), f"dvc refuses stage {name}"
+
+
 def test_dvc_names_the_changed_prior_and_shows_the_verdicts(line: Path) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     _call(line, "git", "add", "--all")

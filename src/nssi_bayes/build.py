@@ -49,6 +49,8 @@ class Built:
 
     Parameters
     ----------
+    spec : JointSpec
+        What it was made from.
     model : pymc.Model
         With named dims.
     parameters : list of Parameter
@@ -57,6 +59,7 @@ class Built:
         The data it observes.
     """
 
+    spec: JointSpec
     model: pm.Model
     parameters: list[Parameter]
     design: Design
@@ -90,7 +93,7 @@ def build_design(spec: JointSpec, design: Design) -> Built:
             _observe_explicitly(theta, design, shapes)
         else:
             _observe(theta, design, shapes)
-    return Built(model, parameters, design)
+    return Built(spec, model, parameters, design)
 
 
 def build(spec: JointSpec, cohort: xr.Dataset, *, where: str = "spec") -> Built:

@@ -17,12 +17,21 @@ import numpy as np
 
 from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.families import ordinal
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import log_integral
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_gradient
 from nssi_bayes.integrate.quadrature import Moments
 
-__all__ = ["FINE_GRID", "SAMPLING_GRID", "GaussianPart", "arrangement_of", "evaluate", "gaussian_part"]
+__all__ = [
+    "FINE_GRID",
+    "SAMPLING_GRID",
+    "GaussianPart",
+    "arrangement_of",
+    "evaluate",
+    "gaussian_part",
+    "places_of",
+]
 
 SAMPLING_GRID: Final[dict[str, Any]] = {"order": 5, "curve_nodes": 11}
 FINE_GRID: Final[dict[str, Any]] = {"order": 7, "curve_nodes": 15}
@@ -41,8 +50,8 @@ class GaussianPart(NamedTuple):
         [`participant`].
     matrix : array
         [`participant`, `function` + 1, `function` + 1].
-    upper, lower : array
-        Constants of the responses [`participant`, `indicator`].
+    tables : ordinal.Table
+        Constants by response [`indicator`, response].
     loading : array
         [`indicator`].
     gamma : array
@@ -51,8 +60,7 @@ class GaussianPart(NamedTuple):
 
     constant: Any
     matrix: Any
-    upper: Any
-    lower: Any
+    tables: ordinal.Table
     loading: Any
     gamma: Any
 
@@ -77,15 +85,19 @@ def gaussian_part(
         JAX arrays.
     """
     prior = joint.functions_given(theta, design, include)
-    items = measurement.Items(theta, design)
     return GaussianPart(
-        prior.constant + items.log_gap,
+        prior.constant,
         prior.matrix,
-        items.constants.upper,
-        items.constants.lower,
+        measurement.tables(theta, design),
         theta["lambda"],
         theta.get("gamma", jnp.zeros(0)),
     )
+
+
+def places_of(design: Design) -> Array:
+    """Return where in a raveled table each response stands [`participant`, `indicator`]."""
+    response = np.asarray(design.response)
+    return response + np.arange(response.shape[1]) * (max(design.category_groups) + 1)
 
 
 def arrangement_of(design: Design, grid: dict[str, Any]) -> Arrangement:
@@ -128,8 +140,8 @@ def evaluate(
         np.full((size, people, functions, functions), np.nan),
     )
     chunks = [slice(a, min(a + _CHUNK, size)) for a in range(0, size, _CHUNK)]
-    work = _without_items if "items" not in include else _with_items
-    step = work(design, tuple(include), grid)
+    with_items = "items" in include
+    step = _with_items(design, include, grid) if with_items else _without_items(design, include)
 
     def fill(chunk: slice) -> None:
         draws = {name: jnp.asarray(_filled(v[chunk])) for name, v in theta.items()}
@@ -143,7 +155,7 @@ def evaluate(
     return found
 
 
-def _without_items(design: Design, include: tuple[str, ...], grid: dict[str, Any]) -> Any:
+def _without_items(design: Design, include: Sequence[str]) -> Any:
     many = jax.jit(jax.vmap(lambda t: log_integral(joint.functions_given(t, design, include))))
 
     def step(draws: dict[str, Any], count: int) -> tuple[Array, None, None]:
@@ -152,19 +164,20 @@ def _without_items(design: Design, include: tuple[str, ...], grid: dict[str, Any
     return step
 
 
-def _with_items(design: Design, include: tuple[str, ...], grid: dict[str, Any]) -> Any:
-    arrangement = arrangement_of(design, grid)
+def _with_items(design: Design, include: Sequence[str], grid: dict[str, Any]) -> Any:
+    arrangement, places = arrangement_of(design, grid), places_of(design)
     many = jax.jit(jax.vmap(lambda t: gaussian_part(t, design, include=include)))
 
     def step(draws: dict[str, Any], count: int) -> tuple[Array, Array, Array]:
-        part = GaussianPart(*(np.asarray(v) for v in many(draws)))
+        part = jax.tree.map(np.asarray, many(draws))
         values, moment = [], []
         for s in range(count):
-            one = GaussianPart(*(v[s] for v in part))
+            one = jax.tree.map(lambda v, s=s: v[s], part)
+            upper, lower, gap = (table.ravel()[places] for table in one.tables)
             value, d_matrix, *_ = value_and_gradient(
-                one.matrix, one.upper, one.lower, one.loading, one.gamma, arrangement
+                one.matrix, upper, lower, one.loading, one.gamma, arrangement
             )
-            values.append(one.constant + value)
+            values.append(one.constant + gap.sum(axis=1) + value)
             moment.append(-2 * d_matrix)  # E[u u'] of u = (functions, -1)
         second = np.stack(moment)
         mean = -second[:, :, :-1, -1]

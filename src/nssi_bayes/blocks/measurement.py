@@ -22,7 +22,7 @@ from nssi_bayes.families import ordinal
 from nssi_bayes.integrate.quadrature import normal_rule
 from nssi_bayes.spec import Prior
 
-__all__ = ["Items", "parameters"]
+__all__ = ["Items", "parameters", "tables"]
 
 TESTLET_NODES: Final = 15
 POSITION_NODES: Final = 7
@@ -45,6 +45,15 @@ def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     return found
 
 
+def tables(theta: dict[str, Any], design: Design) -> ordinal.Table:
+    """Return the constants of every response [`indicator`, response]; the last column is "missing"."""
+    columns = max(design.category_groups) + 1
+    groups = [
+        ordinal.table(theta[f"category_probability_{count}"], columns) for count in design.category_groups
+    ]
+    return ordinal.stack(groups, design.indicator_order)
+
+
 class Items:
     """The item likelihood of all people at one value of the parameters.
 
@@ -57,15 +66,7 @@ class Items:
     """
 
     def __init__(self, theta: dict[str, Any], design: Design) -> None:
-        columns = max(design.category_groups) + 1
-        tables = ordinal.stack(
-            [
-                ordinal.table(theta[f"category_probability_{count}"], columns)
-                for count in design.category_groups
-            ],
-            design.indicator_order,
-        )
-        self.constants = ordinal.look_up(tables, design.response)
+        self.constants = ordinal.look_up(tables(theta, design), design.response)
         self.loading = theta["lambda"]
         self.gamma: Any = theta.get("gamma")
         self.design = design

@@ -107,11 +107,10 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
     xarray.DataTree
         Groups ``posterior``, ``sample_stats`` and ``prior``; every dim has labels.
     """
-    from nssi_bayes.fit.density import compile_density
     from nssi_bayes.fit.sample import sample
 
     for_sampler, for_prior = seeds.spawn(2)
-    drawn = sample(compile_density(built), sampler, for_sampler)
+    drawn = sample(built, sampler, for_sampler)
     prior = draw(built.parameters, built.design.coords, np.random.default_rng(for_prior), _PRIOR_DRAWS)
     correlated = {p.name for p in built.parameters if p.family == "lkj"}
     prior = {name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in prior.items()}

@@ -21,7 +21,8 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.conventional import formula, table
-from nssi_bayes.fit.sample import CAREFUL, run_nuts, statistics
+from nssi_bayes.fit.chains import run_nuts, statistics
+from nssi_bayes.fit.sample import CAREFUL
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
 __all__ = ["build_conventional", "fit_conventional"]

@@ -8,18 +8,27 @@ as the PyMC model itself states it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph import clone_replace
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import SAMPLING_GRID, arrangement_of, gaussian_part
+from nssi_bayes.blocks.marginal import (
+    SAMPLING_GRID,
+    GaussianPart,
+    arrangement_of,
+    gaussian_part,
+    places_of,
+)
 from nssi_bayes.build import Built
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
@@ -69,7 +78,8 @@ def compile_density(built: Built) -> Density:
         Functions of one vector.
     """
     model = freeze_dims_and_data(built.model)
-    joined, pieces, start = _unpack(model)
+    point = model.initial_point()
+    joined, pieces, start = _unpack(model, point)
     roots = [f"{p.name}_root" if p.family == "lkj" else p.name for p in built.parameters]
     names = [p.name for p in built.parameters]
     prior = _jax(model, joined, pieces, [model.logp(vars=model.free_RVs)], names=roots)
@@ -82,12 +92,12 @@ def compile_density(built: Built) -> Density:
     def gaussian(x: Any) -> Any:
         log_prior, *values = prior(x)
         theta = dict(zip(names, values, strict=True))
-        constant, *rest = gaussian_part(theta, built.design)
-        return log_prior + constant.sum(), *rest
+        part = gaussian_part(theta, built.design)
+        return part._replace(constant=log_prior + part.constant.sum())
 
     explicit = "eta" in model.named_vars  # functions are sampled: there is no integral
-    density = reference(built) if explicit else _with_kernel(gaussian, built.design)
-    return Density(len(start), density, constrain, start, _scaled(built, model))
+    density = reference(built) if explicit else _with_kernel(gaussian, built.design, start)
+    return Density(len(start), density, constrain, start, _scaled(built, model, point))
 
 
 def reference(built: Built) -> ValueAndGradient:
@@ -104,7 +114,7 @@ def reference(built: Built) -> ValueAndGradient:
         Vector to log-density and gradient.
     """
     model = freeze_dims_and_data(built.model)
-    joined, pieces, _ = _unpack(model)
+    joined, pieces, _ = _unpack(model, model.initial_point())
     logp = _jax(model, joined, pieces, [model.logp()], names=[])
     both = jax.jit(jax.value_and_grad(lambda x: logp(x)[0]))
 
@@ -115,24 +125,43 @@ def reference(built: Built) -> ValueAndGradient:
     return value_and_gradient
 
 
-def _with_kernel(gaussian: Callable[[Any], Any], design: Design) -> ValueAndGradient:
-    arrangement = arrangement_of(design, SAMPLING_GRID)
-    forward = jax.jit(gaussian)
+def _with_kernel(gaussian: Callable[[Any], GaussianPart], design: Design, start: Array) -> ValueAndGradient:
+    """Put both together; one flat vector goes each way, because every array that crosses costs."""
+    arrangement, places = arrangement_of(design, SAMPLING_GRID), places_of(design)
+    size = len(design.coords[n.INDICATOR]) * (max(design.category_groups) + 1)
+    people, functions = design.diagnosis.shape[0], len(design.plain_of)
+    indicators, gammas = places.shape[1], len(design.coords[n.TESTLET])
+    counts = np.bincount(places.ravel(), minlength=size)
+    edges = np.cumsum([1, people * (functions + 1) ** 2, size, size, indicators])
+
+    def flat(x: Any) -> Any:
+        constant, matrix, tables, loading, gamma = gaussian(x)
+        constant = constant + counts @ tables.log_gap.ravel()
+        given = (constant, matrix, tables.upper, tables.lower, loading, gamma)
+        return jnp.concatenate([v.ravel() for v in given])
+
+    forward = jax.jit(flat)
     # runs the forward part again: handing its residuals over costs more than it saves
-    backward = jax.jit(lambda x, slopes: jax.vjp(gaussian, x)[1]((1.0, *slopes))[0])
+    backward = jax.jit(lambda x, slopes: jax.vjp(flat, x)[1](slopes)[0])
+    with ThreadPoolExecutor(2) as pool:  # compile both, side by side
+        calls = pool.submit(forward, start), pool.submit(backward, start, np.zeros(edges[-1] + gammas))
+        _ = [call.result() for call in calls]
 
     def value_and_gradient(x: Array) -> tuple[float, Array]:
-        constant, *inputs = forward(x)
-        matrix, upper, lower, loading, gamma = (np.asarray(v) for v in inputs)
-        value, *slopes = kernel(matrix, upper, lower, loading, gamma, arrangement)
-        return float(constant) + float(value.sum()), np.asarray(backward(x, tuple(slopes)))
+        constant, matrix, upper, lower, loading, gamma = np.split(np.asarray(forward(x)), edges)
+        matrix = matrix.reshape(people, functions + 1, functions + 1)
+        value, d_matrix, d_upper, d_lower, d_loading, d_gamma = kernel(
+            matrix, upper[places], lower[places], loading, gamma, arrangement
+        )
+        d_tables = (np.bincount(places.ravel(), d.ravel(), size) for d in (d_upper, d_lower))
+        slopes = np.concatenate([[1.0], d_matrix.ravel(), *d_tables, d_loading, d_gamma])
+        return float(constant[0]) + float(value.sum()), np.asarray(backward(x, slopes))
 
     return value_and_gradient
 
 
-def _unpack(model: pm.Model) -> tuple[Any, dict[Any, Any], Array]:
+def _unpack(model: pm.Model, point: dict[str, Array]) -> tuple[Any, dict[Any, Any], Array]:
     """One vector for all value variables: the vector, their pieces of it, and a start."""
-    point = model.initial_point()
     values = [model.rvs_to_values[rv] for rv in model.free_RVs]
     start = np.concatenate([np.ravel(point[v.name]) for v in values]).astype(float)
     joined = pt.vector("joined", shape=start.shape, dtype="float64")
@@ -155,9 +184,9 @@ def _jax(
     return compiled.vm.jit_fn
 
 
-def _scaled(built: Built, model: pm.Model) -> list[tuple[int, Array]]:
+def _scaled(built: Built, model: pm.Model, point: dict[str, Array]) -> list[tuple[int, Array]]:
     """Match each element of a scale with the coordinates it multiplies."""
-    point, places, start = model.initial_point(), {}, 0
+    places, start = {}, 0
     for rv in model.free_RVs:
         shape = point[model.rvs_to_values[rv].name].shape
         length = int(np.prod(shape))

@@ -1,10 +1,9 @@
-"""NUTS on a compiled density, in the coordinates of `whiten`."""
+"""A posterior: chains of NUTS, judged, and run once more where they are not good enough."""
 
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -12,18 +11,15 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
-from nssi_bayes.fit.density import Density
-from nssi_bayes.fit.whiten import Coordinates, find_coordinates
+from nssi_bayes.build import Built
+from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
-__all__ = ["CAREFUL", "Drawn", "run_nuts", "sample", "statistics"]
+__all__ = ["CAREFUL", "Drawn", "sample"]
 
 _LOG: Final = logging.getLogger(__name__)
-_POSITION: Final = "position"
-_STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
 CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
-ENOUGH: Final = 4000
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
 """What certification asks for; `check` judges again, over every reported quantity."""
@@ -57,7 +53,7 @@ class Drawn:
     rerun: bool
 
 
-def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
+def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
     """Draw from a posterior; once more where the first run cannot be certified.
 
     After a divergence the second run is more careful; where chains have not mixed and the sampler
@@ -65,7 +61,7 @@ def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) ->
 
     Parameters
     ----------
-    density : Density
+    built : Built
         The model.
     sampler : Sampler
         Chains, draws and target acceptance.
@@ -77,18 +73,25 @@ def sample(density: Density, sampler: Sampler, seeds: np.random.SeedSequence) ->
     Drawn
         Draws and statistics.
     """
-    coordinates = find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
     first, second = seeds.spawn(2)
-    drawn = _run(density, coordinates, sampler, seeds=first)
-    if bool(drawn.statistics["diverging"].any()):
-        _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-        sampler = sampler.model_copy(update={"target_accept": CAREFUL})
-    elif sampler.chains * sampler.draws >= ENOUGH and not _mixed(drawn.values):
-        _LOG.info("chains have not mixed: once more, twice as long")
-        sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
-    else:
-        return drawn
-    return replace(_run(density, coordinates, sampler, seeds=second), rerun=True)
+    with open_chains(built, sampler) as run:
+        drawn = _together(run(sampler, first.spawn(sampler.chains)), sampler, rerun=False)
+        if bool(drawn.statistics["diverging"].any()):
+            _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
+            sampler = sampler.model_copy(update={"target_accept": CAREFUL})
+        elif sampler.chains * sampler.draws >= ENOUGH and not _mixed(drawn.values):
+            _LOG.info("chains have not mixed: once more, twice as long")
+            sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
+        else:
+            return drawn
+        return _together(run(sampler, second.spawn(sampler.chains)), sampler, rerun=True)
+
+
+def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool) -> Drawn:
+    values = {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
+    statistics = xr.concat([chain.statistics for chain in chains], dim=n.CHAIN)
+    statistics = statistics.assign_coords({n.CHAIN: np.arange(len(chains))})
+    return Drawn(values, statistics, sampler.target_accept, sampler.tune, rerun)
 
 
 def _mixed(values: dict[str, Array]) -> bool:
@@ -98,116 +101,3 @@ def _mixed(values: dict[str, Array]) -> bool:
     stacked = stacked[stacked.std(axis=(1, 2)) > CONSTANT]  # of a correlation matrix: its diagonal
     sizes = array_stats.ess(stacked), array_stats.ess(stacked, method="tail", prob=(0.05, 0.95))
     return bool(array_stats.rhat(stacked).max() < LARGEST_RHAT and np.min(sizes) >= FEWEST_EFFECTIVE)
-
-
-def _run(
-    density: Density, coordinates: Coordinates, sampler: Sampler, *, seeds: np.random.SeedSequence
-) -> Drawn:
-    trace = _nuts(density, coordinates, sampler, accept=sampler.target_accept, seeds=seeds)
-    y = trace.posterior[_POSITION].to_numpy()
-    x = coordinates.mode + y @ coordinates.transform.T
-    chains, draws = x.shape[:2]
-    flat = density.constrain(x.reshape(chains * draws, -1))
-    values = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in flat.items()}
-    accept, tune = sampler.target_accept, sampler.tune
-    return Drawn(values, statistics(trace, chains, draws), accept, tune, rerun=False)
-
-
-def _nuts(
-    density: Density,
-    coordinates: Coordinates,
-    sampler: Sampler,
-    *,
-    accept: float,
-    seeds: np.random.SeedSequence,
-) -> xr.DataTree:
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    of_y = coordinates.pull_back(density.value_and_gradient)
-    size = density.size
-
-    def start(seed: int) -> Array:
-        return np.random.default_rng(seed).standard_normal(size)
-
-    compiled = from_pyfunc(
-        size,
-        lambda: lambda y, **_: of_y(y),
-        lambda *_: lambda y, **_: {_POSITION: y},
-        [np.dtype("float64")],
-        [(size,)],
-        [_POSITION],
-        coords={"coordinate": np.arange(size)},
-        dims={_POSITION: ("coordinate",)},
-        make_initial_point_fn=start,
-    )
-    return run_nuts(compiled, sampler, accept=accept, seeds=seeds)
-
-
-def run_nuts(compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence) -> xr.DataTree:
-    """Run nutpie on a compiled model, all chains side by side.
-
-    Parameters
-    ----------
-    compiled : nutpie.CompiledModel
-        The model.
-    sampler : Sampler
-        Chains and draws.
-    accept : float
-        Target acceptance.
-    seeds : numpy.random.SeedSequence
-        Source of every random number.
-
-    Returns
-    -------
-    xarray.DataTree
-        Draws and statistics, without warm-up.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If it was interrupted; nutpie itself returns what it has.
-    """
-    import nutpie
-
-    trace = nutpie.sample(
-        compiled,
-        chains=sampler.chains,
-        cores=min(sampler.chains, os.cpu_count() or 1),
-        tune=sampler.tune,
-        draws=sampler.draws,
-        target_accept=accept,
-        seed=int(seeds.generate_state(1)[0]),
-        save_warmup=False,
-        progress_bar=False,
-        progress_rate=5000,
-        progress_callback=_Progress(),
-    )
-    if trace.posterior.sizes[n.DRAW] < sampler.draws:
-        raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted
-    return trace
-
-
-class _Progress:
-    """Say now and then how far the chains are; a callback of nutpie's background thread."""
-
-    def __init__(self) -> None:
-        self._said = 0.0
-
-    def __call__(self, chains: list[Any]) -> None:
-        total = sum(c.total_draws for c in chains)
-        done = sum(c.finished_draws for c in chains)
-        share = done / total if total else 0.0
-        if share - self._said >= 0.2 and share < 1:
-            self._said = share
-            left = max(c.runtime_ms for c in chains) / 1000 * (1 - share) / share
-            _LOG.info("%d of %d draws, about %.0f s to go", done, total, left)
-
-
-def statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
-    """Return what the sampler says of itself [`chain`, `draw`]."""
-    kept = {
-        name: ((n.CHAIN, n.DRAW), trace.sample_stats[name].to_numpy())
-        for name in _STATISTICS
-        if name in trace.sample_stats
-    }
-    return xr.Dataset(kept, coords={n.CHAIN: np.arange(chains), n.DRAW: np.arange(draws)})

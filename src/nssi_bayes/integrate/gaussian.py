@@ -1,15 +1,17 @@
-"""Gaussian latents integrated out exactly, by pivots of an augmented precision matrix.
+"""Gaussian latents integrated out exactly, by sweeps of an augmented precision matrix.
 
 What is known of a person's latents v is kept as log c - u' M u / 2 with u = (v, -1): M holds the
 precision, the information vector and the squared residual of one quadratic form. Independent
-pieces of data add; a missing value adds zero; a latent is integrated out by one pivot
-(Gaussian elimination), which is the Woodbury identity where the latent is a residual factor.
+pieces of data add; a missing value adds zero; a latent is integrated out by one sweep, which is the
+Woodbury identity where the latent is a residual factor.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -82,13 +84,54 @@ def eliminate(quadratic: Quadratic, count: int) -> Quadratic:
     Quadratic
         Over the rest.
     """
-    matrix, constant = quadratic
-    for _ in range(count):
-        pivot = matrix[:, 0, 0]
-        row = matrix[:, 0, 1:]
-        matrix = matrix[:, 1:, 1:] - row[:, :, None] * (row / pivot[:, None])[:, None, :]
-        constant = constant + 0.5 * (LOG_2PI - jnp.log(pivot))
-    return Quadratic(matrix, constant)
+    rest, log_det = _schur(quadratic.matrix, count)
+    return Quadratic(rest, quadratic.constant + 0.5 * (count * LOG_2PI - log_det))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _schur(matrix: Any, count: int) -> tuple[Any, Any]:
+    """Return Schur complement and log-determinant of the first `count` rows and columns.
+
+    The derivative of the former is W dS W', W = (-inverse @ cross, I), of the latter the inverse:
+    a tenth of the operations of differentiating pivot by pivot.
+    """
+    swept, log_det = _sweep(matrix, count)
+    return swept[:, count:, count:], log_det
+
+
+def _sweep(matrix: Any, count: int) -> tuple[Any, Any]:
+    """Sweep on the first `count` latents (Goodnight 1979, 10.1080/00031305.1979.10482685).
+
+    Returns minus their inverse, the regression of the others on them and, where the others meet,
+    the Schur complement; and the log-determinant.
+    """
+    log_det = jnp.zeros(matrix.shape[0])
+    for k in range(count):
+        one = np.eye(matrix.shape[-1])[k]
+        pivot = matrix[:, k, k]
+        row = matrix[:, k, :] - one
+        scaled = row / pivot[:, None]
+        matrix = matrix - row[:, :, None] * scaled[:, None, :] - 2 * np.outer(one, one)
+        log_det = log_det + jnp.log(pivot)
+    return matrix, log_det
+
+
+def _schur_forward(matrix: Any, count: int) -> tuple[Any, Any]:
+    swept, log_det = _sweep(matrix, count)
+    return (swept[:, count:, count:], log_det), swept[:, :count, :]
+
+
+def _schur_backward(count: int, swept: Any, slopes: tuple[Any, Any]) -> tuple[Any]:
+    by_rest, by_log_det = slopes
+    people, _, size = swept.shape
+    identity = jnp.broadcast_to(jnp.eye(size - count), (people, size - count, size - count))
+    through = jnp.concatenate([-swept[:, :, count:], identity], axis=1)
+    by_matrix = through @ by_rest @ jnp.swapaxes(through, 1, 2)
+    inverse = jnp.pad(swept[:, :, :count], [(0, 0), (0, size - count), (0, size - count)])
+    return (by_matrix - by_log_det[:, None, None] * inverse,)
+
+
+_schur.defvjp(_schur_forward, _schur_backward)
 
 
 def log_integral(quadratic: Quadratic) -> Any:

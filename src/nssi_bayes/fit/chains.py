@@ -1,0 +1,265 @@
+"""Chains of NUTS on a compiled density, in the coordinates of `whiten`, each alone on its core.
+
+Chains that share an interpreter wait for each other: for its lock, and for the threads of XLA that
+hand some hundred small operations a gradient to one another. A fit of certified length therefore
+runs its chains in processes of their own, each of which compiles the model for itself; a short one
+runs them one after the other where it is. A chain depends on its seed alone, not on where it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.fit.density import Density, compile_density
+from nssi_bayes.fit.whiten import Coordinates, find_coordinates
+from nssi_bayes.spec import Sampler
+
+__all__ = ["ENOUGH", "Chain", "open_chains", "run_nuts", "statistics"]
+
+ENOUGH: Final = 4000
+"""Draws that certification needs; from here on chains get processes of their own."""
+_LOG: Final = logging.getLogger(__name__)
+_POSITION: Final = "position"
+_STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
+_EVERY: Final = 2.0  # seconds between two looks at the chains
+_STEP: Final = 0.2  # share of the draws between two messages
+
+type Array = np.ndarray[Any, Any]
+type Run = Callable[[Sampler, Sequence[np.random.SeedSequence]], list[Chain]]
+type Say = Callable[[int, int], None]
+
+
+class Chain(NamedTuple):
+    """Draws of one chain.
+
+    Parameters
+    ----------
+    values : dict of str to numpy.ndarray
+        By parameter [`draw`, ...].
+    statistics : xarray.Dataset
+        Of the sampler [`chain`, `draw`], one chain.
+    """
+
+    values: dict[str, Array]
+    statistics: xr.Dataset
+
+
+class _Ready(NamedTuple):
+    """A compiled model and where to start."""
+
+    density: Density
+    coordinates: Coordinates
+
+
+@contextmanager
+def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
+    """Compile a model where its chains will run.
+
+    Parameters
+    ----------
+    built : Built
+        The model.
+    sampler : Sampler
+        Chains and draws; decides whether there is enough to do for processes.
+
+    Yields
+    ------
+    callable
+        From a sampler and a seed for each chain to the chains. May be called again: nothing is
+        compiled twice.
+    """
+    cores = min(sampler.chains, os.cpu_count() or 1)
+    if cores == 1 or sampler.chains * sampler.draws < ENOUGH:
+        ready = _compile(built)
+
+        def one_by_one(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
+            progress = _Progress(sampler, len(seeds))
+            return [_draw(ready, sampler, seed, progress.of(i)) for i, seed in enumerate(seeds)]
+
+        yield one_by_one
+        return
+    context = multiprocessing.get_context("spawn")
+    done = context.Array("l", sampler.chains)
+    given = (built.spec, built.design, done)
+    with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
+
+        def side_by_side(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
+            done[:] = [0] * len(seeds)
+            progress = _Progress(sampler, len(seeds))
+            calls = [pool.submit(_draw_here, sampler, seed, i) for i, seed in enumerate(seeds)]
+            while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
+                if any(call.done() and call.exception() for call in calls):
+                    break
+                progress.say(sum(done[:]))
+            return [call.result() for call in calls]
+
+        try:
+            yield side_by_side
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+_here: dict[str, Any] = {}
+"""What a worker process keeps between chains."""
+
+
+def _prepare(spec: Any, design: Any, done: Any) -> None:
+    """Compile the model in a worker: one thread, so that no operation is handed over."""
+    import jax
+
+    os.environ["NPROC"] = "1"  # read by XLA when it starts
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    _here.update(ready=_compile(build_design(spec, design)), done=done)
+
+
+def _draw_here(sampler: Sampler, seed: np.random.SeedSequence, index: int) -> Chain:
+    def say(_: int, finished: int) -> None:
+        _here["done"][index] = finished
+
+    return _draw(_here["ready"], sampler, seed, say)
+
+
+def _compile(built: Built) -> _Ready:
+    density = compile_density(built)
+    found = find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
+    return _Ready(density, found)
+
+
+def _draw(ready: _Ready, sampler: Sampler, seed: np.random.SeedSequence, say: Say) -> Chain:
+    """Run one chain."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    density, coordinates = ready
+    of_y = coordinates.pull_back(density.value_and_gradient)
+
+    def start(seed: int) -> Array:
+        return np.random.default_rng(seed).standard_normal(density.size)
+
+    compiled = from_pyfunc(
+        density.size,
+        lambda: lambda y, **_: of_y(y),
+        lambda *_: lambda y, **_: {_POSITION: y},
+        [np.dtype("float64")],
+        [(density.size,)],
+        [_POSITION],
+        coords={"coordinate": np.arange(density.size)},
+        dims={_POSITION: ("coordinate",)},
+        make_initial_point_fn=start,
+    )
+    alone = sampler.model_copy(update={"chains": 1})
+    trace = run_nuts(compiled, alone, accept=sampler.target_accept, seeds=seed, say=say)
+    y = trace.posterior[_POSITION].to_numpy()[0]
+    values = density.constrain(coordinates.mode + y @ coordinates.transform.T)
+    return Chain(values, statistics(trace, 1, len(y)))
+
+
+def run_nuts(
+    compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence, say: Say | None = None
+) -> xr.DataTree:
+    """Run nutpie on a compiled model.
+
+    Parameters
+    ----------
+    compiled : nutpie.CompiledModel
+        The model.
+    sampler : Sampler
+        Chains and draws.
+    accept : float
+        Target acceptance.
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+    say : callable, optional
+        Is told, now and then, how many draws there will be and how many are finished.
+
+    Returns
+    -------
+    xarray.DataTree
+        Draws and statistics, without warm-up.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted; nutpie itself returns what it has.
+    """
+    import nutpie
+
+    tell = say or _Progress(sampler, sampler.chains).of_all
+
+    def callback(chains: list[Any]) -> None:
+        tell(sum(c.total_draws for c in chains), sum(c.finished_draws for c in chains))
+
+    trace = nutpie.sample(
+        compiled,
+        chains=sampler.chains,
+        cores=min(sampler.chains, os.cpu_count() or 1),
+        tune=sampler.tune,
+        draws=sampler.draws,
+        target_accept=accept,
+        seed=int(seeds.generate_state(1)[0]),
+        save_warmup=False,
+        progress_bar=False,
+        progress_rate=1000,
+        progress_callback=callback,
+    )
+    if trace.posterior.sizes[n.DRAW] < sampler.draws:
+        raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted
+    return trace
+
+
+class _Progress:
+    """Say now and then how far all chains are."""
+
+    def __init__(self, sampler: Sampler, chains: int) -> None:
+        self._total = chains * (sampler.tune + sampler.draws)
+        self._each = [0] * chains
+        self._said, self._first = 0.0, (0.0, 0)
+
+    def of(self, index: int) -> Say:
+        """Return what chain `index` reports to."""
+
+        def say(_: int, finished: int) -> None:
+            self._each[index] = finished
+            self.say(sum(self._each))
+
+        return say
+
+    def of_all(self, _: int, finished: int) -> None:
+        """Take the count of all chains together."""
+        self.say(finished)
+
+    def say(self, finished: int) -> None:
+        """Log the share and the time that is left, at most five times; compiling does not count."""
+        now = time.monotonic()
+        if finished and not self._first[1]:
+            self._first = (now, finished)
+        began, before = self._first
+        share = finished / self._total
+        if share - self._said >= _STEP and share < 1 and finished > before:
+            self._said = share
+            left = (now - began) / (finished - before) * (self._total - finished)
+            _LOG.info("%d of %d draws, about %.0f s to go", finished, self._total, left)
+
+
+def statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
+    """Return what the sampler says of itself [`chain`, `draw`]."""
+    kept = {
+        name: ((n.CHAIN, n.DRAW), trace.sample_stats[name].to_numpy())
+        for name in _STATISTICS
+        if name in trace.sample_stats
+    }
+    return xr.Dataset(kept, coords={n.CHAIN: np.arange(chains), n.DRAW: np.arange(draws)})
