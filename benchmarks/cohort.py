@@ -20,7 +20,15 @@ from nssi_bayes.schema import VARIABLES
 __all__ = ["isas", "make_cohort"]
 
 _SHARE: Final = {"mood": 0.4, "bipolar": 0.12, "eating": 0.15, "borderline": 0.2, "anxiety": 0.13}
-_CENTRED: Final = (n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.MOTION, n.OUTCOME_VALUE)
+_CENTRED: Final = (
+    n.COVARIATE_VALUE,
+    n.FACTOR_SCORE,
+    n.ACTIVATION,
+    n.CONNECTIVITY,
+    n.QUALITY,
+    n.MOTION,
+    n.OUTCOME_VALUE,
+)
 
 type Array = np.ndarray[Any, Any]
 
@@ -95,6 +103,8 @@ def make_cohort(
     if scanned:
         cohort = cohort.assign_coords(read_atlas("nssi_spheres").coords())
         values |= _scans(rng, participants, cohort.sizes[n.ROI], scanned)
+        cohort = cohort.assign_coords(_edge_coords())
+        values |= _edges(rng, values[n.MOTION], cohort.sizes[n.EDGE])
     for name, value in values.items():
         cohort[name] = (VARIABLES[name].dims, value, {"units": VARIABLES[name].unit})
         if name in _CENTRED:
@@ -130,4 +140,38 @@ def _scans(rng: np.random.Generator, participants: int, regions: int, scanned: f
         n.ACTIVATION_SE: error,
         n.ACTIVATION_COVERAGE: np.where(np.isnan(activation), np.nan, 1.0),
         n.MOTION: motion,
+    }
+
+
+def _edge_coords() -> dict[str, Any]:
+    """Labels, regions, networks and places of the default edges."""
+    atlas = read_atlas("nssi_spheres")
+    at = {label: r for r, label in enumerate(atlas.labels)}
+    ends = np.array([sorted(at[r] for r in edge.split(n.EDGE_SEPARATOR)) for edge in atlas.edges])
+    labels, networks = np.array(atlas.labels), np.array([r.network for r in atlas.regions])
+    names = [labels[ends[:, side]] for side in (0, 1)]
+    pairs = [n.EDGE_SEPARATOR.join(sorted(pair)) for pair in networks[ends].tolist()]
+    found: dict[str, Any] = {
+        n.EDGE: [f"{a}{n.EDGE_SEPARATOR}{b}" for a, b in zip(*names, strict=True)],
+        n.EDGE_NETWORK: (n.EDGE, pairs),
+        n.EDGE_A: (n.EDGE, names[0]),
+        n.EDGE_B: (n.EDGE, names[1]),
+        n.QUALITY_MEASURE: ["connectivity_motion"],
+    }
+    for side, coords in ((0, n.EDGE_COORDS[3:6]), (1, n.EDGE_COORDS[6:])):
+        found |= {c: (n.EDGE, atlas.centres[ends[:, side], axis]) for axis, c in enumerate(coords)}
+    return found
+
+
+def _edges(rng: np.random.Generator, motion: Array, edges: int) -> dict[str, Array]:
+    value = rng.standard_normal((len(motion), edges))
+    error = rng.uniform(0.4, 0.9, value.shape)
+    value[rng.random(value.shape) < 0.01] = np.nan
+    value[np.isnan(motion)] = np.nan
+    error[np.isnan(value)] = np.nan
+    return {
+        n.CONNECTIVITY: value,
+        n.CONNECTIVITY_SE: error,
+        n.CONNECTIVITY_FRAMES: np.where(np.isnan(value), np.nan, 1 / error**2 + 3),
+        n.QUALITY: (motion + 0.3 * rng.standard_normal(len(motion)))[:, None],
     }

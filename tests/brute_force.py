@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.linalg import block_diag
 from scipy.special import expit, logsumexp
 from scipy.stats import multivariate_normal
 
@@ -80,6 +81,14 @@ class Person:
             whole = np.zeros((size + len(seen), size + len(seen)))
             whole[:size, :size], whole[size:, size:] = residual, cov_r[np.ix_(seen, seen)]
             residual = whole
+        if "connectivity" in include and i in design.connected:
+            row = list(design.connected).index(i)
+            seen = np.flatnonzero(design.connectivity_seen[row])
+            load, where, cov_e = self._edges(c, site, factors, row)
+            rows += list(load[seen])
+            offset += list(where[seen])
+            value += list(design.connectivity[row][seen])
+            residual = block_diag(residual, cov_e[np.ix_(seen, seen)])
         H = np.array(rows).reshape(len(rows), factors + functions)
         y, at = np.array(value), H @ mean + np.array(offset)
         S = H @ cov @ H.T + residual
@@ -132,6 +141,33 @@ class Person:
                         cov[r, r] += theta["loading_homologous"] ** 2
         rows = np.concatenate([theta.get("D", np.zeros((regions, factors))), load], axis=1)
         return np.flatnonzero(design.activation_seen[row]), rows, where, cov
+
+    def _edges(self, c: Array, site: Array, factors: int, row: int) -> tuple[Array, Array, Array]:
+        theta, design = self.theta, self.design
+        edges, regions = design.coords[n.EDGE], design.coords[n.EDGE_REGION]
+        load, where = [], []
+        cov = np.diag(theta["sigma_edge"] ** 2 + design.connectivity_se[row] ** 2)
+        meets = {r: [e for e, edge in enumerate(edges) if r in edge.split("--")] for r in regions}
+        for e, edge in enumerate(edges):
+            a, b = (regions.index(r) for r in edge.split("--"))
+            one = theta["L_pair"][design.pair_of[e]] + theta["L_end"][a] + theta["L_end"][b]
+            one = one + theta["L_edge_offset"][e]
+            at = theta["mu_edge"][e] + theta["m_edge"][e] @ c
+            at += theta["confound_slope_edge"][e] @ design.confound_edge[row]
+            for name, times in (("m_edge_burden", design.burden), ("m_edge_none", design.none)):
+                at += times[self.i] * theta[name][e] if name in theta else 0
+            at += theta["site_edge"][e] @ site if "site_edge" in theta else 0
+            if "L_edge_disorder" in theta:
+                one = one + theta["L_edge_disorder"][e] @ c
+            load.append(np.concatenate([theta["D_edge"][e] if "D_edge" in theta else np.zeros(factors), one]))
+            where.append(at)
+            for q in range(len(edges)):
+                if "loading_person_edge" in theta:
+                    cov[e, q] += theta["loading_person_edge"][e] * theta["loading_person_edge"][q]
+        for joined in meets.values():
+            if len(joined) >= 3 and "loading_hub" in theta:
+                cov[np.ix_(joined, joined)] += theta["loading_hub"] ** 2
+        return np.array(load), np.array(where), cov
 
     def log_likelihood(self) -> float:
         """Return the log-likelihood of the included Gaussian data and of all items."""

@@ -50,7 +50,8 @@ def full_cohort(participants: int = 40, *, seed: int = 5, scanned: float = 0.6) 
     )
     response, factor = cohort[n.RESPONSE].to_numpy(), cohort[n.FACTOR_SCORE].to_numpy()
     value, error = cohort[n.ACTIVATION].to_numpy(), cohort[n.ACTIVATION_SE].to_numpy()
-    motion = cohort[n.MOTION].to_numpy()
+    motion, quality = cohort[n.MOTION].to_numpy(), cohort[n.QUALITY].to_numpy()
+    edge, edge_error = cohort[n.CONNECTIVITY].to_numpy(), cohort[n.CONNECTIVITY_SE].to_numpy()
     response[[NOTHING, NO_ITEMS]] = np.nan
     response[ONE_ITEM, 1:] = np.nan
     response[NO_FUNCTION, (cohort[n.ITEM_SUBSCALE] == "self_punishment").to_numpy()] = np.nan
@@ -58,6 +59,9 @@ def full_cohort(participants: int = 40, *, seed: int = 5, scanned: float = 0.6) 
     value[[NOTHING, NO_SCAN]] = np.nan
     for who in (NO_ITEMS, ONE_SIDE, EXACT_SCAN):
         value[who], error[who], motion[who] = np.linspace(-1, 1, value.shape[1]), 0.3, 0.4
+        edge[who], edge_error[who], quality[who] = np.linspace(1, -1, edge.shape[1]), 0.6, 0.1
+    edge[[NOTHING, NO_SCAN]] = np.nan
+    edge[ONE_SIDE, 3] = np.nan
     value[ONE_SIDE, 0] = np.nan
     error[EXACT_SCAN] = 0.0
     cohort[n.DIAGNOSIS][:] = _with_none(cohort[n.DIAGNOSIS].to_numpy())
@@ -93,11 +97,15 @@ def few(design: Design, keep: Array) -> Design:
     by_person = ("diagnosis", "burden", "none", "covariate", "site", "factor", "factor_seen", "response",
                  "outcome", "outcome_seen")  # fmt: skip
     by_scan = ("activation", "activation_se", "activation_seen", "confound")
+    connected = [i for i, person in enumerate(design.connected) if person in set(keep.tolist())]
+    by_edge = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")
     return replace(
         design,
         scanned=np.array([place[int(design.scanned[i])] for i in scanned], dtype=int),
         **{name: getattr(design, name)[keep] for name in by_person},
+        connected=np.array([place[int(design.connected[i])] for i in connected], dtype=int),
         **{name: getattr(design, name)[scanned] for name in by_scan},
+        **{name: getattr(design, name)[connected] for name in by_edge},
     )
 
 

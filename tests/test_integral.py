@@ -23,7 +23,7 @@ from nssi_bayes.integrate import quadrature
 from nssi_bayes.spec import read_priors
 
 PEOPLE = 14
-DATA = ("response", "factor", "activation", "outcome")
+DATA = ("response", "factor", "activation", "connectivity", "outcome")
 GRID = quadrature.make_grid(3, **SAMPLING_GRID)
 POINTS = (
     "prior 1",
@@ -103,7 +103,7 @@ def test_the_gaussian_part_is_one_dense_normal(
 ) -> None:
     theta = _theta(design, point)
     data = generate.generate(theta, design, np.random.default_rng(2))
-    blocks = ("factors", "activation", "outcome")
+    blocks = ("factors", "activation", "connectivity", "outcome")
     expected = [Person(theta, data, i, blocks).gaussian for i in range(PEOPLE)]
     np.testing.assert_allclose(likelihood(theta, data, blocks), expected, rtol=0, atol=1e-6)
 
@@ -117,15 +117,20 @@ def test_who_answered_nothing_is_integrated_exactly(design: Design, likelihood: 
         assert found[designs.NO_ITEMS] == pytest.approx(expected, abs=1e-9)
 
 
-def test_nobody_scanned_is_no_error_and_changes_no_one_else(design: Design) -> None:
+@pytest.mark.parametrize(
+    ("variable", "block"), [(n.ACTIVATION, "activation"), (n.CONNECTIVITY, "connectivity")]
+)
+def test_nobody_scanned_is_no_error_and_changes_no_one_else(
+    design: Design, variable: str, block: str
+) -> None:
     cohort = full_cohort(PEOPLE)
-    cohort[n.ACTIVATION][:] = np.nan
+    cohort[variable][:] = np.nan
     spec = joint_spec(outcome="severity")
     unseen = make_design(cohort, spec)
     theta = _theta(design, "prior 1")
-    gaussian = ("factors", "activation", "outcome")
+    gaussian = tuple(b for b in joint.BLOCKS if b != "items")
     found = joint.log_likelihood(theta, unseen, GRID, include=gaussian)
-    expected = joint.log_likelihood(theta, design, GRID, include=("factors", "outcome"))
+    expected = joint.log_likelihood(theta, design, GRID, include=tuple(b for b in gaussian if b != block))
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
@@ -139,7 +144,8 @@ def test_blocks_add_up_to_the_total(design: Design, likelihood: Callable[..., Ar
     assert steps[0][designs.NO_FACTORS] == pytest.approx(0, abs=1e-9)
     assert steps[1][designs.NO_ITEMS] == pytest.approx(0, abs=1e-9)
     assert steps[2][designs.NO_SCAN] == pytest.approx(0, abs=1e-9)
-    assert steps[3][9] == pytest.approx(0, abs=1e-9)
+    assert steps[3][designs.NO_SCAN] == pytest.approx(0, abs=1e-9)
+    assert steps[4][9] == pytest.approx(0, abs=1e-9)
 
 
 def test_what_the_explicit_route_samples_integrates_to_the_likelihood(

@@ -152,7 +152,8 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
 def measures(design: Design) -> list[str]:
     """Name every column of a person's data."""
     outcome = [n.OUTCOME] if design.outcome_seen.any() else []
-    return [*design.coords[n.INDICATOR], *design.coords[n.FACTOR], *design.coords[n.ROI], *outcome]
+    images = [*design.coords[n.ROI], *design.coords[n.EDGE]]
+    return [*design.coords[n.INDICATOR], *design.coords[n.FACTOR], *images, *outcome]
 
 
 def to_rows(design: Design) -> np.ndarray[Any, Any]:
@@ -161,15 +162,18 @@ def to_rows(design: Design) -> np.ndarray[Any, Any]:
     response = np.where(design.response == design.missing_response, 0, design.response)
     activation = np.zeros((people, len(design.coords[n.ROI])))
     activation[design.scanned] = design.activation
+    edges = np.zeros((people, len(design.coords[n.EDGE])))
+    edges[design.connected] = design.connectivity
     outcome = design.outcome[:, None] if design.outcome_seen.any() else np.zeros((people, 0))
-    return np.concatenate([response, design.factor, activation, outcome], axis=1).astype(float)
+    return np.concatenate([response, design.factor, activation, edges, outcome], axis=1).astype(float)
 
 
 def with_rows(design: Design, rows: Any) -> Design:
     """Put rows of data into the places where the design has data."""
     indicators, factors = design.response.shape[1], design.factor.shape[1]
     regions = len(design.coords[n.ROI])
-    parts = jnp.split(rows, np.cumsum([indicators, factors, regions]), axis=1)
+    edges = len(design.coords[n.EDGE])
+    parts = jnp.split(rows, np.cumsum([indicators, factors, regions, edges]), axis=1)
     missing = design.response == design.missing_response
     changes: dict[str, Any] = {
         "response": jnp.where(missing, design.missing_response, parts[0].astype(int)),
@@ -177,8 +181,10 @@ def with_rows(design: Design, rows: Any) -> Design:
     }
     if len(design.scanned):
         changes["activation"] = jnp.where(design.activation_seen, parts[2][design.scanned], 0.0)
+    if len(design.connected):
+        changes["connectivity"] = jnp.where(design.connectivity_seen, parts[3][design.connected], 0.0)
     if design.outcome_seen.any():
-        changes["outcome"] = jnp.where(design.outcome_seen, parts[3][:, 0], 0.0)
+        changes["outcome"] = jnp.where(design.outcome_seen, parts[4][:, 0], 0.0)
     return replace(design, **changes)
 
 

@@ -174,9 +174,9 @@ class Disorder(Strict):
 
 
 class Neural(Strict):
-    """The block of regional activation.
+    """The block of regional activation, or of connectivity.
 
-    `residual`: whether residuals of one person's regions share factors.
+    `residual`: whether residuals of one person's regions, or edges, share factors.
     """
 
     residual: Literal["factor", "independent"] = "factor"
@@ -193,6 +193,8 @@ class JointSpec(Strict):
         Latent function: the subscales (or ``item:<label>``) that measure it.
     factors : tuple of str
         Psychosocial factors that the functions are regressed on.
+    neural, connectivity : Neural, optional
+        Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
         A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
     sampler : dict of str to int
@@ -206,6 +208,7 @@ class JointSpec(Strict):
     factors: tuple[str, ...] = ()
     disorder: Disorder = Disorder()
     neural: Neural | None = None
+    connectivity: Neural | None = None
     outcome: str | None = None
     priors: dict[str, PriorChange] = {}
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = {}

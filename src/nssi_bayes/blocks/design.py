@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
 
@@ -20,8 +21,6 @@ __all__ = ["Design", "make_design"]
 
 type Array = np.ndarray[Any, Any]
 
-SMALLEST_NETWORK = 3
-"""Regions that a network needs for a residual factor of its own."""
 FEWEST_INDICATORS = 3
 """Indicators that a function needs (with one or two its loadings are not identified)."""
 
@@ -56,6 +55,14 @@ class Design:
         Position of the homologous region or -1 [`roi`]; position of the network [`roi`].
     big_network : numpy.ndarray
         Membership of networks with a residual factor [`roi`, factor].
+    connected : numpy.ndarray
+        Positions of the people who have edges.
+    connectivity, connectivity_se, connectivity_seen, confound_edge : numpy.ndarray
+        [connected, `edge`], [connected, confound].
+    edge_ends, hub : numpy.ndarray
+        Which regions an edge joins [`edge`, region]; those of them with a residual factor.
+    pair_of : numpy.ndarray
+        Position of the pair of networks [`edge`].
     outcome, outcome_seen : numpy.ndarray
         [`participant`].
     """
@@ -81,6 +88,14 @@ class Design:
     partner: Array
     network_of: Array
     big_network: Array
+    connected: Array
+    connectivity: Array
+    connectivity_se: Array
+    connectivity_seen: Array
+    confound_edge: Array
+    edge_ends: Array
+    hub: Array
+    pair_of: Array
     outcome: Array
     outcome_seen: Array
 
@@ -150,30 +165,32 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     if problems:
         raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
     coords: dict[str, list[Any]] = {
-        n.DISORDER: _labels(cohort, n.DISORDER),
+        n.DISORDER: labels_of(cohort, n.DISORDER),
         n.FUNCTION: list(spec.functions),
         n.FUNCTION_OTHER: list(spec.functions),
         n.FACTOR: list(spec.factors),
         n.FACTOR_OTHER: list(spec.factors),
-        n.COVARIATE: _labels(cohort, n.COVARIATE),
+        n.COVARIATE: labels_of(cohort, n.COVARIATE),
     }
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     coords[n.SITE] = sorted(set(site_of))
     people = len(site_of)
     indicators = _indicators(cohort, spec, where)
     coords.update(indicators.pop("coords"))
-    scans = _scans(cohort, spec)
+    scans = make_scans(cohort, spec)
     coords.update(scans.pop("coords"))
-    factor = _columns(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
+    edges = make_edges(cohort, spec)
+    coords.update(edges.pop("coords"))
+    factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
     reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
-    outcome = _columns(
+    outcome = columns_of(
         cohort, n.OUTCOME_VALUE, n.OUTCOME, () if spec.outcome is None else (spec.outcome,), people
     )
     first = outcome[:, 0] if spec.outcome is not None else np.full(people, np.nan)
     return Design(
         coords=coords,
         **_diagnoses(cohort, spec.disorder.coding, where),
-        covariate=_columns(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
+        covariate=columns_of(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
         site=(site_of[:, None] == np.array(coords[n.SITE])[None, :]).astype(float),
         factor=np.nan_to_num(factor),
         factor_seen=np.isfinite(factor),
@@ -182,6 +199,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         outcome_seen=np.isfinite(first),
         **indicators,
         **scans,
+        **edges,
     )
 
 
@@ -203,16 +221,6 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
     }
 
 
-def _labels(cohort: xr.Dataset, dim: str) -> list[Any]:
-    return [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
-
-
-def _columns(cohort: xr.Dataset, variable: str, dim: str, labels: Any, people: int) -> Array:
-    if not len(labels):
-        return np.zeros((people, 0))
-    return cohort[variable].sel({dim: list(labels)}).to_numpy().astype(float)
-
-
 def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
     found = [
@@ -223,7 +231,7 @@ def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     ]
     known = {n.FACTOR: spec.factors, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
     for dim, labels in known.items():
-        have = _labels(cohort, dim)
+        have = labels_of(cohort, dim)
         found += [
             f"{dim}: no {label!r} in the cohort. {did_you_mean(label, have)}"
             for label in labels
@@ -231,6 +239,8 @@ def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
         ]
     if spec.neural is not None and n.ROI not in cohort.dims:
         found.append("neural: the cohort has no activation")
+    if spec.connectivity is not None and n.EDGE not in cohort.dims:
+        found.append("connectivity: the cohort has no edges")
     return found
 
 
@@ -295,62 +305,3 @@ def _check_identified(spec: JointSpec, function_of: Array, where: str) -> None:
             )
     if problems:
         raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
-
-
-def _scans(cohort: xr.Dataset, spec: JointSpec) -> dict[str, Any]:
-    if spec.neural is None:
-        return _no_scans()
-    value = cohort[n.ACTIVATION].to_numpy().astype(float)
-    scanned = np.flatnonzero(np.isfinite(value).any(axis=1))
-    value, se = value[scanned], cohort[n.ACTIVATION_SE].to_numpy().astype(float)[scanned]
-    motion = cohort[n.MOTION].to_numpy().astype(float)[scanned, None]
-    covariate = _columns(
-        cohort, n.COVARIATE_VALUE, n.COVARIATE, _labels(cohort, n.COVARIATE), cohort.sizes[n.PARTICIPANT]
-    )
-    rois = _labels(cohort, n.ROI)
-    network = cohort[n.ROI_NETWORK].to_numpy().astype(str)
-    networks = sorted(set(network))
-    big = [w for w in networks if (network == w).sum() >= SMALLEST_NETWORK]
-    member = network[:, None] == np.array(big, dtype=str)[None, :]
-    return {
-        "coords": {
-            n.ROI: rois,
-            n.NETWORK: networks,
-            n.BIG_NETWORK: big,
-            n.CONFOUND: [n.MOTION, *_labels(cohort, n.COVARIATE)],
-        },
-        "scanned": scanned,
-        "activation": np.nan_to_num(value),
-        "activation_se": np.where(np.isfinite(value), se, 0.0),
-        "activation_seen": np.isfinite(value),
-        "confound": np.concatenate([motion, covariate[scanned]], axis=1),
-        "partner": _partners(rois, cohort[n.ROI_HEMISPHERE].to_numpy().astype(str)),
-        "network_of": np.array([networks.index(w) for w in network]),
-        "big_network": member.astype(float),
-    }
-
-
-def _no_scans() -> dict[str, Any]:
-    empty = np.zeros((0, 0))
-    return {
-        "coords": {n.ROI: [], n.NETWORK: [], n.BIG_NETWORK: [], n.CONFOUND: []},
-        "scanned": np.zeros(0, dtype=int),
-        "activation": empty,
-        "activation_se": empty,
-        "activation_seen": empty.astype(bool),
-        "confound": empty,
-        "partner": np.zeros(0, dtype=int),
-        "network_of": np.zeros(0, dtype=int),
-        "big_network": empty,
-    }
-
-
-def _partners(rois: list[str], hemisphere: Array) -> Array:
-    """Position of the region of the same name in the other hemisphere, or -1."""
-    place = {roi: r for r, roi in enumerate(rois)}
-    found = np.full(len(rois), -1)
-    for r, (roi, side) in enumerate(zip(rois, hemisphere, strict=True)):
-        if side in ("L", "R"):
-            other = "R" if side == "L" else "L"
-            found[r] = place.get(roi.removesuffix(f"_{side}") + f"_{other}", -1)
-    return found

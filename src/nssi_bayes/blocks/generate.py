@@ -83,7 +83,7 @@ def generate(
     Returns
     -------
     Design
-        With responses, factor scores, activation and outcome replaced.
+        With responses, factor scores, activation, connectivity and outcome replaced.
     """
     who = latents(theta, design, rng) if latent is None else latent
     error = rng.standard_normal(who.factor.shape) * np.sqrt(design.factor_error)
@@ -93,6 +93,8 @@ def generate(
     }
     if len(design.scanned):
         changed["activation"] = _activation(theta, design, rng, who)
+    if len(design.connected):
+        changed["connectivity"] = _connectivity(theta, design, rng, who)
     if "w" in theta:
         changed["outcome"] = _outcome(theta, design, rng, who)
     return replace(design, **changed)
@@ -136,6 +138,33 @@ def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Lat
                 value[:, [r, other]] += rng.standard_normal((len(scanned), 1)) * theta["loading_homologous"]
     sd = np.sqrt(theta["sigma"] ** 2 + design.activation_se**2)
     return np.where(design.activation_seen, value + rng.standard_normal(sd.shape) * sd, 0.0)
+
+
+def _connectivity(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
+    scanned = design.connected
+    eta, c = who.function[scanned], design.diagnosis[scanned]
+    loading = theta["L_pair"][design.pair_of] + theta["L_edge_offset"]
+    for e, ends in enumerate(design.edge_ends):
+        for region in np.flatnonzero(ends):
+            loading[e] += theta["L_end"][region]
+    value = theta["mu_edge"] + c @ theta["m_edge"].T + eta @ loading.T
+    value = value + design.confound_edge @ theta["confound_slope_edge"].T
+    if "L_edge_disorder" in theta:
+        value = value + np.einsum("ik,if,efk->ie", c, eta, theta["L_edge_disorder"])
+    if "D_edge" in theta:
+        value = value + who.factor[scanned] @ theta["D_edge"].T
+    for name, vector in (("m_edge_burden", design.burden), ("m_edge_none", design.none)):
+        if name in theta:
+            value = value + vector[scanned, None] * theta[name]
+    if "site_edge" in theta:
+        value = value + design.site[scanned] @ theta["site_edge"].T
+    if "loading_person_edge" in theta:
+        value = value + rng.standard_normal((len(scanned), 1)) * theta["loading_person_edge"]
+    if "loading_hub" in theta:
+        shared = rng.standard_normal((len(scanned), design.hub.shape[1]))
+        value = value + theta["loading_hub"] * shared @ design.hub.T
+    sd = np.sqrt(theta["sigma_edge"] ** 2 + design.connectivity_se**2)
+    return np.where(design.connectivity_seen, value + rng.standard_normal(sd.shape) * sd, 0.0)
 
 
 def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jax.numpy as jnp
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import factors, measurement, neural, outcomes, structure
+from nssi_bayes.blocks import connectivity, factors, measurement, neural, outcomes, structure
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.integrate import quadrature
@@ -23,7 +23,7 @@ from nssi_bayes.spec import JointSpec, Prior
 
 __all__ = ["BLOCKS", "blocks_of", "log_joint", "log_likelihood", "parameters", "person_moments"]
 
-BLOCKS: Final = ("factors", "items", "activation", "outcome")
+BLOCKS: Final = ("factors", "items", "activation", "connectivity", "outcome")
 """Blocks of a person's data, in the order in which they are conditioned on each other."""
 
 type Theta = dict[str, Any]
@@ -36,6 +36,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
         *factors.parameters(design, priors),
         *measurement.parameters(design, priors),
         *neural.parameters(spec, design, priors),
+        *connectivity.parameters(spec, design, priors),
         *outcomes.parameters(spec, design, priors),
     ]
 
@@ -46,6 +47,7 @@ def blocks_of(design: Design) -> list[str]:
         "factors": bool(design.coords[n.FACTOR]),
         "items": True,
         "activation": len(design.scanned) > 0,
+        "connectivity": len(design.connected) > 0,
         "outcome": bool(design.outcome_seen.any()),
     }
     return [block for block in BLOCKS if has[block]]
@@ -76,12 +78,13 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
             whole = add(whole, factors.observed(design))
     if "outcome" in include and "w" in theta:
         whole = add(whole, outcomes.observed(theta, design))
-    if "activation" in include and len(design.scanned):
-        scans = neural.observed(theta, design)
-        whole = Quadratic(
-            whole.matrix.at[design.scanned].add(scans.matrix),
-            whole.constant.at[design.scanned].add(scans.constant),
-        )
+    images = {"activation": (neural, design.scanned), "connectivity": (connectivity, design.connected)}
+    for name, (block, who) in images.items():
+        if name in include and len(who):
+            scans = block.observed(theta, design)
+            whole = Quadratic(
+                whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant)
+            )
     return eliminate(whole, len(design.coords[n.FACTOR]))
 
 

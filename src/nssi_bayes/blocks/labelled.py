@@ -35,7 +35,8 @@ def label(values: dict[str, Array], parameters: Sequence[Parameter], design: Des
     Returns
     -------
     xarray.Dataset
-        What varies by disorder has `disorder` first; complete regional loadings are added as ``L``.
+        What varies by disorder has `disorder` first; complete loadings of regions and
+        edges are added as ``L`` and ``L_edge``.
     """
     first = next(iter(values.values()))
     used = {d for p in parameters for d in p.dims}
@@ -53,6 +54,15 @@ def label(values: dict[str, Array], parameters: Sequence[Parameter], design: Des
         common = found["L_network"].sel({n.NETWORK: found[n.ROI_NETWORK]}).drop_vars(n.NETWORK)
         found["L"] = (common + found["L_offset"]).transpose(n.CHAIN, n.DRAW, n.ROI, n.FUNCTION)
         found["L"].attrs["units"] = found["L_network"].attrs["units"]
+    if "L_edge_offset" in found:
+        pairs = [design.coords[n.NETWORK_PAIR][p] for p in design.pair_of]
+        found = found.assign_coords({n.EDGE_NETWORK: (n.EDGE, pairs)})
+        common = found["L_pair"].sel({n.NETWORK_PAIR: found[n.EDGE_NETWORK]}).drop_vars(n.NETWORK_PAIR)
+        joins = xr.DataArray(design.edge_ends, dims=(n.EDGE, n.EDGE_REGION))
+        ends = xr.dot(found["L_end"], joins, dim=n.EDGE_REGION)
+        loading = common + ends + found["L_edge_offset"]
+        found["L_edge"] = loading.transpose(n.CHAIN, n.DRAW, n.EDGE, n.FUNCTION)
+        found["L_edge"].attrs["units"] = found["L_pair"].attrs["units"]
     for name, array in found.data_vars.items():
         if n.DISORDER in array.dims and name not in _FACTOR_FIRST:
             found[name] = array.transpose(n.CHAIN, n.DRAW, n.DISORDER, ...)

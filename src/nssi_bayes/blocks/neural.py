@@ -21,7 +21,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
-from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, eliminate
+from nssi_bayes.integrate.gaussian import Measured, Quadratic, fold
 from nssi_bayes.spec import JointSpec, Prior
 
 __all__ = ["loadings", "mean", "observed", "parameters", "residual_loadings"]
@@ -98,51 +98,28 @@ def mean(theta: dict[str, Any], design: Design) -> Any:
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return what the scans say, over (factors, functions), for the scanned people only."""
-    seen = jnp.asarray(design.activation_seen, dtype=float)
-    residual, load = residual_loadings(theta, design), loadings(theta, design)
-    common = [residual, *([theta["D"]] if "D" in theta else [])]
-    inverse, across, log_det = _residual_precision(theta, design, seen)
-    partner = np.maximum(design.partner, 0)
-    centred = design.activation - mean(theta, design)
-    weighted = inverse * centred + across * centred[:, partner]
-    if load.ndim == 2:
-        load = jnp.concatenate([*common, load], axis=1)
-        latent = _sums(inverse, load, load) + _sums(across, load[partner], load)
-        information = weighted @ load
-    else:
-        wide = (jnp.broadcast_to(part, (*seen.shape, part.shape[1])) for part in common)
-        load = jnp.concatenate([*wide, load], axis=2)
-        left = inverse[:, :, None] * load + across[:, :, None] * load[:, partner]
-        latent = jnp.swapaxes(left, 1, 2) @ load
-        information = (weighted[:, None, :] @ load)[:, 0]
-    count = residual.shape[1]
-    latent = latent + np.diag(np.arange(latent.shape[1]) < count).astype(float)
-    square = (weighted * centred).sum(axis=1)
-    matrix = jnp.concatenate(
-        [
-            jnp.concatenate([latent, information[:, :, None]], axis=2),
-            jnp.concatenate([information, square[:, None]], axis=1)[:, None, :],
-        ],
-        axis=1,
+    inverse, across, log_det = _residual_precision(theta, design)
+    common = theta["D"] if "D" in theta else jnp.zeros((len(design.coords[n.ROI]), 0))
+    measured = Measured(
+        design.activation - mean(theta, design),
+        inverse,
+        log_det,
+        design.activation_seen.sum(axis=1),
+        across,
+        None if across is None else np.maximum(design.partner, 0),
     )
-    constant = -0.5 * (log_det + (seen.sum(axis=1) + count) * LOG_2PI)
-    return eliminate(Quadratic(matrix, constant), count)
+    return fold(residual_loadings(theta, design), common, loadings(theta, design), measured)
 
 
-def _sums(weight: Any, left: Any, right: Any) -> Any:
-    """Return the sum over regions of weight_ir left_r right_r' [scanned, latent, latent]."""
-    products = (left[:, :, None] * right[:, None, :]).reshape(left.shape[0], -1)
-    return (weight @ products).reshape(-1, left.shape[1], right.shape[1])
-
-
-def _residual_precision(theta: dict[str, Any], design: Design, seen: Any) -> tuple[Any, Any, Any]:
+def _residual_precision(theta: dict[str, Any], design: Design) -> tuple[Any, Any, Any]:
     """Inverse of the residual covariance, block-diagonal in pairs of homologous regions.
 
-    Returns the diagonal, the element with the partner and the log-determinant.
+    Returns the diagonal, the element with the partner (or None) and the log-determinant.
     """
+    seen = jnp.asarray(design.activation_seen, dtype=float)
     variance = theta["sigma"] ** 2 + design.activation_se**2
     if "loading_homologous" not in theta:
-        return seen / variance, jnp.zeros_like(variance), (seen * jnp.log(variance)).sum(axis=1)
+        return seen / variance, None, (seen * jnp.log(variance)).sum(axis=1)
     shared = theta["loading_homologous"] ** 2
     paired = (design.partner >= 0).astype(float)
     variance = variance + shared * paired

@@ -12,14 +12,14 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
-from nssi_bayes.schema import roi_table
+from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
 __all__ = ["as_met", "contrasts", "estimate"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
-    "networks", "outcome", "measurement",
+    "networks", "edges", "network_pairs", "outcome", "measurement",
 )  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
@@ -106,6 +106,8 @@ def estimate(
     found["correlations"] = _correlations(summary, posterior, functions)
     found["rois"] = _rois(summary, posterior, design, moments, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
+    found["edges"] = _edges(summary, posterior, design, moments, cohort)
+    found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
     found["outcome"] = _outcome(summary, posterior)
     found["measurement"] = [
         {"indicator": row.pop(n.INDICATOR), "function": functions[f], "loading": row}
@@ -184,6 +186,7 @@ def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) 
     terms = {
         "levels": ("A", "tau_mean", None), "slopes": ("B_disorder", "tau_slope", n.FACTOR),
         "loadings": ("L_disorder", "tau_neural", n.NETWORK),
+        "edge loadings": ("L_edge_disorder", "tau_neural_edge", n.NETWORK_PAIR),
     }  # fmt: skip
     for term, (effect, scale, split) in terms.items():
         if effect not in posterior:
@@ -211,10 +214,11 @@ def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) 
 
 
 def _effects(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArray:
-    """Effects by disorder; regional loadings averaged over the regions of a network."""
-    if split != n.NETWORK:
+    """Effects by disorder; loadings averaged over the regions of a network, or edges of a pair."""
+    member = {n.NETWORK: n.ROI_NETWORK, n.NETWORK_PAIR: n.EDGE_NETWORK}.get(split or "")
+    if member is None:
         return flat[effect]
-    return flat[effect].groupby(n.ROI_NETWORK).mean().rename({n.ROI_NETWORK: n.NETWORK})
+    return flat[effect].groupby(member).mean().rename({member: split})
 
 
 def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> list[Row]:
@@ -228,23 +232,41 @@ def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> 
 def _rois(
     summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
 ) -> list[Row]:
-    """Summarise loadings, per residual sd of a function and standardised by total sd of both.
-
-    The region's total sd holds its first-level error: standardised loadings are attenuated by the
-    unreliability of the response, raw ones are not.
-    """
+    """Summarise loadings of regions, per residual sd of a function and standardised."""
     if "L" not in flat:
         return []
-    loading = _values(flat, "L", n.ROI, n.FUNCTION)
-    spread = moments.mean.var(axis=1) + np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=1)
     seen = np.where(design.activation_seen, design.activation, np.nan)
-    standardised = loading * np.sqrt(spread)[:, None, :] / np.nanstd(seen, axis=0)[None, :, None]
-    places: Mapping[str, Row] = roi_table(cohort)
+    return _loadings(summary, flat["L"], seen, moments, roi_table(cohort))
+
+
+def _edges(
+    summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
+) -> list[Row]:
+    """Summarise loadings of edges, per residual sd of a function and standardised."""
+    if "L_edge" not in flat:
+        return []
+    seen = np.where(design.connectivity_seen, design.connectivity, np.nan)
+    return _loadings(summary, flat["L_edge"], seen, moments, edge_table(cohort))
+
+
+def _loadings(
+    summary: _Summary, loading: xr.DataArray, seen: Array, moments: Moments, places: Mapping[str, Row]
+) -> list[Row]:
+    """Summarise loadings on functions, also standardised by the total sd of both.
+
+    The total sd of a measure holds its first-level error: standardised loadings are attenuated by
+    the unreliability of the response, raw ones are not.
+    """
+    (dim,) = set(loading.dims) - {"sample", n.FUNCTION}
+    draws = loading.transpose("sample", dim, n.FUNCTION).to_numpy()
+    spread = moments.mean.var(axis=1) + np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=1)
+    standardised = draws * np.sqrt(spread)[:, None, :] / np.nanstd(seen, axis=0)[None, :, None]
     return [
-        {"roi": roi, **places[roi], "function": f, **summary.signed(loading[:, r, j], rope=True),
+        {str(dim): str(label), **places[str(label)], "function": str(f),
+         **summary.signed(draws[:, r, j], rope=True),
          "standardised": summary.interval(standardised[:, r, j])}
-        for r, roi in enumerate(design.coords[n.ROI])
-        for j, f in enumerate(design.coords[n.FUNCTION])
+        for r, label in enumerate(loading[dim].to_numpy())
+        for j, f in enumerate(loading[n.FUNCTION].to_numpy())
     ]  # fmt: skip
 
 

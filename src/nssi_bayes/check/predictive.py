@@ -62,6 +62,10 @@ def _statistics(design: Design) -> dict[str, tuple[float, str]]:
         activation = np.where(design.activation_seen, design.activation, np.nan)
         found["roi_correlation"] = (_mean_correlation(activation), "mean correlation of regions")
         found["roi_sd"] = (float(np.nanstd(activation)), "spread of activation")
+    if len(design.connected):
+        edges = np.where(design.connectivity_seen, design.connectivity, np.nan)
+        found["edge_correlation"] = (_mean_correlation(edges), "mean correlation of edges")
+        found["edge_sd"] = (float(np.nanstd(edges)), "spread of edges")
     if design.outcome_seen.any():
         found["outcome_sd"] = (float(design.outcome[design.outcome_seen].std()), "spread of the outcome")
     return found

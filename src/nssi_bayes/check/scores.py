@@ -146,6 +146,9 @@ def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
     if len(design.scanned):
         seen = np.where(design.activation_seen, design.activation, np.nan)
         found["activation"] = _hash(design.coords[n.ROI], np.vstack([seen, design.activation_se]))
+    if len(design.connected):
+        seen = np.where(design.connectivity_seen, design.connectivity, np.nan)
+        found["connectivity"] = _hash(design.coords[n.EDGE], np.vstack([seen, design.connectivity_se]))
     if design.outcome_seen.any():
         found["outcome"] = outcome_digest(str(outcome), design.outcome, design.outcome_seen)
         found[OUTCOME_GIVEN] = found["outcome"]

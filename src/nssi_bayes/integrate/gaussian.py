@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["LOG_2PI", "Quadratic", "add", "eliminate", "observe"]
+__all__ = ["LOG_2PI", "Measured", "Quadratic", "add", "eliminate", "fold", "log_integral", "observe"]
 
 LOG_2PI: Final = float(np.log(2 * np.pi))
 
@@ -58,6 +58,84 @@ def observe(rows: Any, weight: Any, log_det: Any, count: Any) -> Quadratic:
     weighted = rows * weight[..., None]
     matrix = jnp.swapaxes(weighted, -1, -2) @ rows
     return Quadratic(matrix, -0.5 * (log_det + count * LOG_2PI))
+
+
+class Measured(NamedTuple):
+    """Gaussian measurements of scanned people, less their mean where all latents are 0.
+
+    Parameters
+    ----------
+    centred : array
+        [scanned, measure]; 0 where missing.
+    precision : array
+        Diagonal of the inverse residual covariance [scanned, measure]; 0 where missing.
+    log_det, count : array
+        Log-determinant of that covariance, and how many were measured [scanned].
+    across : array, optional
+        The element of the inverse with the partner [scanned, measure].
+    partner : numpy.ndarray, optional
+        Position of the one measure whose residual is correlated with this one's [measure].
+    """
+
+    centred: Any
+    precision: Any
+    log_det: Any
+    count: Any
+    across: Any = None
+    partner: Any = None
+
+
+def fold(residual: Any, common: Any, own: Any, measured: Measured) -> Quadratic:
+    """Return what measurements say of the latents, the person's residual factors integrated out.
+
+    Parameters
+    ----------
+    residual : array
+        Loadings on residual factors N(0, 1) [measure, residual factor].
+    common : array
+        Loadings on the leading latents, the same for everyone [measure, latent].
+    own : array
+        Loadings on the other latents [measure, latent] or [scanned, measure, latent].
+    measured : Measured
+        The data.
+
+    Returns
+    -------
+    Quadratic
+        Over the latents.
+    """
+    centred, precision, log_det, seen, across, partner = measured
+    weighted = precision * centred
+    if across is not None:
+        weighted = weighted + across * centred[:, partner]
+    if own.ndim == 2:
+        load = jnp.concatenate([residual, common, own], axis=1)
+        latent = _sums(precision, load, load)
+        if across is not None:
+            latent = latent + _sums(across, load[partner], load)
+        information = weighted @ load
+    else:
+        wide = (jnp.broadcast_to(part, (*centred.shape, part.shape[1])) for part in (residual, common))
+        load = jnp.concatenate([*wide, own], axis=2)
+        left = precision[:, :, None] * load
+        if across is not None:
+            left = left + across[:, :, None] * load[:, partner]
+        latent = jnp.swapaxes(left, 1, 2) @ load
+        information = (weighted[:, None, :] @ load)[:, 0]
+    count = residual.shape[1]
+    latent = latent + np.diag(np.arange(latent.shape[1]) < count).astype(float)
+    square = (weighted * centred).sum(axis=1)
+    upper = jnp.concatenate([latent, information[:, :, None]], axis=2)
+    lower = jnp.concatenate([information, square[:, None]], axis=1)[:, None, :]
+    matrix = jnp.concatenate([upper, lower], axis=1)
+    constant = -0.5 * (log_det + (seen + count) * LOG_2PI)
+    return eliminate(Quadratic(matrix, constant), count)
+
+
+def _sums(weight: Any, left: Any, right: Any) -> Any:
+    """Return the sum over measures of weight_ij left_j right_j' [scanned, latent, latent]."""
+    products = (left[:, :, None] * right[:, None, :]).reshape(left.shape[0], -1)
+    return (weight @ products).reshape(-1, left.shape[1], right.shape[1])
 
 
 def add(*parts: Quadratic) -> Quadratic:

@@ -1,0 +1,112 @@
+"""Functional connectivity: Fisher's z of edges with standard errors, for whoever was scanned.
+
+    connectivity_ie ~ N(mu_e + m_e . c_i + D_e . x_i* + (L_e + sum_k c_ik L_ek) . eta_i
+                        + confounds + site + residual factors, sigma_e^2 + se_ie^2)
+    L_e = L_pair[networks of e] + L_end[a(e)] + L_end[b(e)] + L_edge_offset[e]
+
+Loadings of an edge are pooled over its pair of networks and, with a multi-membership term, over
+the two regions that it joins (Chen 2019, 10.1002/hbm.24686). One person's edges share residual
+variance: one factor for the person, and one for the edges that meet at a region with at least
+three of them, all of which have one loading in common; they are integrated out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.parameter import Parameter, from_prior
+from nssi_bayes.integrate.gaussian import Measured, Quadratic, fold
+from nssi_bayes.spec import JointSpec, Prior
+
+__all__ = ["loadings", "mean", "observed", "parameters", "residual_loadings"]
+
+
+def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+    """Declare the parameters of the edges."""
+    if spec.connectivity is None:
+        return []
+    e, f, k = n.EDGE, n.FUNCTION, n.DISORDER
+    found = [
+        from_prior("mu_edge", (e,), priors["mu_edge"]),
+        from_prior("tau_m_edge", (), priors["tau_m_edge"]),
+        Parameter("m_edge", (e, k), scale="tau_m_edge", zero_sum=True),
+        from_prior("L_pair", (n.NETWORK_PAIR, f), priors["L_pair"]),
+        from_prior("tau_end", (f,), priors["tau_end"]),
+        Parameter("L_end", (n.EDGE_REGION, f), scale="tau_end", scale_dims=(f,)),
+        from_prior("tau_edge", (f,), priors["tau_edge"]),
+        Parameter("L_edge_offset", (e, f), scale="tau_edge", scale_dims=(f,)),
+        from_prior("confound_slope_edge", (e, n.CONFOUND_EDGE), priors["confound_edge"]),
+        from_prior("sigma_edge", (e,), priors["sigma_edge"]),
+    ]
+    if spec.disorder.coding == "additive" and design.burden.any():
+        found.append(from_prior("m_edge_burden", (e,), priors["m_edge_burden"]))
+    if design.none.any():
+        found.append(from_prior("m_edge_none", (e,), priors["m_edge_none"]))
+    if design.coords[n.FACTOR]:
+        found.append(from_prior("D_edge", (e, n.FACTOR), priors["D_edge"]))
+    if spec.disorder.loadings:
+        found.append(from_prior("tau_neural_edge", (f,), priors["tau_neural_edge"]))
+        found.append(
+            Parameter("L_edge_disorder", (e, f, k), scale="tau_neural_edge", scale_dims=(f,), zero_sum=True)
+        )
+    if len(design.coords[n.SITE]) > 1:
+        found.append(from_prior("tau_site_edge", (), priors["tau_site"]))
+        found.append(Parameter("site_edge", (e, n.SITE), scale="tau_site_edge", zero_sum=True))
+    if spec.connectivity.residual == "factor":
+        loading = priors["residual_loading_edge"]
+        found.append(from_prior("loading_person_edge", (e,), loading))
+        if design.coords[n.HUB]:
+            found.append(from_prior("loading_hub", (), loading))
+    return found
+
+
+def loadings(theta: dict[str, Any], design: Design) -> Any:
+    """Return the loadings on the functions, [scanned, `edge`, `function`] or [`edge`, `function`]."""
+    ends = design.edge_ends @ theta["L_end"]
+    common = theta["L_pair"][design.pair_of] + ends + theta["L_edge_offset"]
+    if "L_edge_disorder" not in theta:
+        return common
+    diagnosis = design.diagnosis[design.connected]
+    return common + jnp.einsum("ik,efk->ief", diagnosis, theta["L_edge_disorder"])
+
+
+def residual_loadings(theta: dict[str, Any], design: Design) -> Any:
+    """Return the loadings on the person's residual factors [`edge`, factor]."""
+    if "loading_person_edge" not in theta:
+        return jnp.zeros((len(design.coords[n.EDGE]), 0))
+    columns = [theta["loading_person_edge"][:, None]]
+    if "loading_hub" in theta:
+        columns.append(design.hub * theta["loading_hub"])
+    return jnp.concatenate(columns, axis=1)
+
+
+def mean(theta: dict[str, Any], design: Design) -> Any:
+    """Return the expected edges where factors and functions are 0 [scanned, `edge`]."""
+    who = design.connected
+    total = theta["mu_edge"] + design.diagnosis[who] @ theta["m_edge"].T
+    total = total + design.confound_edge @ theta["confound_slope_edge"].T
+    if "m_edge_burden" in theta:
+        total = total + design.burden[who, None] * theta["m_edge_burden"]
+    if "m_edge_none" in theta:
+        total = total + design.none[who, None] * theta["m_edge_none"]
+    if "site_edge" in theta:
+        total = total + design.site[who] @ theta["site_edge"].T
+    return total
+
+
+def observed(theta: dict[str, Any], design: Design) -> Quadratic:
+    """Return what the edges say, over (factors, functions), for the people who have some."""
+    seen = jnp.asarray(design.connectivity_seen, dtype=float)
+    variance = theta["sigma_edge"] ** 2 + design.connectivity_se**2
+    common = theta["D_edge"] if "D_edge" in theta else jnp.zeros((len(design.coords[n.EDGE]), 0))
+    measured = Measured(
+        design.connectivity - mean(theta, design),
+        seen / variance,
+        (seen * jnp.log(variance)).sum(axis=1),
+        design.connectivity_seen.sum(axis=1),
+    )
+    return fold(residual_loadings(theta, design), common, loadings(theta, design), measured)
