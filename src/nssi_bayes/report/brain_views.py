@@ -105,6 +105,7 @@ def cuts(title: str, rows: Sequence[Row], *, top: float, unit: str) -> Image:
         inside = ((place - (row["x"], row["y"], row["z"])) ** 2).sum(axis=-1) <= _SPHERE_MM**2
         value[inside], opacity[inside] = row["mean"], 2 * _direction(row) - 1
 
+    opacity[0, 0, 0] = 1  # nilearn takes the largest for opaque; this corner is in no cut
     strongest = max(rows, key=lambda r: abs(r["mean"]) * (2 * _direction(r) - 1))
     centre = (strongest["x"], strongest["y"], strongest["z"])
 
@@ -112,7 +113,7 @@ def cuts(title: str, rows: Sequence[Row], *, top: float, unit: str) -> Image:
         plot_stat_map(
             Nifti1Image(value, affine), bg_img=template, display_mode="ortho", cut_coords=centre,
             cmap=DIVERGING, vmax=top, vmin=-top, transparency=Nifti1Image(opacity, affine),
-            transparency_range=(0, 1), figure=figure, axes=_ABOVE, colorbar=False, draw_cross=False, threshold=None,
+            figure=figure, axes=_ABOVE, colorbar=False, draw_cross=False, threshold=None,
         )  # fmt: skip
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(-top, top), DIVERGING)
         _bar(figure, colours, f"{unit}; opacity: probability of direction")
