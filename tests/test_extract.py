@@ -249,6 +249,27 @@ class TestRun:
         folder.run()
         assert folder.layout.activation("s").read_bytes() == before
 
+    def test_edges_of_the_demo_cover_the_truth(self, tmp_path: Path) -> None:
+        layout = Layout(tmp_path)
+        params = Params(
+            study="demo", source=Path("data/demo/bids"), seed=3, synthetic_cohorts=("demo",),
+            simulate=Simulate(participants=60), roster=("q/m",), questions=("q",),
+        )  # fmt: skip
+        simulate.run(layout, params)
+        example = Path(__file__).parents[1] / "data" / "demo" / "study.yaml"
+        layout.study("demo").write_text(example.read_text())
+        extract.run(layout, params)
+        found, truth = read_dataset(layout.connectivity("demo")), read_dataset(layout.truth("demo"))
+        truth = truth.sel(participant=found[n.PARTICIPANT])
+        assert list(found[n.EDGE].to_numpy()) == list(truth[n.EDGE].to_numpy())
+        assert found.sizes[n.EDGE] == 18
+        for coord in n.EDGE_COORDS:
+            assert (found[coord] == truth[coord]).all()
+        score = (found[n.CONNECTIVITY] - truth[n.CONNECTIVITY]) / found[n.CONNECTIVITY_SE]
+        assert 0.85 < float((abs(score) < 1.645).mean()) < 0.96
+        assert abs(float(score.mean())) < 0.15
+        assert float(found[n.QUALITY].sel(quality_measure="connectivity_motion").min()) > 0
+
     def test_what_was_simulated_is_found(self, tmp_path: Path) -> None:
         layout = Layout(tmp_path)
         params = Params(

@@ -109,7 +109,7 @@ def test_nothing_is_left_for_later() -> None:
 
 def test_only_the_store_knows_file_names() -> None:
     artefacts = re.compile(
-        r"[\"'][\w/]*(posterior|cohort|loo|predictive|checks|estimates|fingerprint|activation)\.(nc|json)"
+        r"[\"'][\w/]*(posterior|cohort|loo|predictive|checks|estimates|fingerprint|activation|connectivity)\.(nc|json)"
     )
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.name != "store.py":
@@ -149,7 +149,8 @@ def test_the_pipeline_names_every_path_as_the_store_does() -> None:
     study, model, question = "${study}", "${item}", "${item}"
     paths = [
         layout.tables(study), layout.audit(study), layout.scores(study), layout.activation(study),
-        layout.cohort(study), layout.flow(study), layout.spec(model), layout.fingerprint(model),
+        layout.connectivity(study), layout.cohort(study), layout.flow(study), layout.spec(model),
+        layout.fingerprint(model),
         layout.posterior(model), layout.predictive(model), layout.loo(model), layout.checks(model),
         layout.estimates(model), layout.comparison(question), layout.comparison_notes(question),
         layout.report(question), layout.bids("${item}"), layout.truth("${item}"),

@@ -32,7 +32,7 @@ case $1 in
 simulate) mkdir -p $study/bids; echo 1 >$study/bids/participants.tsv; echo 1 >$study/truth.nc ;;
 ingest) mkdir -p $study/tables; echo 2 >$study/tables/people.tsv; echo 2 >$study/audit_ingest.tsv ;;
 score) echo 3 >$study/scores.nc; echo 3 >$study/audit_score.tsv ;;
-extract) echo 4 >$study/activation.nc; echo 4 >$study/audit_extract.tsv ;;
+extract) for f in activation.nc connectivity.nc audit_extract.tsv; do echo 4 >$study/$f; done ;;
 assemble) echo 5 >$study/cohort.nc; echo '{"steps": []}' >$study/flow.json; echo 5 >$study/audit.tsv ;;
 build) mkdir -p $model; cat $model.yaml models/bases/*.yaml >$model/fingerprint.json ;;
 fit) cp $model/fingerprint.json $model/posterior.nc ;;

@@ -72,7 +72,7 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
     page = layout.report("outcome").read_text()
     assert 'class="missing"' not in page
     kinds = [kind for kind, _ in DATA.findall(page)]
-    assert kinds.count("png") == len(FUNCTIONS)
+    assert kinds.count("png") == 2 * len(FUNCTIONS)  # a glass brain and cuts
     assert kinds.count("svg+xml") >= 16
     for name in ("answer", "comparison", "cohort", "health", "outcome", "levels", "heterogeneity", "slopes",
                  "regions", "measurement", "provenance"):  # fmt: skip

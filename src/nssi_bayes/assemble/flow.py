@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.schema import roi_table
 from nssi_bayes.study import Study
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
     Returns
     -------
     dict
-        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``synthetic`` and ``title``;
-        counts of people.
+        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``coverage``, ``synthetic`` and
+        ``title``; counts of people.
     """
     total = dataset.sizes[n.PARTICIPANT]
     blocks = {"items": (n.RESPONSE, n.ITEM), "factors": (n.FACTOR_SCORE, n.FACTOR),
@@ -79,6 +80,7 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
         "disorders": disorders,
         "overlap": {"participants_with_two_or_more": int((diagnosis.sum(axis=1) >= 2).sum())},
         "motion": motion_and_outcome(dataset),
+        "coverage": _coverage(dataset),
         "synthetic": study.synthetic,
         "title": study.title,
     }
@@ -122,3 +124,14 @@ def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:
                 row |= {"r": r, "low": float(ends[0]), "high": float(ends[1])}
             rows.append(row)
     return rows
+
+
+def _coverage(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the mean coverage of each region over the people with images, and where it is (mm)."""
+    if n.ACTIVATION_COVERAGE not in dataset:
+        return []
+    mean = dataset[n.ACTIVATION_COVERAGE].mean(n.PARTICIPANT).to_numpy()
+    return [
+        {"roi": roi, "coverage": float(mean[r]), **{axis: place[axis] for axis in "xyz"}}
+        for r, (roi, place) in enumerate(roi_table(dataset).items())
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nssi_bayes.report import brain
+from nssi_bayes.report.brain_views import cuts
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
 from nssi_bayes.report.parts import Part, figure, tabulated, text
@@ -235,6 +236,9 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
         drawn = [brain.glass_brain(pretty(f), group, top=top) for f, group in _by(rows, "function").items()]
         return [*drawn, brain.legend(top=top, unit=unit)]
 
+    def cut() -> list[Image]:
+        return [cuts(pretty(f), group, top=top, unit=unit) for f, group in _by(rows, "function").items()]
+
     def made() -> str:
         shown = [
             {
@@ -254,6 +258,7 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
             "is part of the residual, so raw associations are not weakened by it, standardised ones are."
         ),
         figure("On a glass brain", brains, wide=True),
+        figure("Through the strongest region", cut, wide=True, folded=True),
         figure("By network", lambda: _panels(
             rows, lambda r: _dot(r, r["roi"], group=f"{pretty(r['network'])} network"), unit=unit)),
         tabulated("All regions", made, folded=True),

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from nssi_bayes.report.figures import STYLE, Image, embed
 from nssi_bayes.report.words import number, probability
 
-__all__ = ["glass_brain", "legend"]
+__all__ = ["DIVERGING", "glass_brain", "legend"]
 
-_MAP: Final = "RdBu_r"  # blue to red over white: told apart with any colour vision
+DIVERGING: Final = "RdBu_r"  # blue to red over white: told apart with any colour vision
 _SMALL, _LARGE = 18.0, 170.0  # points^2 at a direction probability of .5 and of 1
 
 type Row = Mapping[str, Any]
@@ -53,7 +53,7 @@ def glass_brain(title: str, rows: Sequence[Row], *, top: float) -> Image:
                 np.array([r["mean"] for r in rows]),
                 np.array([[r["x"], r["y"], r["z"]] for r in rows]),
                 node_size=_size(np.array([r["p_positive"] for r in rows])),
-                node_cmap=_MAP, node_vmin=-top, node_vmax=top, alpha=0.95, display_mode="lyrz",
+                node_cmap=DIVERGING, node_vmin=-top, node_vmax=top, alpha=0.95, display_mode="lyrz",
                 figure=figure, colorbar=False, node_kwargs={"edgecolors": "#40464f", "linewidths": 0.7},
             )  # fmt: skip
             content = io.BytesIO()
@@ -79,7 +79,7 @@ def legend(*, top: float, unit: str) -> Image:
         bar, sizes = figure.subplots(1, 2, width_ratios=(3, 2))
         norm = mpl.colors.Normalize(-top, top)
         figure.colorbar(
-            mpl.cm.ScalarMappable(norm, _MAP), cax=bar, orientation="horizontal", label=unit
+            mpl.cm.ScalarMappable(norm, DIVERGING), cax=bar, orientation="horizontal", label=unit
         ).outline.set_visible(False)
         bar.set_box_aspect(0.08)
         levels = np.array([0.5, 0.75, 0.95, 1.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import yaml
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
+from nssi_bayes.report.brain_views import coverage_map
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
@@ -174,8 +175,29 @@ def cohort(e: Evidence) -> list[Part]:
         tabulated("Diagnoses (a person may have several)", lambda: table("disorders", counted)),
         tabulated("Missing values by block", lambda: _missing_blocks(gaps, smallest)),
         tabulated("Missing values by variable", lambda: _missing(gaps, smallest), folded=True),
+        *_images(flow, smallest),
         tabulated("What was changed or dropped on the way", lambda: _audit(e), folded=True),
     ]
+
+
+def _images(flow: Mapping[str, Any], smallest: int) -> list[Part]:
+    """Return coverage of the regions, and how motion goes with outcomes."""
+    parts = []
+    coverage = flow.get("coverage")
+    if coverage:
+        parts.append(figure("What the images cover", lambda: [coverage_map(coverage)], wide=True))
+    motion = [row for row in flow.get("motion", []) if "r" in row]
+    if motion:
+        rows = [
+            {
+                "scan": pretty(row["motion"]), "outcome": pretty(row["outcome"]),
+                "people": Cells(smallest).show(int(row["participants"])), "r|within sites": number(row["r"]),
+                "r|90 %": f"{number(row['low'])} to {number(row['high'])}",
+            }
+            for row in motion
+        ]  # fmt: skip
+        parts.append(tabulated("Motion in the scanner and outcomes", lambda: table("motion", rows)))
+    return parts
 
 
 def _missing_blocks(gaps: Sequence[dict[str, Any]], smallest: int) -> str:

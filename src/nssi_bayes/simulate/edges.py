@@ -25,6 +25,24 @@ def _ends(atlas: Atlas) -> tuple[np.ndarray, np.ndarray]:
     return np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
 
 
+def _coords(atlas: Atlas) -> dict[str, Any]:
+    """Return everything that is said of the default edges, and the pairs of their networks."""
+    a, b = _ends(atlas)
+    region = np.array([r.network for r in atlas.regions])
+    pair = np.array([n.EDGE_SEPARATOR.join(sorted(p)) for p in zip(region[a], region[b], strict=True)])
+    pairs = np.unique(pair)
+    places = {
+        c: (n.EDGE, atlas.centres[end, axis])
+        for end, names in ((a, n.EDGE_COORDS[3:6]), (b, n.EDGE_COORDS[6:]))
+        for axis, c in enumerate(names)
+    }
+    labels = np.array(atlas.labels, dtype=object)
+    edges = [f"{labels[i]}{n.EDGE_SEPARATOR}{labels[j]}" for i, j in zip(a, b, strict=True)]
+    return {n.EDGE: np.array(edges, dtype=object), n.NETWORK_PAIR: pairs.astype(object),
+         n.EDGE_NETWORK: (n.EDGE, pair.astype(object)), n.EDGE_A: (n.EDGE, labels[a]),
+         n.EDGE_B: (n.EDGE, labels[b]), **places}  # fmt: skip
+
+
 def draw_edge_parameters(
     rng: np.random.Generator, truth: xr.Dataset, *, atlas: Atlas, published: dict[str, Any]
 ) -> xr.Dataset:
@@ -51,21 +69,9 @@ def draw_edge_parameters(
         `truth` with the edges' parameters and coords.
     """
     a, b = _ends(atlas)
-    region = np.array([r.network for r in atlas.regions])
-    pair = np.array([n.EDGE_SEPARATOR.join(sorted(p)) for p in zip(region[a], region[b], strict=True)])
-    pairs, of = np.unique(pair, return_inverse=True)
-    places = {
-        c: (n.EDGE, atlas.centres[end, axis])
-        for end, names in ((a, n.EDGE_COORDS[3:6]), (b, n.EDGE_COORDS[6:]))
-        for axis, c in enumerate(names)
-    }
-    labels = np.array(atlas.labels, dtype=object)
-    edges = [f"{labels[i]}{n.EDGE_SEPARATOR}{labels[j]}" for i, j in zip(a, b, strict=True)]
-    truth = truth.assign_coords(
-        {n.EDGE: np.array(edges, dtype=object), n.NETWORK_PAIR: pairs.astype(object),
-         n.EDGE_NETWORK: (n.EDGE, pair.astype(object)), n.EDGE_A: (n.EDGE, labels[a]),
-         n.EDGE_B: (n.EDGE, labels[b]), **places}
-    )  # fmt: skip
+    truth = truth.assign_coords(_coords(atlas))
+    pairs = truth[n.NETWORK_PAIR].to_numpy()
+    of = np.array([list(pairs).index(pair) for pair in truth[n.EDGE_NETWORK].to_numpy()])
     e, f, k = n.EDGE, n.FUNCTION, n.DISORDER
     sd = "sd of an edge"
     per = f"{sd} per residual sd of a function"
@@ -77,7 +83,7 @@ def draw_edge_parameters(
     )
     effect(rng, truth, "L_pair", (n.NETWORK_PAIR, f), size=published["pair_loading_sd"], unit=per)
     effect(rng, truth, "L_end", (n.ROI, f), size=published["end_loading_sd"], unit=per)
-    own = sized(rng, (len(edges), truth.sizes[f]), size=published["edge_loading_sd"])
+    own = sized(rng, (len(a), truth.sizes[f]), size=published["edge_loading_sd"])
     both = truth["L_end"].to_numpy()[a] + truth["L_end"].to_numpy()[b]
     put(truth, "L_edge", (e, f), truth["L_pair"].to_numpy()[of] + both + own, per)
     effect(rng, truth, "L_edge_k", (k, e, f), size=published["edge_disorder_loading_sd"], unit=per)
@@ -88,7 +94,7 @@ def draw_edge_parameters(
     for name in ("edge_person_residual", "edge_residual"):
         put(truth, name, (), published[name], sd)
     mean = published["edge_mean"]
-    put(truth, "edge_mean", (e,), mean["edge"] + mean["spread"] * rng.standard_normal(len(edges)), "Fisher z")
+    put(truth, "edge_mean", (e,), mean["edge"] + mean["spread"] * rng.standard_normal(len(a)), "Fisher z")
     put(truth, "edge_scale", (), published["edge_sd"], "Fisher z per sd of an edge")
     return truth
 
