@@ -106,6 +106,15 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
             {"network": w, "function": f, **_signed(rng, 0.1)}
             for w in sorted({m[0] for m in NETWORK_OF.values()}) for f in FUNCTIONS
         ],
+        "edges": [
+            {"edge": f"{a}--{b}", "a": a, "b": b, "network": "limbic--valuation", "from": NETWORK_OF[a][2:5],
+             "to": NETWORK_OF[b][2:5], "function": f, "standardised": _interval(rng, 0.1),
+             **_signed(rng, 0.12, rope=True)}
+            for a, b in combinations(list(NETWORK_OF)[:3], 2) for f in FUNCTIONS
+        ],
+        "network_pairs": [
+            {"network_pair": "limbic--valuation", "function": f, **_signed(rng, 0.1)} for f in FUNCTIONS
+        ],
         "outcome": [
             {"term": t, **_signed(rng, 0.2)} for t in ("emotion_regulation", "self_punishment", "trauma")
         ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nssi_bayes.report import brain
-from nssi_bayes.report.brain_views import cuts
+from nssi_bayes.report.brain_views import connectome, cuts
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
 from nssi_bayes.report.parts import Part, figure, tabulated, text
@@ -227,10 +227,10 @@ def slopes(e: Evidence, estimates: Row) -> list[Part]:
 
 
 def regions(e: Evidence, estimates: Row) -> list[Part]:
-    """Return regional associations: glass brain, forest plots, table and networks."""
+    """Return regional associations: glass brain, cuts, forest plots, table and networks."""
     rows = sorted(estimates["rois"], key=lambda r: r["network"])
     unit = "sd of activation per sd of the function"
-    top = max((abs(r["mean"]) for r in rows), default=0.0) or 1.0
+    top = _top(rows)
 
     def brains() -> list[Image]:
         drawn = [brain.glass_brain(pretty(f), group, top=top) for f, group in _by(rows, "function").items()]
@@ -238,19 +238,6 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
 
     def cut() -> list[Image]:
         return [cuts(pretty(f), group, top=top, unit=unit) for f, group in _by(rows, "function").items()]
-
-    def made() -> str:
-        shown = [
-            {
-                "function": pretty(r["function"]), "region": r["roi"], "network": pretty(r["network"]),
-                "raw|mean": number(r["mean"]), "raw|interval": _range(r),
-                "standardised|mean (sd)": number(r["standardised"]["mean"]),
-                "standardised|ends": _range(r["standardised"]), "P(> 0)": probability(r["p_positive"]),
-                f"P(|·| > {number(estimates['rope'])})": probability(r["p_over_rope"]),
-            }
-            for r in rows
-        ]  # fmt: skip
-        return table("regions", shown, group="function", words=("network",))
 
     parts = [
         text(
@@ -261,14 +248,61 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
         figure("Through the strongest region", cut, wide=True, folded=True),
         figure("By network", lambda: _panels(
             rows, lambda r: _dot(r, r["roi"], group=f"{pretty(r['network'])} network"), unit=unit)),
-        tabulated("All regions", made, folded=True),
+        tabulated("All regions", lambda: _neural("regions", rows, "region", "roi", estimates), folded=True),
     ]  # fmt: skip
-    if estimates["networks"]:
-        parts.append(figure("Network means", lambda: _panels(
-            estimates["networks"],
-            lambda r: _dot(r, pretty(r["network"]), note=probability(r["p_positive"])),
-            unit=unit, note="P(> 0)")))  # fmt: skip
-    return parts
+    return parts + _means("Network means", estimates["networks"], "network", unit)
+
+
+def edges(e: Evidence, estimates: Row) -> list[Part]:
+    """Return associations of connectivity: connectomes, forest plots, table and pairs of networks."""
+    rows = sorted(estimates["edges"], key=lambda r: r["network"])
+    unit = "sd of Fisher's z per sd of the function"
+    top = _top(rows)
+
+    def connectomes() -> list[Image]:
+        groups = _by(rows, "function").items()
+        return [connectome(pretty(f), group, top=top, unit=unit) for f, group in groups]
+
+    parts = [
+        text(
+            "Edges are pooled within pairs of networks, over the two regions that they join, and over "
+            "disorders. Each has its own standard error, from the effective number of frames."
+        ),
+        figure("Connectomes", connectomes, wide=True),
+        figure("By pair of networks", lambda: _panels(
+            rows, lambda r: _dot(r, r["edge"], group=pretty(r["network"])), unit=unit)),
+        tabulated("All edges", lambda: _neural("edges", rows, "edge", "edge", estimates), folded=True),
+    ]  # fmt: skip
+    return parts + _means("Means of pairs of networks", estimates["network_pairs"], "network_pair", unit)
+
+
+def _top(rows: Rows) -> float:
+    """Return the value of the darkest colours."""
+    return max((abs(r["mean"]) for r in rows), default=0.0) or 1.0
+
+
+def _neural(name: str, rows: Rows, title: str, key: str, estimates: Row) -> str:
+    """Return the table of all regions or edges."""
+    shown = [
+        {
+            "function": pretty(r["function"]), title: r[key], "network": pretty(r["network"]),
+            "raw|mean": number(r["mean"]), "raw|interval": _range(r),
+            "standardised|mean (sd)": number(r["standardised"]["mean"]),
+            "standardised|ends": _range(r["standardised"]), "P(> 0)": probability(r["p_positive"]),
+            f"P(|·| > {number(estimates['rope'])})": probability(r["p_over_rope"]),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table(name, shown, group="function", words=("network",))
+
+
+def _means(title: str, rows: Rows, key: str, unit: str) -> list[Part]:
+    """Return what regions or edges are pooled towards."""
+    if not rows:
+        return []
+    return [figure(title, lambda: _panels(
+        rows, lambda r: _dot(r, pretty(r[key]), note=probability(r["p_positive"])),
+        unit=unit, note="P(> 0)"))]  # fmt: skip
 
 
 def outcome(e: Evidence, estimates: Row) -> list[Part]:
@@ -307,5 +341,6 @@ SECTIONS: Final[tuple[tuple[str, str, tuple[str, ...], Build], ...]] = (
     ("heterogeneity", "What varies by disorder", ("heterogeneity",), heterogeneity),
     ("slopes", "Psychosocial factors", ("slopes", "slopes_by_disorder"), slopes),
     ("regions", "Regional activation", ("rois", "networks"), regions),
+    ("edges", "Connectivity", ("edges", "network_pairs"), edges),
     ("measurement", "Measurement", ("correlations", "measurement"), measurement),
 )

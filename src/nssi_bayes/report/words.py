@@ -128,19 +128,19 @@ def _slopes(estimates: Row, content: float) -> list[str]:
     ]
 
 
-def _regions(estimates: Row, content: float) -> list[str]:
-    rows = estimates["rois"]
+def _imaging(rows: Sequence[Row], key: str, what: str, content: float) -> list[str]:
+    """Say how many associations have a direction, and the clearest of them."""
     if not rows:
         return []
     clear = [r for r in rows if not EVEN <= r["p_positive"] <= 1 - EVEN]
     clear.sort(key=lambda r: -abs(r["p_positive"] - 0.5))
     first = (
-        f"Of {len(rows)} associations between a region and a function, {len(clear)} have a direction with "
+        f"Of {len(rows)} associations between {what} and a function, {len(clear)} have a direction with "
         f"a probability over {1 - EVEN:.2f}; for the other {len(rows) - len(clear)} there is no evidence "
         "either way."
     )
     return [first] + [
-        f"{r['roi']} and {pretty(r['function'])}: association {_effect(r, content=content)}."
+        f"{r[key]} and {pretty(r['function'])}: association {_effect(r, content=content)}."
         for r in clear[:_SHOWN]
     ]
 
@@ -176,6 +176,7 @@ def answer(sentences: Sequence[str], estimates: Row | None) -> list[tuple[str, l
             ("How much disorders differ", _heterogeneity(estimates, content)),
             ("Largest differences", _contrasts(estimates, content)),
             ("Psychosocial factors and the functions", _slopes(estimates, content)),
-            ("Regions", _regions(estimates, content)),
+            ("Regions", _imaging(estimates["rois"], "roi", "a region", content)),
+            ("Connectivity", _imaging(estimates["edges"], "edge", "an edge", content)),
         ]
     return [(topic, found) for topic, found in topics if found]
