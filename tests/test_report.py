@@ -72,10 +72,10 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
     page = layout.report("outcome").read_text()
     assert 'class="missing"' not in page
     kinds = [kind for kind, _ in DATA.findall(page)]
-    assert kinds.count("png") == 2 * len(FUNCTIONS)  # a glass brain and cuts
+    assert kinds.count("png") == 3 * len(FUNCTIONS)  # a glass brain, cuts and a connectome
     assert kinds.count("svg+xml") >= 16
     for name in ("answer", "comparison", "cohort", "health", "outcome", "levels", "heterogeneity", "slopes",
-                 "regions", "measurement", "provenance"):  # fmt: skip
+                 "regions", "edges", "measurement", "provenance"):  # fmt: skip
         assert f'<section id="{name}">' in page
 
 

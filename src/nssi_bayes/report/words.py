@@ -16,7 +16,7 @@ type Row = Mapping[str, Any]
 
 def pretty(name: str) -> str:
     """Return a name of the data set as words."""
-    return name.replace("_", " ")
+    return name.replace("--", " – ").replace("_", " ")
 
 
 def split_name(model: str) -> str:
