@@ -106,6 +106,20 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
             {"network": w, "function": f, **_signed(rng, 0.1)}
             for w in sorted({m[0] for m in NETWORK_OF.values()}) for f in FUNCTIONS
         ],
+        **_connectivity(rng),
+        "outcome": [
+            {"term": t, **_signed(rng, 0.2)} for t in ("emotion_regulation", "self_punishment", "trauma")
+        ],
+        "measurement": [
+            {"indicator": f"subscale_{i}", "function": f, "loading": _interval(rng, 0.3, center=1.6)}
+            for i, f in enumerate(FUNCTIONS)
+        ],
+    }  # fmt: skip
+
+
+def _connectivity(rng: np.random.Generator) -> dict[str, Any]:
+    """Edges between the first regions, and their pair of networks."""
+    return {
         "edges": [
             {"edge": f"{a}--{b}", "a": a, "b": b, "network": "limbic--valuation", "from": NETWORK_OF[a][2:5],
              "to": NETWORK_OF[b][2:5], "function": f, "standardised": _interval(rng, 0.1),
@@ -114,13 +128,6 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
         ],
         "network_pairs": [
             {"network_pair": "limbic--valuation", "function": f, **_signed(rng, 0.1)} for f in FUNCTIONS
-        ],
-        "outcome": [
-            {"term": t, **_signed(rng, 0.2)} for t in ("emotion_regulation", "self_punishment", "trauma")
-        ],
-        "measurement": [
-            {"indicator": f"subscale_{i}", "function": f, "loading": _interval(rng, 0.3, center=1.6)}
-            for i, f in enumerate(FUNCTIONS)
         ],
     }  # fmt: skip
 

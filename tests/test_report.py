@@ -40,7 +40,9 @@ def bare(tmp_path: Path) -> Layout:
     """A project whose one model has no regions, so that a page is made quickly."""
     layout = write_project(tmp_path, roster=ONE)
     estimates = read_json(layout.estimates(ONE[0]))
-    write_json(layout.estimates(ONE[0]), {**estimates, "rois": [], "networks": []})
+    write_json(
+        layout.estimates(ONE[0]), {**estimates, "rois": [], "networks": [], "edges": [], "network_pairs": []}
+    )
     return layout
 
 
@@ -80,7 +82,10 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
 
 
 def test_what_a_model_does_not_have_is_said(bare: Layout) -> None:
-    assert "disorder_means has nothing to say about: the outcome, regional activation." in _page(bare)
+    assert (
+        "disorder_means has nothing to say about: the outcome, regional activation, connectivity."
+        in _page(bare)
+    )
 
 
 def test_images_carry_no_clock_and_all_have_words(layout: Layout) -> None:
@@ -157,7 +162,7 @@ def test_missing_artefacts_appear_and_none_vanishes(bare: Layout) -> None:
     assert "The checks of disorder_means are missing" in text
     assert "The estimates of disorder_means are missing" in text
     assert "The comparison of the models is missing" in text
-    assert text.count("There are no estimates to show") == 6
+    assert text.count("There are no estimates to show") == 7
     for place in ("data/demo/flow.json", "models/heterogeneity/disorder_means/estimates.json",
                   "reports/heterogeneity/comparison.csv"):  # fmt: skip
         assert f"{place}: the file does not exist" in text

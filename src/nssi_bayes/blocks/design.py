@@ -175,18 +175,16 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     coords[n.SITE] = sorted(set(site_of))
     people = len(site_of)
-    indicators = _indicators(cohort, spec, where)
-    coords.update(indicators.pop("coords"))
-    scans = make_scans(cohort, spec)
-    coords.update(scans.pop("coords"))
-    edges = make_edges(cohort, spec)
-    coords.update(edges.pop("coords"))
+    parts = [_indicators(cohort, spec, where), make_scans(cohort, spec), make_edges(cohort, spec)]
+    fields: dict[str, Any] = {}
+    for part in parts:
+        coords.update(part.pop("coords"))
+        fields.update(part)
     factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
     reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
-    outcome = columns_of(
-        cohort, n.OUTCOME_VALUE, n.OUTCOME, () if spec.outcome is None else (spec.outcome,), people
-    )
-    first = outcome[:, 0] if spec.outcome is not None else np.full(people, np.nan)
+    outcome = np.full(people, np.nan)
+    if spec.outcome is not None:
+        outcome = columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
     return Design(
         coords=coords,
         **_diagnoses(cohort, spec.disorder.coding, where),
@@ -195,11 +193,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         factor=np.nan_to_num(factor),
         factor_seen=np.isfinite(factor),
         factor_error=np.maximum(1 - np.array(reliability), 1e-6),
-        outcome=np.nan_to_num(first),
-        outcome_seen=np.isfinite(first),
-        **indicators,
-        **scans,
-        **edges,
+        outcome=np.nan_to_num(outcome),
+        outcome_seen=np.isfinite(outcome),
+        **fields,
     )
 
 
