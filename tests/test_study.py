@@ -8,9 +8,10 @@ import pytest
 
 from folders import mapping, params, write
 from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.sources import read_source_table
 from nssi_bayes.spec import parse
 from nssi_bayes.store import Layout
-from nssi_bayes.study import Study, read_source_table, read_study, source_folder
+from nssi_bayes.study import Study, read_study, source_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,7 +119,6 @@ def test_reading_keeps_an_empty_last_cell(tmp_path: Path) -> None:
         (b"", "no rows"),
         (b"a\ta\n1\t2\n", "1 columns have the name of another"),
         (b"a\tb\n1\n1\t2\t3\n", "2 rows do not have 2 cells"),
-        (b"a\tb\n\xff\xfe\t1\n", "UTF-8"),
     ],
 )
 def test_a_broken_table_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

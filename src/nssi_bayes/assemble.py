@@ -16,6 +16,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError
 from nssi_bayes.schema import VARIABLES, validate
+from nssi_bayes.sources import read_source_table
 from nssi_bayes.store import (
     Layout,
     read_dataset,
@@ -24,7 +25,7 @@ from nssi_bayes.store import (
     write_json,
     write_table,
 )
-from nssi_bayes.study import Study, read_source_table, read_study
+from nssi_bayes.study import Study, read_study
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -147,6 +148,7 @@ class _Maker:
         self.study = study
         self.problems: list[str] = []
         self.audit: list[tuple[str, str, str, str, int, int, int, int, int, str]] = []
+        people = _with_scale_outcomes(study, people, scores)
         ids = people.index.to_numpy("str")
         unknown = int((~np.isin(activation[n.PARTICIPANT].to_numpy(), ids)).sum())
         if unknown or not np.array_equal(scores[n.PARTICIPANT].to_numpy(), ids):
@@ -304,6 +306,15 @@ class _Maker:
                 n.MOTION + n.SCALE: ((), scale[0], unit),
             }
         )
+
+
+def _with_scale_outcomes(study: Study, people: pd.DataFrame, scores: xr.Dataset) -> pd.DataFrame:
+    """Add outcomes that are scales of instruments, which stand in the same order of people."""
+    for outcome, rule in study.outcomes.items():
+        if rule.instrument is not None:
+            column = scores[n.SCALE_SCORE].sel({n.SCALE_NAME: f"{rule.instrument}.{rule.scale}"})
+            people = people.assign(**{f"outcome_{outcome}": column.to_numpy()})
+    return people
 
 
 def _units(variable: str) -> dict[str, str]:
