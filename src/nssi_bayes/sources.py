@@ -23,7 +23,7 @@ from nssi_bayes.errors import DataError
 __all__ = ["About", "Source", "read_source", "read_source_table"]
 
 _TABS: Final = (".tsv", ".txt", ".tab")
-_SEPARATORS: Final = ("\t", ",", ";", "|")
+_SEPARATORS: Final = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 _SNIFFED: Final = 20  # lines that decide on the separator
 _FETCH: Final = "get the data first: its link leads nowhere (run `datalad get`, or `git annex get`, on it)"
 
@@ -114,7 +114,7 @@ def read_source_table(path: Path) -> pd.DataFrame:
     return read_source(path).frame.astype("str")
 
 
-def _arranged(rows: list[list[str]], facts: list[tuple[str, int]], *, where: str) -> Source:
+def _arranged(rows: list[list[str]], facts: list[str], *, where: str) -> Source:
     rows, more = _headed([row for row in rows if any(cell.strip() for cell in row)])
     header = [_clean(cell) for cell in rows[0]] if rows else []
     width = len(header)
@@ -138,7 +138,7 @@ def _arranged(rows: list[list[str]], facts: list[tuple[str, int]], *, where: str
     frame = pd.DataFrame(
         {name: _categorical(cells, _clean) for name, cells in zip(header, columns, strict=False)}
     )
-    return Source(frame, facts=(*facts, *more))
+    return Source(frame, facts=(*((fact, len(body)) for fact in facts), *more))
 
 
 def _headed(rows: list[list[str]]) -> tuple[list[list[str]], list[tuple[str, int]]]:
@@ -168,17 +168,15 @@ def _categorical(cells: Iterable[Any], word: Callable[[Any], str]) -> pd.Categor
     return pd.Categorical.from_codes(place[codes], categories=pd.Index(words, dtype="str"))
 
 
-def _delimited(path: Path) -> tuple[list[list[str]], list[tuple[str, int]]]:
+def _delimited(path: Path) -> tuple[list[list[str]], list[str]]:
+    tabs = path.suffix.lower() in _TABS
     text, encoding = _decoded(path.read_bytes())
-    lines = text.count("\n")
-    facts = [(f"read as {encoding}", lines)] if encoding not in ("utf-8", "utf-8-sig") else []
-    if encoding == "utf-8-sig":
-        facts.append(("a byte order mark left out", 1))
-    if "\r" in text:
-        facts.append(("line ends of another system", lines))
-    separator = _separator(text, tabs=path.suffix.lower() in _TABS)
-    if separator != ("\t" if path.suffix.lower() in _TABS else ","):
-        facts.append((f"separator {'tab' if separator == '\t' else separator}", lines))
+    facts = [] if encoding in ("utf-8", "utf-8-sig") else [f"read as {encoding}"]
+    facts += ["a byte order mark left out"] * (encoding == "utf-8-sig")
+    facts += ["line ends of another system"] * ("\r" in text)
+    separator = _separator(text, tabs=tabs)
+    if separator != ("\t" if tabs else ","):
+        facts.append(f"separated by {_SEPARATORS[separator]}")
     try:
         return list(_rows(text, separator)), facts
     except csv.Error:  # a quote that nothing closes: every quote is a character
@@ -211,7 +209,7 @@ def _decoded(content: bytes) -> tuple[str, str]:
 def _separator(text: str, *, tabs: bool) -> str:
     """Return the separator that cuts the first lines into equally many, and most, cells."""
     head = "".join(text.splitlines(keepends=True)[:_SNIFFED])
-    order = _SEPARATORS if tabs else (",", ";", "\t", "|")
+    order = tuple(_SEPARATORS) if tabs else (",", ";", "\t", "|")
 
     def quality(separator: str) -> tuple[int, int]:
         try:

@@ -138,7 +138,7 @@ class InstrumentTable(Strict):
         Column of an item, with ``{item}`` for its number (``isas_{item:02d}``); `*` stands for anything
         (``ARI_P{item}_*``).
     columns : tuple of str, optional
-        Instead: the column of every item, in the order of the form.
+        Instead: the column of every item, in the order of the form; with `*` as above.
     totals : dict of str to str, optional
         Instead: scale of the instrument, the column of its total.
     totals_are : {"sum", "mean"}, optional

@@ -183,7 +183,7 @@ def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Ser
     disorders = list(dict.fromkeys(rule.names.values()))
     flags = pd.DataFrame(0.0, index=frame.index, columns=disorders)
     bad = 0
-    for position, column in enumerate(frame.columns):
+    for position, column in enumerate([rule.column, *rule.comorbid]):
         words = frame.iloc[:, position]
         for word in words.dropna().unique():
             whole = [word] if word in meaning or word in none else _BETWEEN.split(word)
@@ -195,7 +195,7 @@ def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Ser
                 if part in meaning:
                     flags.loc[here, meaning[part]] = 1.0
         reader.note(
-            Line(table, str(column), "diagnosis, in words", read=len(words), missing=int(words.isna().sum()))
+            Line(table, column, "diagnosis, in words", read=len(words), missing=int(words.isna().sum()))
         )
     if bad:
         reader.problems.append(

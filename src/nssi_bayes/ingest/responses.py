@@ -82,9 +82,8 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
 
 def _column(reader: Reader, place: InstrumentTable, number: int) -> str | None:
     """Return the column of an item; None (with the problem noted) where a `*` does not say which."""
-    if place.columns is not None:
-        return place.columns[number - 1]
-    column = str(place.column).format(item=number)
+    named = place.columns[number - 1] if place.columns is not None else None
+    column = named or str(place.column).format(item=number)
     if "*" not in column:
         return column
     found = reader.columns_like(place.table, column)
