@@ -17,6 +17,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.atlases import Atlas, Spheres, read_atlas, spheres
 from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.privacy import pseudonymous
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, write_dataset, write_table
 from nssi_bayes.study import ActivationSource, read_study, source_folder
@@ -119,6 +120,7 @@ def run(layout: Layout, params: Params) -> None:
         _check_spaces(study.activation, atlas, where=where)
         dataset = _extract(source_folder(layout, params), study.activation, atlas=atlas, where=where)
         audit = _audit(dataset, study.activation)
+    dataset = pseudonymous(dataset, layout, keyed=study.keyed)
     dataset.attrs |= {"study": params.study, "synthetic": int(study.synthetic)}
     write_table(layout.audit_extract(params.study), audit)
     write_dataset(layout.activation(params.study), dataset)

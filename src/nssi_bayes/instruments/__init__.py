@@ -18,7 +18,7 @@ from nssi_bayes.store import read_yaml
 
 __all__ = [
     "Composite", "Cutoffs", "Identifies", "Instrument", "Reference", "available", "check_instrument",
-    "read_instrument", "study_instrument",
+    "printed", "read_instrument", "study_instrument",
 ]  # fmt: skip
 
 
@@ -94,6 +94,23 @@ def check_instrument(path: Path) -> Instrument:
             f"name: {form.name!r} is not the file's name", where=str(path), cure="make them equal"
         )
     return form
+
+
+def printed(form: Instrument) -> str:
+    """Return an instrument as YAML, without what every form has by default.
+
+    Parameters
+    ----------
+    form : Instrument
+        The form.
+
+    Returns
+    -------
+    str
+        YAML that `check_instrument` reads.
+    """
+    content = form.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
 def study_instrument(name: str, *, form: str | None = None, folder: Path | None = None) -> Instrument:

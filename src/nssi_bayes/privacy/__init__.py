@@ -18,14 +18,27 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 import yaml
 from pydantic import Field, model_validator
 
 from nssi_bayes.errors import SpecError
+from nssi_bayes.names import PARTICIPANT
 from nssi_bayes.spec import Strict, parse
 from nssi_bayes.store import Layout
 
-__all__ = ["OLDEST", "Privacy", "Shift", "binned", "days", "found", "pseudonym", "pseudonym_key", "shifted"]
+__all__ = [
+    "OLDEST",
+    "Privacy",
+    "Shift",
+    "binned",
+    "days",
+    "found",
+    "pseudonym",
+    "pseudonym_key",
+    "pseudonymous",
+    "shifted",
+]
 
 OLDEST: Final = 89
 """Years; Safe Harbor puts everybody older into one group of 90 or over."""
@@ -211,6 +224,30 @@ def pseudonym_key(layout: Layout) -> bytes:
             f"the key is shorter than {_KEY_LENGTH} characters", where=where, cure="write a longer one"
         )
     return key
+
+
+def pseudonymous(dataset: xr.Dataset, layout: Layout, *, keyed: bool) -> xr.Dataset:
+    """Replace the labels of people, where a study wants it, as the tables have them replaced.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Along `participant`, with the labels of the folder.
+    layout : Layout
+        Where the key lies.
+    keyed : bool
+        Whether the study has keyed pseudonyms.
+
+    Returns
+    -------
+    xarray.Dataset
+        In the order of the labels it has then.
+    """
+    if not keyed:
+        return dataset
+    key = pseudonym_key(layout)
+    labels = [pseudonym(str(label), key) for label in dataset[PARTICIPANT].to_numpy()]
+    return dataset.assign_coords({PARTICIPANT: np.array(labels, dtype=object)}).sortby(PARTICIPANT)
 
 
 def _shift_of(label: str, key: bytes, most: int) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from nssi_bayes.instruments import Instrument
 
@@ -64,7 +65,7 @@ def against(
     found = Verdict()
     for subscale, items in form.subscales.items():
         columns = category[:, [i - 1 for i in items]]
-        for item, (r, pairs) in zip(items, item_rest(columns), strict=True):
+        for item, (r, pairs) in zip(items, item_rest(columns, of=_majority(columns)), strict=True):
             if not r < 0:
                 continue
             label = form.label(item)
@@ -77,6 +78,22 @@ def against(
             note = f"runs against its subscale (correlation {r:.2f}){', accepted' if strong else ''}"
             found.audit.append(("score", form.name, label, "polarity", pairs, 0, 0, 0, 0, note))
     return found
+
+
+def _majority(category: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return the items that run the way most of them do, by the signs of the first component.
+
+    Half of a scale stored turned round leaves no item against the mean of all others, so the others
+    that an item is held against are those of the larger group.
+    """
+    items = category.shape[1]
+    correlation = pd.DataFrame(category).corr(min_periods=_MIN_PAIRS).fillna(0.0).to_numpy(copy=True)
+    np.fill_diagonal(correlation, 1.0)
+    first = np.linalg.eigh(correlation)[1][:, -1]
+    up = first > 0
+    if up.sum() * 2 == items:
+        up = up if first[up].sum() >= -first[~up].sum() else ~up
+    return up if up.sum() * 2 >= items else ~up
 
 
 def _explained(form: Instrument, item: int, stored: tuple[int, ...]) -> str:
@@ -149,13 +166,17 @@ def _fit(form: Instrument, raw: npt.NDArray[np.float64], stored: tuple[int, ...]
     return float(np.mean(held)) if held else float("nan")
 
 
-def item_rest(category: npt.NDArray[np.float64]) -> list[tuple[float, int]]:
+def item_rest(
+    category: npt.NDArray[np.float64], *, of: npt.NDArray[np.bool_] | None = None
+) -> list[tuple[float, int]]:
     """Correlate every item with the mean of the other answered items.
 
     Parameters
     ----------
     category : ndarray
         (`participant`, `item`) oriented categories of one scale; NaN is missing.
+    of : ndarray, optional
+        (`item`,) the items that make up the rest; all of them if left out.
 
     Returns
     -------
@@ -165,12 +186,14 @@ def item_rest(category: npt.NDArray[np.float64]) -> list[tuple[float, int]]:
     """
     found = []
     seen = np.isfinite(category)
-    filled = np.where(seen, category, 0.0)
+    held = seen if of is None else seen & of
+    filled = np.where(held, category, 0.0)
+    answers, total = held.sum(axis=1), filled.sum(axis=1)
     for j in range(category.shape[1]):
-        count = seen.sum(axis=1) - seen[:, j]
+        count = answers - held[:, j]
         use = seen[:, j] & (count > 0)
         pairs = int(use.sum())
-        rest = (filled.sum(axis=1) - filled[:, j])[use] / count[use]
+        rest = (total - filled[:, j])[use] / count[use]
         item = category[use, j]
         if pairs < _MIN_PAIRS or np.ptp(item) == 0 or np.ptp(rest) == 0:
             found.append((float("nan"), pairs))
