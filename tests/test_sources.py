@@ -127,7 +127,7 @@ def test_sidecars_of_three_kinds(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     (tmp_path / "x_DataDictionary_2020.csv").write_text(
-        "Variable / Field Name,\"Choices, Calculations, OR Slider Labels\",Identifier?\n"
+        'Variable / Field Name,"Choices, Calculations, OR Slider Labels",Identifier?\n'
         'dx,"1, Yes | 0, No",\nwho,,y\n',
         encoding="utf-8",
     )
