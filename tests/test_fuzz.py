@@ -201,14 +201,13 @@ def _try(how: dict[str, Any], harmless: set[str], harmful: list[str], seed: int)
         assert not any(label and label in str(refused) for label in ids)
 
 
-@pytest.mark.parametrize("size", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_mangled_tables_give_the_same_data_set_or_a_refusal(size: int) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    given(HOW, HARMLESS, HARMFUL, st.integers(0, 2**32 - 1))(
-        settings(
-            max_examples=size, deadline=None, derandomize=True, database=None, suppress_health_check=checks
-        )(_try)
-    )()
+    calm = settings(
+        max_examples=size, deadline=None, derandomize=True, database=None, suppress_health_check=checks
+    )
+    given(HOW, HARMLESS, HARMFUL, st.integers(0, 2**32 - 1))(calm(_try))()
 
 
 @pytest.mark.parametrize(
