@@ -123,7 +123,8 @@ def _by_rule(e: Evidence) -> str:
     grouped = audit.groupby(["stage", "table", "rule"], sort=False, dropna=False)
     sums = grouped[list(_COUNTS)].sum()
     sums["columns"] = grouped["column"].nunique()
-    rows = [_row(e, key, counts) for key, counts in sums.iterrows()]
+    told = sums[list(_COUNTS[1:])].any(axis=1) | (sums.index.get_level_values("stage") == "ingest")
+    rows = [_row(e, key, counts) for key, counts in sums[told].iterrows()]
     return table("audit-by-rule", rows, group="stage and table", words=("rule",))
 
 
