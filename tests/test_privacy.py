@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 import yaml
 
 from folders import PEOPLE, mapping, params, tables, write
 from nssi_bayes import assemble, extract, ingest, score
 from nssi_bayes.errors import DataError, NssiBayesError, SpecError
-from nssi_bayes.privacy import binned, found, pseudonym, pseudonym_key, shifted
+from nssi_bayes.privacy import binned, found, pseudonym, pseudonym_key, pseudonymous, shifted
 from nssi_bayes.spec import parse
 from nssi_bayes.store import Layout, read_table
 from nssi_bayes.study import Study
@@ -114,6 +115,27 @@ def test_a_column_that_only_looks_identifying_is_kept_with_its_reason(tmp_path: 
     ingest.run(layout, params())
     audit = read_table(layout.audit_ingest("toy")).set_index("rule")
     assert audit.loc["privacy: kept", "note"] == "the name of a task"
+
+
+def test_a_data_dictionary_marks_identifiers(tmp_path: Path) -> None:
+    layout = write(tmp_path, tables(), mapping())
+    dictionary = tmp_path / "source" / "study_DataDictionary.csv"
+    dictionary.write_text("Variable / Field Name,Identifier?\nseverity,y\n", encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"'severity' looks like .*marked as identifying by the data dictionary"
+    ):
+        ingest.run(layout, params())
+
+
+def test_images_get_the_labels_of_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSSI_BAYES_KEY", KEY.decode())
+    labels = [f"sub-{k:03d}" for k in range(5)]
+    dataset = xr.Dataset({"a": ("participant", np.arange(5.0))}, coords={"participant": labels})
+    assert pseudonymous(dataset, Layout(tmp_path), keyed=False).identical(dataset)
+    made = pseudonymous(dataset, Layout(tmp_path), keyed=True)
+    assert list(made["participant"].to_numpy()) == sorted(pseudonym(label, KEY) for label in labels)
+    for k, label in enumerate(labels):
+        assert made["a"].sel(participant=pseudonym(label, KEY)) == k
 
 
 def test_a_column_has_one_way() -> None:

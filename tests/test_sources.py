@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import traceback
 from pathlib import Path
 
 import pandas as pd
@@ -104,8 +105,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, suffix
     path.write_bytes(b"id,x\nsecret,1\n")
     with pytest.raises(DataError, match="not a readable") as caught:
         read_source(path)
-    assert "secret" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_link_into_an_annex_says_get_the_data_first(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def refused(study: dict) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["demo", "ds000030"])
+@pytest.mark.parametrize("name", ["demo", "ds000030", "ds002748", "ds004605"])
 def test_shipped_study_files_are_valid(name: str) -> None:
     study = read_study(Layout(ROOT), name)
     assert study.synthetic == (name == "demo")
@@ -85,6 +85,30 @@ def test_items_and_factors_name_instruments_of_the_study() -> None:
     text = refused(mapping(items=["osi"], factors={"trauma": {"instrument": "ctq", "scale": "total"}}))
     assert "items: osi" in text
     assert "factors.trauma" in text
+
+
+def test_a_view_that_nothing_reads_gets_a_suggestion() -> None:
+    text = refused(mapping(tables={"phenotype/isas.tvs": {"missing": ["9"]}}))
+    assert "tables.phenotype/isas.tvs: nothing reads it. Did you mean 'phenotype/isas.tsv'" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"table": "a.tsv"}, "either `column` or `columns` or `totals`"),
+        ({"table": "a.tsv", "column": "a{item}", "totals": {"x": "y"}}, "either `column`"),
+        ({"table": "a.tsv", "column": "a{item}", "totals_are": "sum"}, "`totals_are` needs `totals`"),
+    ],
+)
+def test_an_instrument_stands_in_one_way(place: dict, words: str) -> None:
+    assert words in refused(mapping(instruments={**mapping()["instruments"], "phq_9": place}))
+
+
+@pytest.mark.parametrize(
+    "rule", [{}, {"instrument": "isas"}, {"column": "a", "instrument": "isas", "scale": "b"}]
+)
+def test_an_outcome_is_a_column_or_a_scale(rule: dict) -> None:
+    assert "either `column`, or `instrument` and `scale`" in refused(mapping(outcomes={"severity": rule}))
 
 
 @pytest.mark.parametrize("reliability", [0, 1.2, "omega"])

@@ -85,6 +85,10 @@ def test_a_study_shows_its_own_instrument_first(tmp_path: Path) -> None:
     own.mkdir(parents=True)
     text = printed(read_instrument("isas")).replace("title: Inventory", "title: Our Inventory")
     (own / "isas.yaml").write_text(text, encoding="utf-8")
+    assert (
+        "Our Inventory of Statements About Self-injury, section II (2009, 39 function items, of study mine)"
+        in call(tmp_path, "instruments")[1]
+    )
     assert "title: Our Inventory" in call(tmp_path, "instruments", "show", "isas", "--study", "mine")[1]
 
 

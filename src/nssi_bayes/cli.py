@@ -235,20 +235,21 @@ app.add_typer(study_app, name="study")
 @instruments_app.callback(invoke_without_command=True)
 def _instruments(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        list_instruments()
+        list_instruments(context)
 
 
 @instruments_app.command("list")
-def list_instruments() -> None:
-    """List the instruments of the package."""
+def list_instruments(context: typer.Context) -> None:
+    """List the instruments of the package, and those of the studies."""
     with _readable():
-        from nssi_bayes.instruments import available, read_instrument
+        from nssi_bayes import instruments
+        from nssi_bayes.store import Layout
 
-        for name in available():
-            form = read_instrument(name)
-            size = "key needed" if form.key_needed else f"{form.items} items"
-            said = "verified" if form.verified else "not verified"
-            typer.echo(f"{name:16} {size:11} {said:13} {form.title} ({form.form})")
+        for name in instruments.available():
+            typer.echo(instruments.listed(instruments.read_instrument(name)))
+        for path in Layout(context.obj).own_instruments():
+            form = instruments.check_instrument(path)
+            typer.echo(instruments.listed(form, own=path.parents[1].name))
 
 
 @instruments_app.command("show")

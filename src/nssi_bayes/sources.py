@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,7 +230,9 @@ def _workbook(path: Path, sheet: str | None) -> list[list[str]]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning of openpyxl may quote a cell
+            book = load_workbook(path, read_only=True, data_only=True)
     except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError):
         cure = "save it again as XLSX, or as CSV"
         raise DataError("not a readable workbook", where=str(path), cure=cure) from None
@@ -237,7 +240,9 @@ def _workbook(path: Path, sheet: str | None) -> list[list[str]]:
         if sheet is not None and sheet not in book.sheetnames:
             raise DataError(f"no sheet {sheet!r}", where=str(path), cure="mend `sheet` in the study file")
         page = book[sheet] if sheet is not None else book.worksheets[0]
-        rows = [[_word(cell) for cell in row] for row in page.iter_rows(values_only=True)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows = [[_word(cell) for cell in row] for row in page.iter_rows(values_only=True)]
     finally:
         book.close()
     width = max((len(row) for row in rows), default=0)
@@ -262,11 +267,15 @@ def _word(cell: object) -> str:
 def _spss(path: Path) -> Source:
     import pyreadstat
 
-    try:
-        table, meta = pyreadstat.read_sav(str(path), user_missing=True)
-    except (pyreadstat.ReadstatError, ValueError, OSError):
+    for encoding in (None, "LATIN1"):  # as the file says, or as old files mean it
+        try:
+            table, meta = pyreadstat.read_sav(str(path), user_missing=True, encoding=encoding)
+            break
+        except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, ValueError, OSError):
+            continue
+    else:
         cure = "save it again in SPSS, or export it as CSV"
-        raise DataError("not a readable SPSS file", where=str(path), cure=cure) from None
+        raise DataError("not a readable SPSS file", where=str(path), cure=cure)
     if not len(table):
         raise DataError("the table has no rows", where=str(path), cure="mend the table")
     frame = pd.DataFrame({_clean(str(name)): _categorical(column, _word) for name, column in table.items()})

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.diagnosis import Disorders
+from nssi_bayes.errors import did_you_mean
 from nssi_bayes.privacy import Privacy
 from nssi_bayes.spec import Params, Strict, parse
 from nssi_bayes.store import Layout, read_yaml
@@ -328,6 +329,17 @@ class Study(Strict):
             raise ValueError(f"{', '.join(unknown)}: not under `instruments`")
         if len(set(self.items)) != len(self.items):
             raise ValueError("an instrument stands twice under `items`")
+        read = {self.participants.table, self.disorders.table}
+        read |= {place.table for place in self.instruments.values()}
+        read |= {c.table for c in self.covariates.values() if c.table}
+        read |= {o.table for o in self.outcomes.values() if o.table}
+        idle = [
+            f"tables.{name}: nothing reads it. {did_you_mean(name, read)}"
+            for name in self.tables
+            if name not in read
+        ]
+        if idle:
+            raise ValueError("; ".join(idle))
         return self
 
     @property

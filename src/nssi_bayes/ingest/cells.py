@@ -147,7 +147,7 @@ def read_numbers(cells: Cells, how: Reading) -> Numbers:
     absent = int((cells.place < 0).sum())
     gone = missing_words(cells, how.missing)
     table: dict[str, Any] = {canonical(k): v for k, v in how.recode.items()}
-    by_label = {v.casefold(): k for k, v in cells.about.labels.items()}
+    by_label = _codes_of_labels(cells.about)
     number = np.full(len(cells.words) + 1, np.nan)  # the last one is for people without a row
     found = Numbers(number, {"no row": absent} if absent else {})
     commas = [k for k, w in enumerate(cells.words) if not gone[k] and _COMMA.fullmatch(canonical(w))]
@@ -183,6 +183,12 @@ def read_numbers(cells: Cells, how: Reading) -> Numbers:
             found.bad += people
     found.values = number[cells.place]
     return found
+
+
+def _codes_of_labels(about: About) -> dict[str, str]:
+    """Return the code of every label that only one code has."""
+    labels = [label.casefold() for label in about.labels.values()]
+    return {v.casefold(): k for k, v in about.labels.items() if labels.count(v.casefold()) == 1}
 
 
 def _coded(word: str, about: About, codes: Mapping[str, float]) -> float:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ _DIAGNOSES: Final = re.compile(
 )
 _CODE: Final = re.compile(r"([A-Z]\d{2}(\.\d+)?|\d{3}(\.\d{1,2})?|V\d{2}(\.\d+)?)\b")
 _NUMBERED: Final = re.compile(r"^(.*?)(0*)(\d+)(\D*)$")
+_WORDED: Final = re.compile(r"^(.*?)(0*)(\d+)_(\D+)$")  # ari_1_annoyed
 _MOST: Final = 40  # tables that are looked at
 _FEW: Final = 6  # items with which a number of columns says anything about the form
 _HEALTHY: Final = re.compile(r"^(hc|hv|cont|ctrl|health|none|no |normal)", re.IGNORECASE)
@@ -293,10 +295,11 @@ def _instruments(tables: list[_Seen]) -> list[str]:
 def _patterns(columns: list[str]) -> dict[str, list[str]]:
     """Return patterns with ``{item}`` that name columns numbered from 1 without a gap."""
     groups: dict[tuple[str, bool, str], dict[int, str]] = {}
-    for column in columns:
-        match = _NUMBERED.match(column)
+    worded = [(column, _WORDED.match(column)) for column in columns]
+    for column, match in [*((column, _NUMBERED.match(column)) for column in columns), *worded]:
         if match:
             before, zeros, digits, after = match.groups()
+            after = "_*" if match.re is _WORDED else after
             groups.setdefault((before, bool(zeros), after), {})[int(digits)] = column
             if not zeros:  # isas_10 belongs to isas_01 and to isas_1
                 groups.setdefault((before, True, after), {})[int(digits)] = column
@@ -309,7 +312,7 @@ def _patterns(columns: list[str]) -> dict[str, list[str]]:
         width = max(width, 2) if padded and f"{before}{1:02d}{after}" in held.values() else width
         item = f"{{item:0{width}d}}" if padded else "{item}"
         pattern = f"{before}{item}{after}"
-        if all(pattern.format(item=k) == held[k] for k in held):
+        if all(fnmatchcase(held[k], pattern.format(item=k)) for k in held):
             made[pattern] = [held[k] for k in sorted(held)]
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -250,33 +250,33 @@ class Reader:
         frame = self._chosen_rows(name, source.frame, view)
         raw = frame[id_column].astype("str")
         labels = raw.map({word: _label(word) for word in raw.unique()})
+        frame, labels = self._one_row_each(name, frame, labels, id_column)
+        raw = raw[labels.index]
+        line = Line(name, id_column, "label without blanks, beginning with sub-", read=len(labels))
+        self.note(replace(line, changed=int((raw != labels).sum())))
+        kept = self._gate(name, frame.drop(columns=id_column), about)
+        return _Table(kept.set_axis(self._people(labels), axis=0), pd.Index(labels), about, view)
+
+    def _one_row_each(
+        self, name: str, frame: pd.DataFrame, labels: pd.Series, id_column: str
+    ) -> tuple[pd.DataFrame, pd.Series]:
+        """Leave out rows that repeat another; rows of nobody, and of somebody twice, are problems."""
         blank = labels == "sub-"
-        problems = []
         if blank.any():
-            problems.append(f"{int(blank.sum())} rows without a participant label")
-        twice = labels.duplicated(keep=False) & ~blank
+            self.problems.append(f"{name}: {int(blank.sum())} rows without a participant label")
+        frame, labels = frame[~blank], labels[~blank]
+        twice = labels.duplicated(keep=False)
         if twice.any():
             again = frame[twice].astype("str").assign(**{id_column: labels[twice]}).duplicated()
             self.note(Line(name, id_column, "duplicated row", read=len(frame), dropped=int(again.sum())))
-            keep = ~(labels.index.isin(again.index[again]))
-            frame, labels, raw = frame[keep], labels[keep], raw[keep]
-            many = int(labels.duplicated().sum())
-            if many:
-                problems.append(f"{many} rows repeat a participant{_wave_hint(frame, name)}")
-        self.note(
-            Line(
-                name,
-                id_column,
-                "label without blanks, beginning with sub-",
-                read=len(labels),
-                changed=int((raw != labels).sum()),
-            )
-        )
-        kept, identifying = self._gate(name, frame.drop(columns=id_column), about)
-        problems += identifying
-        if problems:
-            raise DataError(problems)
-        return _Table(kept.set_axis(self._people(labels), axis=0), pd.Index(labels), about, view)
+            keep = ~labels.index.isin(again.index[again])
+            frame, labels = frame[keep], labels[keep]
+            many = labels.duplicated()
+            if many.any():
+                hint = _wave_hint(frame, name)
+                self.problems.append(f"{name}: {int(many.sum())} rows repeat a participant{hint}")
+                frame, labels = frame[~many], labels[~many]
+        return frame, labels
 
     def _id_column(self, frame: pd.DataFrame, view: TableView) -> str:
         place = self.study.participants
@@ -309,11 +309,9 @@ class Reader:
             )
         return frame[chosen]
 
-    def _gate(
-        self, name: str, frame: pd.DataFrame, about: dict[str, About]
-    ) -> tuple[pd.DataFrame, list[str]]:
-        """Take away what the study drops, and list columns that identify people and have no rule."""
-        problems, gone = [], []
+    def _gate(self, name: str, frame: pd.DataFrame, about: dict[str, About]) -> pd.DataFrame:
+        """Take away what the study drops; columns that identify people and have no rule are problems."""
+        gone = []
         for column in frame.columns:
             treatment = self.study.privacy.treatment(column)
             held = frame[column].cat.remove_unused_categories()
@@ -333,11 +331,11 @@ class Reader:
             kind = found(column, counts.index.astype("str"), counts=counts, unit=said.unit)
             kind = "marked as identifying by the data dictionary" if said.identifier else kind
             if kind:
-                problems.append(
-                    f"column {column!r} looks like a direct identifier ({kind}); write it under privacy.drop "
-                    "(or shift, bin, not_identifying)"
+                self.problems.append(
+                    f"{name}: column {column!r} looks like a direct identifier ({kind}); write it under "
+                    "privacy.drop (or shift, bin, not_identifying)"
                 )
-        return frame.drop(columns=gone), problems
+        return frame.drop(columns=gone)
 
     def _people(self, labels: pd.Series) -> pd.Index:
         """Return the label of every row in what is written."""

@@ -18,7 +18,7 @@ from nssi_bayes.store import read_yaml
 
 __all__ = [
     "Composite", "Cutoffs", "Identifies", "Instrument", "Reference", "available", "check_instrument",
-    "printed", "read_instrument", "study_instrument",
+    "listed", "printed", "read_instrument", "study_instrument",
 ]  # fmt: skip
 
 
@@ -94,6 +94,27 @@ def check_instrument(path: Path) -> Instrument:
             f"name: {form.name!r} is not the file's name", where=str(path), cure="make them equal"
         )
     return form
+
+
+def listed(form: Instrument, *, own: str = "") -> str:
+    """Return one line about an instrument.
+
+    Parameters
+    ----------
+    form : Instrument
+        The form.
+    own : str
+        The study whose own it is.
+
+    Returns
+    -------
+    str
+        Name, size, whether its key is verified, title and form.
+    """
+    size = "key needed" if form.key_needed else f"{form.items} items"
+    said = "verified" if form.verified else "not verified"
+    whose = f", of study {own}" if own else ""
+    return f"{form.name:16} {size:11} {said:13} {form.title} ({form.form}{whose})"
 
 
 def printed(form: Instrument) -> str:

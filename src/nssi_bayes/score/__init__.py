@@ -155,6 +155,12 @@ def _check_names(study: Study, forms: dict[str, Instrument], *, where: str) -> N
                 f"outcomes.{outcome}: {wanted.instrument} has no scale {wanted.scale!r}. "
                 f"{did_you_mean(str(wanted.scale), forms[wanted.instrument].scales)}"
             )
+    for name, place in study.instruments.items():
+        stored = [i for i in place.already_reversed or () if i not in forms[name].numbers]
+        if stored:
+            problems.append(f"instruments.{name}.already_reversed: no items {', '.join(map(str, stored))}")
+        elif place.already_reversed and forms[name].response == "count":
+            problems.append(f"instruments.{name}.already_reversed: counts are not reversed")
     problems += [
         f"items: {name} holds counts, which measure no function; name it under `outcomes`"
         for name in study.items
