@@ -6,6 +6,7 @@ import datetime
 import traceback
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyreadstat
 import pytest
@@ -106,6 +107,36 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, suffix
     with pytest.raises(DataError, match="not a readable") as caught:
         read_source(path)
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".sav", ".tsv"])
+def test_damaged_bytes_are_read_or_refused(tmp_path: Path, suffix: str) -> None:
+    table = pd.DataFrame({"id": [f"s{k}" for k in range(30)], "x": [float(k) for k in range(30)]})
+    good = tmp_path / f"good{suffix}"
+    if suffix == ".xlsx":
+        table.to_excel(good, index=False)
+    elif suffix == ".sav":
+        pyreadstat.write_sav(table, str(good))
+    else:
+        table.to_csv(good, sep="\t", index=False)
+    rng = np.random.default_rng(6)
+    path = tmp_path / f"t{suffix}"
+    refused = 0
+    for k in range(60):
+        content = bytearray(good.read_bytes())
+        if k % 3 == 0:
+            content = content[: int(rng.integers(len(content)))]
+        elif k % 3 == 1:
+            for place in rng.integers(0, len(content), 20):
+                content[place] = int(rng.integers(256))
+        else:
+            content = bytearray(rng.bytes(int(rng.integers(2000))))
+        path.write_bytes(bytes(content))
+        try:
+            read_source(path)
+        except DataError:
+            refused += 1
+    assert refused > 10
 
 
 def test_a_link_into_an_annex_says_get_the_data_first(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import csv
 import datetime
 import io
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,10 @@ __all__ = ["About", "Source", "read_source", "read_source_table"]
 _TABS: Final = (".tsv", ".txt", ".tab")
 _SEPARATORS: Final = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 _SNIFFED: Final = 20  # lines that decide on the separator
+_BROKEN_BOOK: Final = (
+    ArithmeticError, AttributeError, BadZipFile, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, zlib.error,
+)  # fmt: skip
 _FETCH: Final = "get the data first: its link leads nowhere (run `datalad get`, or `git annex get`, on it)"
 
 
@@ -226,27 +231,26 @@ def _separator(text: str, *, tabs: bool) -> str:
 
 
 def _workbook(path: Path, sheet: str | None) -> list[list[str]]:
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning of openpyxl may quote a cell
-            book = load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError):
+            rows = _sheet(path, sheet)
+    except _BROKEN_BOOK:  # the many ways in which a damaged archive of XML fails
         cure = "save it again as XLSX, or as CSV"
         raise DataError("not a readable workbook", where=str(path), cure=cure) from None
-    try:
+    width = max((len(row) for row in rows), default=0)
+    return [[*row, *[""] * (width - len(row))] for row in rows]
+
+
+def _sheet(path: Path, sheet: str | None) -> list[list[str]]:
+    from openpyxl import load_workbook
+
+    with path.open("rb") as file:
+        book = load_workbook(file, read_only=True, data_only=True)
         if sheet is not None and sheet not in book.sheetnames:
             raise DataError(f"no sheet {sheet!r}", where=str(path), cure="mend `sheet` in the study file")
         page = book[sheet] if sheet is not None else book.worksheets[0]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            rows = [[_word(cell) for cell in row] for row in page.iter_rows(values_only=True)]
-    finally:
-        book.close()
-    width = max((len(row) for row in rows), default=0)
-    return [[*row, *[""] * (width - len(row))] for row in rows]
+        return [[_word(cell) for cell in row] for row in page.iter_rows(values_only=True)]
 
 
 def _word(cell: object) -> str:
