@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,43 @@ def test_items_stored_reversed_are_flagged_and_declared(tmp_path: Path, items: l
     audit = read_table(layout.audit_score("toy"))
     assert (audit["rule"] == "already reversed").sum() == len(items)
     assert (audit["rule"] == "reversed, as the key says").sum() == 7 - len(items)
+
+
+def test_anchors_of_a_dictionary_that_are_exchanged_are_asked_about(tmp_path: Path) -> None:
+    content = tables()
+    turned = [
+        5,
+        7,
+        13,
+        19,
+        25,
+        28,
+    ]  # as in a public dictionary: 25 is none of the key, 2 and 26 are not there
+    for item in turned:
+        column = f"ctq_sf_{item:02d}"
+        content["phenotype/ctq_sf.tsv"][column] = (
+            6 - content["phenotype/ctq_sf.tsv"][column].astype(int)
+        ).astype(str)
+    ways = {
+        False: {"1": "Never true", "5": "Very often true"},
+        True: {"5": "Never true", "1": "Very often true"},
+    }
+    sidecar = {f"ctq_sf_{i:02d}": {"Levels": ways[i in turned]} for i in range(1, 29)}
+    layout = write(tmp_path, content, mapping())
+    (tmp_path / "source" / "phenotype" / "ctq_sf.json").write_text(json.dumps(sidecar), encoding="utf-8")
+    with pytest.raises(
+        DataError, match="by its dictionary items 5, 7, 13, 19, 25, 28 of ctq_sf are anchored"
+    ):
+        ingest.run(layout, params())
+    study = mapping()
+    study["instruments"]["ctq_sf"]["already_reversed"] = turned
+    write(tmp_path, content, study)
+    ingest.run(layout, params())
+    score.run(layout, params())
+    clean = write(tmp_path / "clean", tables(), mapping())
+    ingest.run(clean, params())
+    score.run(clean, params())
+    assert layout.scores("toy").read_bytes() == clean.scores("toy").read_bytes()
 
 
 def test_an_item_reversed_in_the_file_and_not_in_the_key(tmp_path: Path) -> None:

@@ -146,6 +146,11 @@ class Reader:
                 self._tables[name] = None
         return self._tables[name]
 
+    def labels(self, table: str, column: str) -> dict[str, str]:
+        """Return what the folder says the codes of a column mean."""
+        read = self.table(table)
+        return {} if read is None else read.about.get(column, About()).labels
+
     def columns_like(self, table: str, pattern: str) -> list[str]:
         """Return the columns of a table that a name with `*` stands for."""
         found_table = self.table(table)

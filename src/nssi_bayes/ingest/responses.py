@@ -51,6 +51,7 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
         )
         return {}
     items = {}
+    anchors: dict[int, tuple[str, str]] = {}
     missing_columns = 0
     for number in form.numbers:
         column = _column(reader, place, number)
@@ -63,6 +64,10 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
             missing_columns += 1
             continue
         low, high = form.range_of(number)
+        labels = reader.labels(place.table, column)
+        ends_said = labels.get(f"{low:g}", ""), labels.get(f"{high:g}", "")
+        if all(ends_said):
+            anchors[number] = ends_said
         ends = f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more"
         bad = _outside(numbers, low=low, high=high, step=form.step)
         if bad and place.out_of_range == "refuse":
@@ -73,11 +78,38 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
         reader.record(place.table, column, f"item {ends}", numbers=numbers, out_of_range=bad,
                       note="set to missing" if bad else "")  # fmt: skip
         items[form.label(number)] = numbers.series(reader.people)
+    if not place.confirmed:
+        _compare_anchors(reader, form, place, anchors)
     if missing_columns and missing_columns < form.items:
         _say_form(reader, form, place, held=form.items - missing_columns)
     elif not missing_columns and not place.confirmed:
         _look_for_more(reader, form, place)
     return items
+
+
+def _compare_anchors(
+    reader: Reader, form: Instrument, place: InstrumentTable, anchors: dict[int, tuple[str, str]]
+) -> None:
+    """Note a problem where the dictionary anchors items the other way round than the study says.
+
+    In public dictionaries the ends of some items are exchanged, and not where the manual reverses
+    them; items with equal anchors must be stored alike.
+    """
+    stored = set(form.already_reversed if place.already_reversed is None else place.already_reversed)
+    said = {item: (low.casefold(), high.casefold()) for item, (low, high) in anchors.items()}
+    for low, high in dict.fromkeys(said.values()):
+        one = {item for item, ends in said.items() if ends == (low, high)}
+        other = {item for item, ends in said.items() if ends == (high, low)}
+        if not other or min(one) > min(other):
+            continue
+        alike = len({item in stored for item in one}) == 1 == len({item in stored for item in other})
+        if not alike or (min(one) in stored) == (min(other) in stored):
+            few = sorted(one if len(one) < len(other) else other)
+            reader.problems.append(
+                f"{place.table}: by its dictionary items {', '.join(map(str, few))} of {form.name} are "
+                "anchored the other way round than the others; write them (or the others) under already_reversed, or "
+                f"confirmed: true under instruments.{form.name}"
+            )
 
 
 def _column(reader: Reader, place: InstrumentTable, number: int) -> str | None:
