@@ -107,8 +107,8 @@ def _compare_anchors(
             few = sorted(one if len(one) < len(other) else other)
             reader.problems.append(
                 f"{place.table}: by its dictionary items {', '.join(map(str, few))} of {form.name} are "
-                "anchored the other way round than the others; write them (or the others) under already_reversed, or "
-                f"confirmed: true under instruments.{form.name}"
+                "anchored the other way round than the others; write them (or the others) under "
+                f"already_reversed, or confirmed: true under instruments.{form.name}"
             )
 
 
