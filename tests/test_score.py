@@ -177,6 +177,20 @@ def test_two_instruments_with_one_subscale_name_are_refused(tmp_path: Path) -> N
         score.run(write(tmp_path, {}, study), params())
 
 
+@pytest.mark.parametrize(
+    ("name", "items", "words"),
+    [("ctq_sf", [2, 29], "no items 29"), ("nssi_days", [1], "counts are not reversed")],
+)
+def test_items_said_to_be_stored_reversed_exist(
+    tmp_path: Path, name: str, items: list[int], words: str
+) -> None:
+    study = mapping()
+    place = {"table": "participants.tsv", "column": "x{item}", "already_reversed": items}
+    study["instruments"] = {**study["instruments"], name: place}
+    with pytest.raises(SpecError, match=words):
+        score.run(write(tmp_path, {}, study), params())
+
+
 def test_without_tables_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="dvc repro"):
         score.run(write(tmp_path, {}, mapping()), params())

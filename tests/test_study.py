@@ -8,9 +8,10 @@ import pytest
 
 from folders import mapping, params, write
 from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.sources import read_source_table
 from nssi_bayes.spec import parse
 from nssi_bayes.store import Layout
-from nssi_bayes.study import Study, read_source_table, read_study, source_folder
+from nssi_bayes.study import Study, read_study, source_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +22,7 @@ def refused(study: dict) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["demo", "ds000030"])
+@pytest.mark.parametrize("name", ["demo", "ds000030", "ds002748", "ds004605"])
 def test_shipped_study_files_are_valid(name: str) -> None:
     study = read_study(Layout(ROOT), name)
     assert study.synthetic == (name == "demo")
@@ -86,6 +87,30 @@ def test_items_and_factors_name_instruments_of_the_study() -> None:
     assert "factors.trauma" in text
 
 
+def test_a_view_that_nothing_reads_gets_a_suggestion() -> None:
+    text = refused(mapping(tables={"phenotype/isas.tvs": {"missing": ["9"]}}))
+    assert "tables.phenotype/isas.tvs: nothing reads it. Did you mean 'phenotype/isas.tsv'" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"table": "a.tsv"}, "either `column` or `columns` or `totals`"),
+        ({"table": "a.tsv", "column": "a{item}", "totals": {"x": "y"}}, "either `column`"),
+        ({"table": "a.tsv", "column": "a{item}", "totals_are": "sum"}, "`totals_are` needs `totals`"),
+    ],
+)
+def test_an_instrument_stands_in_one_way(place: dict, words: str) -> None:
+    assert words in refused(mapping(instruments={**mapping()["instruments"], "phq_9": place}))
+
+
+@pytest.mark.parametrize(
+    "rule", [{}, {"instrument": "isas"}, {"column": "a", "instrument": "isas", "scale": "b"}]
+)
+def test_an_outcome_is_a_column_or_a_scale(rule: dict) -> None:
+    assert "either `column`, or `instrument` and `scale`" in refused(mapping(outcomes={"severity": rule}))
+
+
 @pytest.mark.parametrize("reliability", [0, 1.2, "omega"])
 def test_reliability_is_a_proportion_or_alpha(reliability: object) -> None:
     rule = {"instrument": "ctq_sf", "scale": "total", "reliability": reliability}
@@ -118,7 +143,6 @@ def test_reading_keeps_an_empty_last_cell(tmp_path: Path) -> None:
         (b"", "no rows"),
         (b"a\ta\n1\t2\n", "1 columns have the name of another"),
         (b"a\tb\n1\n1\t2\t3\n", "2 rows do not have 2 cells"),
-        (b"a\tb\n\xff\xfe\t1\n", "UTF-8"),
     ],
 )
 def test_a_broken_table_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

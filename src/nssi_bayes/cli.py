@@ -224,3 +224,92 @@ def profile(
             )
         write_text(layout.params, known[name])
         typer.echo(f"{layout.params} is now the profile {name}; `dvc repro` runs it")
+
+
+instruments_app = typer.Typer(help="The shelf of instruments.", no_args_is_help=False, rich_markup_mode=None)
+study_app = typer.Typer(help="Draft and try a study file.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(instruments_app, name="instruments")
+app.add_typer(study_app, name="study")
+
+
+@instruments_app.callback(invoke_without_command=True)
+def _instruments(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_instruments(context)
+
+
+@instruments_app.command("list")
+def list_instruments(context: typer.Context) -> None:
+    """List the instruments of the package, and those of the studies."""
+    with _readable():
+        from nssi_bayes import instruments
+        from nssi_bayes.store import Layout
+
+        for name in instruments.available():
+            typer.echo(instruments.listed(instruments.read_instrument(name)))
+        for path in Layout(context.obj).own_instruments():
+            form = instruments.check_instrument(path)
+            typer.echo(instruments.listed(form, own=path.parents[1].name))
+
+
+@instruments_app.command("show")
+def show_instrument(
+    context: typer.Context,
+    name: str,
+    *,
+    study: Annotated[str, typer.Option(help="Look at the shelf of this study first.")] = "",
+) -> None:
+    """Print one instrument."""
+    with _readable():
+        from nssi_bayes.instruments import printed, read_instrument
+        from nssi_bayes.store import Layout
+
+        folder = Layout(context.obj).instruments(study) if study else None
+        typer.echo(printed(read_instrument(name, folder)), nl=False)
+
+
+@instruments_app.command("check")
+def check_instrument(file: Path) -> None:
+    """Validate the file of an instrument."""
+    with _readable():
+        from nssi_bayes import instruments
+
+        form = instruments.check_instrument(file)
+        typer.echo(f"{form.name}: {form.items} items, {len(form.scales)} scales, as the shelf asks for")
+
+
+@study_app.command("init")
+def init_study(
+    context: typer.Context,
+    folder: Path,
+    *,
+    name: Annotated[str, typer.Option(help="Name of the study; that of the folder if left out.")] = "",
+) -> None:
+    """Read a folder and draft its study file, with a comment at each guess."""
+    with _readable():
+        from nssi_bayes.ingest.checked import begin_study
+        from nssi_bayes.store import Layout
+
+        layout = Layout(context.obj)
+        study = name or folder.resolve().name
+        path = begin_study(layout, folder, name=study)
+        typer.echo(f"{path} is a draft: edit it, then run `nssi-bayes study check {study}`")
+
+
+@study_app.command("check")
+def check_study(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(help="A study; that of params.yaml if left out.")] = "",
+) -> None:
+    """Try a study file on its folder; nothing is written."""
+    with _readable():
+        from nssi_bayes.ingest import checked
+        from nssi_bayes.spec import read_params
+        from nssi_bayes.store import Layout
+        from nssi_bayes.study import source_folder
+
+        layout = Layout(context.obj)
+        params = read_params(layout.profile(study) if study else layout.params)
+        source = source_folder(layout, params)
+        lines = checked.check_study(layout, params.study, source=source, min_cell=params.min_cell)
+        typer.echo("\n".join(lines))

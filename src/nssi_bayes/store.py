@@ -75,6 +75,19 @@ class Layout:
         """Return the study's mapping."""
         return self.study_folder(study) / "study.yaml"
 
+    def instruments(self, study: str) -> Path:
+        """Return the folder of the study's own instruments."""
+        return self.study_folder(study) / "instruments"
+
+    def own_instruments(self) -> list[Path]:
+        """Return the instruments of all studies, by path."""
+        return sorted(self.instruments("*").parents[1].glob("*/instruments/*.yaml"))
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """The lab's secret behind pseudonyms; in no artefact and not in Git."""
+        return self.root / ".nssi_bayes" / "pseudonym.key"
+
     def bids(self, study: str) -> Path:
         """Return the folder of the synthetic cohort."""
         return self.study_folder(study) / "bids"

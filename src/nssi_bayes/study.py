@@ -10,25 +10,23 @@ from pathlib import Path
 from string import Formatter
 from typing import Literal
 
-import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from nssi_bayes.errors import DataError
+from nssi_bayes.diagnosis import Disorders
+from nssi_bayes.errors import did_you_mean
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
-from nssi_bayes.names import NONE_LEVEL
+from nssi_bayes.privacy import Privacy
 from nssi_bayes.spec import Params, Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
 __all__ = [
-    "Codes",
     "Covariate",
-    "Disorders",
     "Factor",
     "InstrumentTable",
     "Outcome",
     "Participants",
     "Study",
-    "read_source_table",
+    "TableView",
     "read_study",
     "source_folder",
 ]
@@ -47,6 +45,33 @@ def _pattern(text: str, *, field: str) -> str:
     return text
 
 
+class TableView(Strict):
+    """A table, or some rows of one, under a name that `table` may say everywhere.
+
+    Parameters
+    ----------
+    file : str, optional
+        Path of the file; the view's own name if left out.
+    sheet : str, optional
+        Sheet of a workbook; its first if left out.
+    id : str, optional
+        Column of the person's label, where it is not that of the table of participants.
+    rows : dict of str to str
+        Column: the value of the rows to take (``session_id: ses-01``); an empty value is a blank cell.
+    missing : tuple of str
+        Codes of a missing value in every column of it.
+    decimal : {"point", "comma"}
+        ``comma``: 1,234 is a little more than one.
+    """
+
+    file: str | None = None
+    sheet: str | None = None
+    id: str | None = None
+    rows: dict[str, str] = Field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    decimal: Literal["point", "comma"] = "point"
+
+
 class Participants(Strict):
     """The table with one row a person.
 
@@ -56,16 +81,23 @@ class Participants(Strict):
         Path of the table.
     id : str
         Column of the person's label.
+    other_ids : tuple of str
+        Columns that hold the same label in other tables, such as ``subjectkey``.
     site : str, optional
         Column of the site or scanner; without it everyone is of one site.
     site_names : dict of str to str, optional
         Names for the values of that column, such as a scanner's serial number.
+    pseudonyms : {"keyed", "kept"}, optional
+        ``keyed``: a label that only the lab's key gives back stands in everything written. ``kept``:
+        labels that are public or invented already. Left out: keyed, unless the study is synthetic.
     """
 
     table: str = "participants.tsv"
     id: str = "participant_id"
+    other_ids: tuple[str, ...] = ()
     site: str | None = None
     site_names: dict[str, str] | None = None
+    pseudonyms: Literal["keyed", "kept"] | None = None
 
 
 class Covariate(Strict):
@@ -78,116 +110,79 @@ class Covariate(Strict):
     table : str, optional
         Its table; the table of participants if left out.
     codes : dict of str to float, optional
-        Numbers for a column of words, such as ``{F: 1, M: 0}``.
+        Numbers for a column of words, such as ``{F: 1, M: 0}``; a word is a cell or its label in a sidecar.
+    missing : tuple of str
+        Codes of a missing value.
+    unit : str, optional
+        Unit of the numbers; one that the folder's sidecar contradicts is an error.
+    minimum, maximum : float, optional
+        Possible range; a value outside is an error.
     """
 
     column: str
     table: str | None = None
     codes: dict[str, float] | None = None
-
-
-class Codes(Strict):
-    """Diagnoses as codes in one or several columns, such as those of an interview.
-
-    Parameters
-    ----------
-    columns : tuple of str
-        Columns that may each hold one code, with or without text after it.
-    groups : dict of str to tuple of str
-        Disorder: the beginnings of its codes. A code may count for one disorder only.
-    ignore : tuple of str
-        Beginnings of codes that are none of the disorders. A code that no group and no entry here
-        covers is an error, so that nothing is left out unseen.
-    """
-
-    columns: tuple[str, ...] = Field(min_length=1)
-    groups: dict[str, tuple[str, ...]]
-    ignore: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Codes:
-        owner: dict[str, str] = {}
-        for group, codes in {**self.groups, "ignore": self.ignore}.items():
-            for code in codes:
-                for other, by in owner.items():
-                    if by != group and (code.startswith(other) or other.startswith(code)):
-                        raise ValueError(f"code {code!r} of {group!r} overlaps {other!r} of {by!r}")
-                owner[code] = group
-        return self
-
-
-class Disorders(Strict):
-    """Multi-label diagnoses: one flag column a disorder, or codes in several columns.
-
-    Parameters
-    ----------
-    table : str
-        Path of the table.
-    flags : dict of str to str, optional
-        Disorder: its column.
-    codes : Codes, optional
-        Instead of `flags`.
-    present, absent : tuple of str
-        Values of a flag column.
-    not_assessed : {"refuse", "exclude"}
-        What to do with a person whose diagnoses are missing (not assessed is not absent).
-    period : {"lifetime", "current"}
-        What a diagnosis means; carried into the artefacts.
-    """
-
-    table: str = "participants.tsv"
-    flags: dict[str, str] | None = None
-    codes: Codes | None = None
-    present: tuple[str, ...] = ("1",)
-    absent: tuple[str, ...] = ("0",)
-    not_assessed: Literal["refuse", "exclude"] = "refuse"
-    period: Literal["lifetime", "current"] = "lifetime"
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Disorders:
-        if (self.flags is None) == (self.codes is None):
-            raise ValueError("write either `flags` or `codes`")
-        if not self.names:
-            raise ValueError("a study needs at least one disorder")
-        if NONE_LEVEL in self.names:
-            raise ValueError(f"{NONE_LEVEL!r} is kept for people without a diagnosis")
-        if set(self.present) & set(self.absent):
-            raise ValueError("a value stands under `present` and `absent`")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The disorders, in the order of the file."""
-        return tuple(self.flags or (self.codes.groups if self.codes else ()))
+    missing: tuple[str, ...] = ()
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 class InstrumentTable(Strict):
-    """Where the items of one instrument stand.
+    """Where the answers to one instrument stand: items, or only the totals of its scales.
 
     Parameters
     ----------
     table : str
         Path of the table.
-    column : str
-        Column of an item, with ``{item}`` for its number (``isas_{item:02d}``).
+    column : str, optional
+        Column of an item, with ``{item}`` for its number (``isas_{item:02d}``); `*` stands for anything
+        (``ARI_P{item}_*``).
+    columns : tuple of str, optional
+        Instead: the column of every item, in the order of the form; with `*` as above.
+    totals : dict of str to str, optional
+        Instead: scale of the instrument, the column of its total.
+    totals_are : {"sum", "mean"}, optional
+        What the file calls a total; as the instrument scores it if left out.
+    form : str, optional
+        The instrument, where one form stands twice (two informants, two waves) under other names.
     missing : tuple of str
         Codes of a missing answer besides those of the instrument.
+    recode : dict of str to str
+        Answers that the file writes otherwise than the form (``{"2": "0"}``); counted in the audit.
     already_reversed : tuple of int, optional
-        Reverse-keyed items that this file stores reversed; the instrument's own list if left out.
+        Items that this file stores turned round, whether the key reverses them or not; the instrument's
+        own list if left out.
     out_of_range : {"refuse", "missing"}
         What to do with a response outside the instrument's range; ``missing`` counts it in the audit.
+    confirmed : bool
+        Whether somebody looked at the form, where the answers alone do not tell it from another.
     """
 
     table: str
-    column: str
+    column: str | None = None
+    columns: tuple[str, ...] | None = None
+    totals: dict[str, str] | None = None
+    totals_are: Literal["sum", "mean"] | None = None
+    form: str | None = None
     missing: tuple[str, ...] = ()
+    recode: dict[str, str] = Field(default_factory=dict)
     already_reversed: tuple[int, ...] | None = None
     out_of_range: Literal["refuse", "missing"] = "refuse"
+    confirmed: bool = False
 
     @field_validator("column")
     @classmethod
-    def _has_item(cls, column: str) -> str:
-        return _pattern(column, field="item")
+    def _has_item(cls, column: str | None) -> str | None:
+        return column if column is None else _pattern(column, field="item")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> InstrumentTable:
+        if sum(way is not None for way in (self.column, self.columns, self.totals)) != 1:
+            raise ValueError("write either `column` or `columns` or `totals`")
+        if self.totals_are is not None and self.totals is None:
+            raise ValueError("`totals_are` needs `totals`")
+        return self
 
 
 class Factor(Strict):
@@ -214,22 +209,37 @@ class Factor(Strict):
 
 
 class Outcome(Strict):
-    """A Gaussian outcome.
+    """A Gaussian outcome: a column, or a scale of an instrument of the study.
 
     Parameters
     ----------
-    column : str
+    column : str, optional
         Its column.
     table : str, optional
         Its table; the table of participants if left out.
+    instrument, scale : str, optional
+        Instead of `column`.
+    missing : tuple of str
+        Codes of a missing value.
     minimum, maximum : float, optional
         Possible range; a value outside is an error.
     """
 
-    column: str
+    column: str | None = None
     table: str | None = None
+    instrument: str | None = None
+    scale: str | None = None
+    missing: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Outcome:
+        if (self.column is None) == (self.instrument is None) or (self.instrument is None) != (
+            self.scale is None
+        ):
+            raise ValueError("write either `column`, or `instrument` and `scale`")
+        return self
 
 
 class Study(Strict):
@@ -243,10 +253,15 @@ class Study(Strict):
         Whether the people are invented; every artefact carries it.
     participants : Participants
         The table with one row a person.
+    tables : dict of str to TableView
+        Tables that need more than a path, by the name that the rest of the file uses.
+    privacy : Privacy
+        What becomes of columns that identify a person.
     disorders : Disorders
         Multi-label diagnoses.
     instruments : dict of str to InstrumentTable
-        A file of the shelf ``instruments``: where its items stand.
+        A file of the shelf ``instruments``, or of the folder of that name beside the study file: where
+        its items stand.
     items : tuple of str
         Instruments whose items measure the functions.
     covariates, factors, outcomes : dict
@@ -264,6 +279,8 @@ class Study(Strict):
     title: str
     synthetic: bool = False
     participants: Participants = Participants()
+    tables: dict[str, TableView] = Field(default_factory=dict)
+    privacy: Privacy = Privacy()
     covariates: dict[str, Covariate] = Field(default_factory=dict)
     missing_covariates: Literal["refuse", "mean"] = "refuse"
     disorders: Disorders
@@ -279,12 +296,34 @@ class Study(Strict):
     def _instruments_exist(self) -> Study:
         used = {f"items: {name}": name for name in self.items}
         used |= {f"factors.{factor}": rule.instrument for factor, rule in self.factors.items()}
+        used |= {f"outcomes.{o}": rule.instrument for o, rule in self.outcomes.items() if rule.instrument}
         unknown = [place for place, name in used.items() if name not in self.instruments]
         if unknown:
             raise ValueError(f"{', '.join(unknown)}: not under `instruments`")
         if len(set(self.items)) != len(self.items):
             raise ValueError("an instrument stands twice under `items`")
+        read = {self.participants.table, self.disorders.table}
+        read |= {place.table for place in self.instruments.values()}
+        read |= {c.table for c in self.covariates.values() if c.table}
+        read |= {o.table for o in self.outcomes.values() if o.table}
+        idle = [
+            f"tables.{name}: nothing reads it. {did_you_mean(name, read)}"
+            for name in self.tables
+            if name not in read
+        ]
+        if idle:
+            raise ValueError("; ".join(idle))
         return self
+
+    @property
+    def keyed(self) -> bool:
+        """Whether people get keyed pseudonyms."""
+        return (self.participants.pseudonyms or ("kept" if self.synthetic else "keyed")) == "keyed"
+
+    def view(self, table: str) -> TableView:
+        """Return how a table is read: its entry under `tables`, or the file of that name."""
+        view = self.tables.get(table, TableView())
+        return view if view.file is not None else view.model_copy(update={"file": table})
 
 
 def read_study(layout: Layout, study: str) -> Study:
@@ -314,37 +353,3 @@ def read_study(layout: Layout, study: str) -> Study:
 def source_folder(layout: Layout, params: Params) -> Path:
     """Return the cohort's folder: ``source`` of the parameters, relative to the project's root."""
     return layout.root / params.source
-
-
-def read_source_table(path: Path) -> pd.DataFrame:
-    """Read a TSV of a cohort's folder as it is: every cell a stripped string.
-
-    A byte order mark, any line ends, quoted cells and blank lines at the end are understood.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, not UTF-8, empty, has a column twice or rows of unequal length.
-    """
-    if not path.exists():
-        fetch = "its link leads nowhere; run `datalad get` on it" if path.is_symlink() else None
-        raise DataError(fetch or "the table does not exist", where=str(path), cure="mend its name")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("the table is not UTF-8", where=str(path), cure="save it as UTF-8") from error
-    rows = [[cell.strip() for cell in line.split("\t")] for line in text.split("\n")]
-    rows = [[c[1:-1] if len(c) > 1 and c[0] == c[-1] == '"' else c for c in row] for row in rows]
-    header, body = rows[0], [row for row in rows[1:] if any(row)]
-    problems = []
-    if not body:
-        problems.append("the table has no rows")
-    twice = len(header) - len(set(header))
-    if twice:
-        problems.append(f"{twice} columns have the name of another")
-    uneven = sum(len(row) != len(header) for row in body)
-    if uneven:
-        problems.append(f"{uneven} rows do not have {len(header)} cells")
-    if problems:
-        raise DataError(problems, where=str(path), cure="mend the table")
-    return pd.DataFrame(body, columns=header, dtype="str")

@@ -19,6 +19,7 @@ from nssi_bayes.assemble.flow import assessed_of, flow
 from nssi_bayes.assemble.images import add_edges, add_quality, add_regions
 from nssi_bayes.errors import DataError
 from nssi_bayes.schema import VARIABLES, validate
+from nssi_bayes.sources import read_source_table
 from nssi_bayes.store import (
     Layout,
     read_dataset,
@@ -27,7 +28,7 @@ from nssi_bayes.store import (
     write_json,
     write_table,
 )
-from nssi_bayes.study import Study, read_source_table, read_study
+from nssi_bayes.study import Study, read_study
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -135,6 +136,7 @@ class _Maker:
         self.study = study
         self.problems: list[str] = []
         self.audit: list[tuple[str, str, str, str, int, int, int, int, int, str]] = []
+        people = _with_scale_outcomes(study, people, scores)
         ids = people.index.to_numpy("str")
         scanned = [part[n.PARTICIPANT].to_numpy().astype("str") for part in (activation, connectivity)]
         unknown = int((~np.isin(np.concatenate(scanned), ids)).sum())
@@ -257,6 +259,15 @@ class _Maker:
         if labels:
             values = self.people[[f"outcome_{o}" for o in labels]].to_numpy("float64")
             self.standardise(n.OUTCOME_VALUE, n.OUTCOME, labels, values=values)
+
+
+def _with_scale_outcomes(study: Study, people: pd.DataFrame, scores: xr.Dataset) -> pd.DataFrame:
+    """Add outcomes that are scales of instruments, which stand in the same order of people."""
+    for outcome, rule in study.outcomes.items():
+        if rule.instrument is not None:
+            column = scores[n.SCALE_SCORE].sel({n.SCALE_NAME: f"{rule.instrument}.{rule.scale}"})
+            people = people.assign(**{f"outcome_{outcome}": column.to_numpy()})
+    return people
 
 
 def _units(variable: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from nssi_bayes.extract.connectivity import MEASURES, connectivity_of, no_connec
 from nssi_bayes.extract.problems import AuditRow, Problems
 from nssi_bayes.extract.quality import outlying
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
+from nssi_bayes.privacy import pseudonymous
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, write_dataset, write_table
 from nssi_bayes.study import read_study, source_folder
@@ -57,6 +58,7 @@ def run(layout: Layout, params: Params) -> None:
     for table, empty in ((n.ACTIVATION, no_activation()), (n.CONNECTIVITY, no_connectivity())):
         rule = getattr(study, table)
         dataset = empty if rule is None else _extract(layout, params, rule, table=table, audit=audit)
+        dataset = pseudonymous(dataset, layout, keyed=study.keyed)
         dataset.attrs |= {"study": params.study, "synthetic": int(study.synthetic)}
         parts.append(dataset)
     write_table(layout.audit_extract(params.study), pd.DataFrame(audit, columns=list(n.AUDIT)))

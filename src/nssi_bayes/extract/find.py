@@ -11,7 +11,7 @@ from typing import Final
 
 from nssi_bayes.errors import DataError, did_you_mean
 from nssi_bayes.extract.problems import Problem
-from nssi_bayes.study import read_source_table
+from nssi_bayes.sources import read_source_table
 
 __all__ = ["Found", "by_mapping", "by_pattern", "existing", "split_volume"]
 

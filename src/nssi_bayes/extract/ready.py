@@ -18,7 +18,7 @@ from nssi_bayes.extract.problems import Problem, Problems
 from nssi_bayes.extract.series import read_numbers
 from nssi_bayes.imaging import ConnectivitySource
 from nssi_bayes.names import EDGE_SEPARATOR
-from nssi_bayes.study import read_source_table
+from nssi_bayes.sources import read_source_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -1,186 +1,25 @@
-"""The shelf of instruments: one YAML file a questionnaire, items by number only, never by wording."""
+"""The shelf of instruments: one YAML file a questionnaire, items by number only, never by wording.
+
+A study's own folder ``instruments`` is a shelf before this one: a file there is found first.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import yaml
-from pydantic import Field, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
-from nssi_bayes.spec import Strict, parse
+from nssi_bayes.instruments.form import Composite, Cutoffs, Identifies, Instrument, Reference
+from nssi_bayes.spec import parse
+from nssi_bayes.store import read_yaml
 
-__all__ = ["Composite", "Instrument", "Reference", "available", "read_instrument"]
-
-
-class Reference(Strict):
-    """Where an instrument was published.
-
-    Parameters
-    ----------
-    citation : str
-        Authors, year, journal.
-    doi : str
-        Without a resolver in front.
-    """
-
-    citation: str
-    doi: str = Field(pattern=r"^10\.\d{4,9}/\S+$")
-
-
-class Composite(Strict):
-    """A scale made of subscales.
-
-    Parameters
-    ----------
-    of : tuple of str
-        The subscales.
-    how : {"sum", "mean"}
-        Of the subscales' scores.
-    """
-
-    of: tuple[str, ...] = Field(min_length=1)
-    how: Literal["sum", "mean"]
-
-
-class Instrument(Strict):
-    """One form of one questionnaire.
-
-    Parameters
-    ----------
-    name : str
-        Public name, the file's name.
-    title, form : str
-        Full name, and which of its forms this is.
-    items : int
-        Number of items, numbered from 1.
-    minimum, maximum : int
-        Range of a raw response.
-    subscales : dict of str to tuple of int
-        Items of each subscale. An item belongs to one subscale at most.
-    unscored : tuple of int
-        Items that belong to no subscale (validity items).
-    composites : dict of str to Composite
-        Scales made of subscales.
-    reverse : tuple of int
-        Items whose raw response runs against their scale.
-    already_reversed : tuple of int
-        Items of `reverse` that files of this form store reversed; a study may say otherwise.
-    missing : tuple of str
-        Codes of a missing response.
-    score : {"sum", "mean"}
-        How a subscale is scored, in the unit of the raw responses.
-    min_answered : float
-        Share of a subscale's items that must be answered; the rest are prorated by the mean of
-        the answered ones.
-    polarity : dict of str to str
-        What a high score of a scale means.
-    functions : tuple of str
-        Latent functions that the items can identify (three or more indicators each).
-    verified : bool
-        Whether key and range were read in a published source or checked against a file's own
-        totals; a report names every instrument for which this is false.
-    verified_by : str
-        By what, or what is still to be checked.
-    reference : Reference
-        Where it was published.
-    licence : str
-        Who may use it.
-    """
-
-    name: str
-    title: str
-    form: str
-    items: int = Field(ge=1)
-    minimum: int
-    maximum: int
-    subscales: dict[str, tuple[int, ...]]
-    unscored: tuple[int, ...] = ()
-    composites: dict[str, Composite] = Field(default_factory=dict)
-    reverse: tuple[int, ...] = ()
-    already_reversed: tuple[int, ...] = ()
-    missing: tuple[str, ...] = ()
-    score: Literal["sum", "mean"]
-    min_answered: float = Field(gt=0, le=1)
-    polarity: dict[str, str]
-    functions: tuple[str, ...] = ()
-    verified: bool
-    verified_by: str
-    reference: Reference
-    licence: str
-
-    @model_validator(mode="after")
-    def _keys_cover_items(self) -> Instrument:
-        keyed = [i for items in self.subscales.values() for i in items] + list(self.unscored)
-        every = set(range(1, self.items + 1))
-        if len(keyed) != len(set(keyed)):
-            raise ValueError("an item stands under two subscales, or twice")
-        if set(keyed) != every:
-            raise ValueError(
-                f"items {sorted(set(keyed) ^ every)} are not (or should not be) in a subscale or `unscored`"
-            )
-        if not set(self.reverse) <= every or not set(self.already_reversed) <= set(self.reverse):
-            raise ValueError("`reverse` must name items, `already_reversed` items of `reverse`")
-        if self.maximum <= self.minimum:
-            raise ValueError("`maximum` must be above `minimum`")
-        for name, composite in self.composites.items():
-            if not set(composite.of) <= set(self.subscales):
-                raise ValueError(f"composites.{name}: not all of its parts are subscales")
-            if name in self.subscales:
-                raise ValueError(f"{name!r} is a subscale and a composite")
-        if set(self.polarity) != {*self.subscales, *self.composites}:
-            raise ValueError("`polarity` must name every subscale and composite, and nothing else")
-        return self
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """Item numbers, from 1."""
-        return tuple(range(1, self.items + 1))
-
-    @property
-    def categories(self) -> int:
-        """Number of response categories of an item."""
-        return self.maximum - self.minimum + 1
-
-    @property
-    def scales(self) -> dict[str, tuple[int, ...]]:
-        """Every scale, composites last, with its items."""
-        parts = {
-            name: tuple(i for part in rule.of for i in self.subscales[part])
-            for name, rule in self.composites.items()
-        }
-        return {**self.subscales, **parts}
-
-    def label(self, item: int) -> str:
-        """Return the label of an item, such as ``isas_01``."""
-        return f"{self.name}_{item:0{len(str(self.items))}d}"
-
-    def oriented(
-        self, raw: npt.NDArray[np.float64], *, already_reversed: tuple[int, ...] | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Turn raw responses so that a high category means a high scale, counted from 0.
-
-        Parameters
-        ----------
-        raw : ndarray
-            (`participant`, `item`) raw responses of all items in order; NaN is missing.
-        already_reversed : tuple of int, optional
-            Items stored reversed; the instrument's own list if left out.
-
-        Returns
-        -------
-        ndarray
-            (`participant`, `item`) categories from 0.
-        """
-        stored = self.already_reversed if already_reversed is None else already_reversed
-        turned = [i - 1 for i in self.reverse if i not in stored]
-        category = raw - self.minimum
-        category[:, turned] = self.maximum - self.minimum - category[:, turned]
-        return category
+__all__ = [
+    "Composite", "Cutoffs", "Identifies", "Instrument", "Reference", "available", "check_instrument",
+    "listed", "printed", "read_instrument", "study_instrument",
+]  # fmt: skip
 
 
 def available() -> list[str]:
@@ -193,13 +32,21 @@ def available() -> list[str]:
 
 
 @cache
-def read_instrument(name: str) -> Instrument:
-    """Read one instrument of the shelf.
+def _shelved(name: str) -> Instrument:
+    resource = files("nssi_bayes.instruments").joinpath(f"{name}.yaml")
+    content = yaml.safe_load(resource.read_text(encoding="utf-8"))
+    return parse(Instrument, content, where=f"instruments/{name}.yaml")
+
+
+def read_instrument(name: str, folder: Path | None = None) -> Instrument:
+    """Read one instrument of a study's own shelf, or of this one.
 
     Parameters
     ----------
     name : str
         Its file's name without suffix.
+    folder : pathlib.Path, optional
+        The study's own shelf; need not exist.
 
     Returns
     -------
@@ -211,11 +58,109 @@ def read_instrument(name: str) -> Instrument:
     SpecError
         If there is no such instrument, or its file breaks the shelf's contract.
     """
+    if folder is not None and (folder / f"{name}.yaml").is_file():
+        return check_instrument(folder / f"{name}.yaml")
     if name not in available():
+        own = [p.stem for p in folder.glob("*.yaml")] if folder is not None else []
         raise SpecError(
-            f"no instrument {name!r}. {did_you_mean(name, available())}", where="instruments",
-            cure="mend the name under `instruments` of study.yaml, or add a file to the shelf",
+            f"no instrument {name!r}. {did_you_mean(name, [*available(), *own])}", where="instruments",
+            cure="mend the name under `instruments` of study.yaml, or write the file "
+            "instruments/<name>.yaml beside it (`nssi-bayes instruments check` reads it)",
         )  # fmt: skip
-    resource = files("nssi_bayes.instruments").joinpath(f"{name}.yaml")
-    content = yaml.safe_load(resource.read_text(encoding="utf-8"))
-    return parse(Instrument, content, where=f"instruments/{name}.yaml")
+    return _shelved(name)
+
+
+def check_instrument(path: Path) -> Instrument:
+    """Read an instrument's file outside the shelf.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; its name is the instrument's.
+
+    Returns
+    -------
+    Instrument
+        The form.
+
+    Raises
+    ------
+    SpecError
+        With everything that breaks the shelf's contract.
+    """
+    form = parse(Instrument, read_yaml(path), where=str(path))
+    if form.name != path.stem:
+        raise SpecError(
+            f"name: {form.name!r} is not the file's name", where=str(path), cure="make them equal"
+        )
+    return form
+
+
+def listed(form: Instrument, *, own: str = "") -> str:
+    """Return one line about an instrument.
+
+    Parameters
+    ----------
+    form : Instrument
+        The form.
+    own : str
+        The study whose own it is.
+
+    Returns
+    -------
+    str
+        Name, size, whether its key is verified, title and form.
+    """
+    size = "key needed" if form.key_needed else f"{form.items} items"
+    said = "verified" if form.verified else "not verified"
+    whose = f", of study {own}" if own else ""
+    return f"{form.name:16} {size:11} {said:13} {form.title} ({form.form}{whose})"
+
+
+def printed(form: Instrument) -> str:
+    """Return an instrument as YAML, without what every form has by default.
+
+    Parameters
+    ----------
+    form : Instrument
+        The form.
+
+    Returns
+    -------
+    str
+        YAML that `check_instrument` reads.
+    """
+    content = form.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+def study_instrument(name: str, *, form: str | None = None, folder: Path | None = None) -> Instrument:
+    """Read an instrument as a study uses it: by its form, under the study's name for it.
+
+    Parameters
+    ----------
+    name : str
+        The key under `instruments` of study.yaml.
+    form : str, optional
+        The instrument, where the key is another name.
+    folder : pathlib.Path, optional
+        The study's own shelf.
+
+    Returns
+    -------
+    Instrument
+        The form, its scales named after `name` where that is another one.
+
+    Raises
+    ------
+    SpecError
+        If there is no such instrument, it breaks the contract, or its key is not known.
+    """
+    found = read_instrument(form or name, folder)
+    if found.key_needed:
+        raise SpecError(
+            f"the scoring key of {found.name!r} is not on the shelf: {found.verified_by}",
+            where="instruments",
+            cure=f"write instruments/{found.name}.yaml beside study.yaml, with the key of your form",
+        )
+    return found.called(name)

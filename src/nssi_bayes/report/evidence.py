@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nssi_bayes.errors import NssiBayesError
-from nssi_bayes.instruments import read_instrument
+from nssi_bayes.instruments import study_instrument
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import Params, read_model
@@ -133,9 +133,10 @@ def gather(layout: Layout, params: Params, question: str) -> Evidence:
         estimates = read(read_json, layout.estimates(entry))
         if estimates is not None:
             found.estimates[entry] = estimates
-    names = read(lambda _: list(read_study(layout, params.study).instruments), layout.study(params.study))
-    for name in names or ():
-        instrument = read(lambda _, i=name: read_instrument(i), layout.study(params.study))  # type: ignore[misc]
+    study, shelf = layout.study(params.study), layout.instruments(params.study)
+    places = read(lambda _: read_study(layout, params.study).instruments, study)
+    for name, place in (places or {}).items():
+        instrument = read(lambda _, i=name, f=place.form: study_instrument(i, form=f, folder=shelf), study)  # type: ignore[misc]
         if instrument is not None and not instrument.verified:
             found.unverified.append(f"{instrument.title} ({split_name(name)}): {instrument.verified_by}")
     return found

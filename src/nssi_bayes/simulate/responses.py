@@ -116,7 +116,7 @@ def draw_answers(
             loading[item - 1], own[item - 1], threshold[item - 1] = slope, gamma, kappa
     raw = instrument.minimum + oriented
     turned = [item - 1 for item in instrument.reverse if item not in instrument.already_reversed]
-    raw[:, turned] = instrument.minimum + instrument.maximum - raw[:, turned]
+    raw[:, turned] = 2 * instrument.minimum + instrument.categories - 1 - raw[:, turned]
     labels = np.array([instrument.label(item) for item in instrument.numbers], dtype=object)
     coords = {n.PARTICIPANT: latent[n.PARTICIPANT], n.ITEM: labels}
     return Answers(

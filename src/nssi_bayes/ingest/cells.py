@@ -1,0 +1,225 @@
+"""From the distinct words of one column to numbers: missing codes, decimal commas, labels, recoding.
+
+Every distinct word is looked at once, so a table of many rows costs no more than its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nssi_bayes.sidecars import means_missing
+from nssi_bayes.sources import About
+
+__all__ = ["Cells", "Numbers", "Reading", "canonical"]
+
+_MISSING: Final = frozenset(
+    ["", ".", "n/a", "N/A", "na", "NA", "nan", "NaN", "NAN", "<NA>", "#N/A", "#NULL!", "NULL", "null"]
+)
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA: Final = re.compile(r"[+-]?\d*,\d+")
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+
+
+def canonical(word: str) -> str:
+    """Return a word as it is compared: ``35.0`` and ``35`` are equal, and so are the two minus signs."""
+    word = word.strip().replace("\u2212", "-")
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", word)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column, lined up by person.
+
+    Parameters
+    ----------
+    words : list of str
+        Distinct cells.
+    place : ndarray
+        (`participant`,) position in `words`; -1 for a person who has no row.
+    about : About
+        What the folder says about the column.
+    decimal : {"point", "comma"}
+        What a comma means.
+    """
+
+    words: list[str]
+    place: npt.NDArray[np.int64]
+    about: About
+    decimal: str = "point"
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Return how many people have each word."""
+        return np.bincount(self.place[self.place >= 0], minlength=len(self.words))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the words of a column are read.
+
+    Parameters
+    ----------
+    missing : iterable of str
+        Codes of a missing value.
+    recode : mapping of str to str
+        Words that stand for others.
+    codes : mapping of str to float, optional
+        Numbers of words; without it words are numbers themselves.
+    """
+
+    missing: Iterable[str] = ()
+    recode: Mapping[str, str] = field(default_factory=dict)
+    codes: Mapping[str, float] | None = None
+
+
+@dataclass
+class Numbers:
+    """One column as numbers, and what it took.
+
+    Parameters
+    ----------
+    values : ndarray
+        (`participant`,) numbers; NaN is missing.
+    missing : dict of str to int
+        Code: people with it; ``blank`` for an empty cell, ``no row`` for people who have none.
+    recoded : int
+        Values that the study or a label turned into another.
+    commas : int
+        Values with a decimal comma.
+    bad : int
+        Values that are no number (or not under `codes`); missing in `values`.
+    unclear : int
+        Values with a comma that may be one of thousands.
+    """
+
+    values: npt.NDArray[np.float64]
+    missing: dict[str, int]
+    recoded: int = 0
+    commas: int = 0
+    bad: int = 0
+    unclear: int = 0
+
+    def series(self, people: pd.Index) -> pd.Series:
+        """Return the values, labelled."""
+        return pd.Series(self.values, index=people)
+
+
+def _is_missing(word: str, about: About, codes: frozenset[str]) -> bool:
+    same = canonical(word)
+    if word in _MISSING or same in codes:
+        return True
+    label = about.labels.get(word) or about.labels.get(same)
+    if label is not None and means_missing(label):
+        return True
+    if about.missing and _NUMBER.fullmatch(same):
+        return any(low <= float(same) <= high for low, high in about.missing)
+    return False
+
+
+def missing_words(cells: Cells, codes: Iterable[str]) -> list[bool]:
+    """Return which of the distinct words say that nothing was observed."""
+    known = frozenset(canonical(code) for code in codes)
+    return [_is_missing(word, cells.about, known) for word in cells.words]
+
+
+def read_numbers(cells: Cells, how: Reading) -> Numbers:
+    """Read a column as numbers.
+
+    Parameters
+    ----------
+    cells : Cells
+        The column.
+    how : Reading
+        Its codes.
+
+    Returns
+    -------
+    Numbers
+        Values and counts.
+    """
+    count = cells.counts()
+    absent = int((cells.place < 0).sum())
+    gone = missing_words(cells, how.missing)
+    table: dict[str, Any] = {canonical(k): v for k, v in how.recode.items()}
+    by_label = _codes_of_labels(cells.about)
+    number = np.full(len(cells.words) + 1, np.nan)  # the last one is for people without a row
+    found = Numbers(number, {"no row": absent} if absent else {})
+    commas = [k for k, w in enumerate(cells.words) if not gone[k] and _COMMA.fullmatch(canonical(w))]
+    clear = cells.decimal == "comma" or any(
+        not _THOUSANDS.fullmatch(canonical(cells.words[k])) for k in commas
+    )
+    for k, word in enumerate(cells.words):
+        people = int(count[k])
+        if gone[k]:
+            if people:
+                code = word or "blank"
+                found.missing[code] = found.missing.get(code, 0) + people
+            continue
+        same = canonical(word)
+        if same in table:
+            same = canonical(str(table[same]))
+            found.recoded += people
+        if how.codes is not None:
+            number[k] = _coded(same, cells.about, how.codes)
+        elif k in commas and same == canonical(word):
+            if clear:
+                number[k] = float(same.replace(",", "."))
+                found.commas += people
+            else:
+                found.unclear += people
+                continue
+        elif _NUMBER.fullmatch(same):
+            number[k] = float(same)
+        elif same.casefold() in by_label and _NUMBER.fullmatch(by_label[same.casefold()]):
+            number[k] = float(by_label[same.casefold()])
+            found.recoded += people
+        if np.isnan(number[k]):
+            found.bad += people
+    found.values = number[cells.place]
+    return found
+
+
+def _codes_of_labels(about: About) -> dict[str, str]:
+    """Return the code of every label that only one code has."""
+    labels = [label.casefold() for label in about.labels.values()]
+    return {v.casefold(): k for k, v in about.labels.items() if labels.count(v.casefold()) == 1}
+
+
+def _coded(word: str, about: About, codes: Mapping[str, float]) -> float:
+    """Return the number of a word, which the study names by itself or by its label."""
+    named = {canonical(str(k)).casefold(): v for k, v in codes.items()}
+    label = about.labels.get(word, "")
+    return float(named.get(word.casefold(), named.get(label.casefold(), np.nan)))
+
+
+def read_words(cells: Cells, codes: Iterable[str] = ()) -> tuple[pd.Series, dict[str, int]]:
+    """Read a column as words.
+
+    Parameters
+    ----------
+    cells : Cells
+        The column.
+    codes : iterable of str
+        Codes of a missing value.
+
+    Returns
+    -------
+    pandas.Series
+        (`participant`,) words in canonical form, NA where missing, by position.
+    dict of str to int
+        Missing code: people with it.
+    """
+    gone = missing_words(cells, codes)
+    count = cells.counts()
+    words = np.array(
+        [*(None if g else canonical(w) for g, w in zip(gone, cells.words, strict=True)), None], object
+    )
+    absent = int((cells.place < 0).sum())
+    missing = {w or "blank": int(c) for g, w, c in zip(gone, cells.words, count, strict=True) if g and c}
+    return pd.Series(words[cells.place], dtype="object"), missing | ({"no row": absent} if absent else {})

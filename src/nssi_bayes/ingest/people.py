@@ -1,0 +1,154 @@
+"""Site, covariates and outcomes: one column a person, numbers checked against what the study says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from nssi_bayes.ingest.cells import Numbers, Reading, canonical
+from nssi_bayes.ingest.reader import Line, Reader
+from nssi_bayes.study import Study
+
+__all__ = ["covariates", "outcomes", "site_of"]
+
+_CODES: Final = (
+    999, 9999, 99, 88, 77, 95, 888, 777, -7, -8, -9, -77, -88, -99, -300, -888, -900, -999, -9999,
+)  # fmt: skip
+"""Numbers that public tables use for "missing"; none of them is one without being declared."""
+
+
+def site_of(reader: Reader, study: Study) -> pd.Series:
+    """Return the site of everyone.
+
+    Parameters
+    ----------
+    reader : Reader
+        The folder.
+    study : Study
+        Its mapping.
+
+    Returns
+    -------
+    pandas.Series
+        (`participant`,) names of sites; ``single`` where the study has no column of them.
+    """
+    place = study.participants
+    if place.site is None:
+        return pd.Series("single", index=reader.people)
+    words = reader.words(place.table, place.site)
+    if words is None:
+        return pd.Series(pd.NA, index=reader.people)
+    if words.isna().any():
+        reader.problems.append(
+            f"{place.table}: column {place.site!r} is missing for {int(words.isna().sum())} people"
+        )
+    if place.site_names is not None:
+        names = {canonical(word): name for word, name in place.site_names.items()}
+        unknown = words.notna() & ~words.isin(list(names))
+        if unknown.any():
+            reader.problems.append(
+                f"{place.table}: column {place.site!r} holds {int(unknown.sum())} values "
+                "that are not under participants.site_names"
+            )
+        words = words.map(names)
+    recoded = int(words.notna().sum()) if place.site_names is not None else 0
+    reader.note(
+        Line(
+            place.table, place.site, "site", read=len(words), missing=int(words.isna().sum()), changed=recoded
+        )
+    )
+    return words
+
+
+def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
+    """Return all covariates.
+
+    Parameters
+    ----------
+    reader : Reader
+        The folder.
+    study : Study
+        Its mapping.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        ``covariate_<name>``: (`participant`,) numbers.
+    """
+    found = {}
+    for name, rule in study.covariates.items():
+        table = rule.table or study.participants.table
+        reader.check_unit(table, rule.column, rule.unit)
+        numbers = reader.numbers(table, rule.column, Reading(rule.missing, codes=rule.codes))
+        if numbers is None:
+            found[f"covariate_{name}"] = pd.Series(np.nan, index=reader.people)
+            continue
+        ends = (rule.minimum, rule.maximum)
+        _check_range(reader, table, rule.column, numbers=numbers, ends=ends)
+        reader.record(table, rule.column, "covariate", numbers=numbers)
+        found[f"covariate_{name}"] = numbers.series(reader.people)
+    return found
+
+
+def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
+    """Return all outcomes that are columns; scales of instruments become outcomes later.
+
+    Parameters
+    ----------
+    reader : Reader
+        The folder.
+    study : Study
+        Its mapping.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        ``outcome_<name>``: (`participant`,) numbers.
+    """
+    found = {}
+    for name, rule in study.outcomes.items():
+        if rule.column is None:
+            continue
+        table = rule.table or study.participants.table
+        numbers = reader.numbers(table, rule.column, Reading(rule.missing))
+        if numbers is None:
+            continue
+        _check_range(reader, table, rule.column, numbers=numbers, ends=(rule.minimum, rule.maximum))
+        reader.record(table, rule.column, f"outcome {name}", numbers=numbers)
+        found[f"outcome_{name}"] = numbers.series(reader.people)
+    return found
+
+
+def _check_range(
+    reader: Reader, table: str, column: str, *, numbers: Numbers, ends: tuple[float | None, float | None]
+) -> None:
+    low = -np.inf if ends[0] is None else ends[0]
+    high = np.inf if ends[1] is None else ends[1]
+    values = numbers.values[np.isfinite(numbers.values)]
+    bad = int(((values < low) | (values > high)).sum())
+    if bad:
+        reader.problems.append(f"{table}: column {column!r} holds {bad} values outside {low:g} to {high:g}")
+    codes = {code for code in _hidden_codes(values) if not (ends[0] is not None and ends[1] is not None)}
+    if codes and not bad:
+        people = int(np.isin(values, list(codes)).sum())
+        reader.problems.append(
+            f"{table}: column {column!r} holds {people} values that look like codes of a missing value "
+            f"({', '.join(f'{c:g}' for c in sorted(codes))}); write them under `missing`, or the possible "
+            "range under `minimum` and `maximum`"
+        )
+
+
+def _hidden_codes(values: Iterable[float]) -> set[float]:
+    """Return known missing codes that lie far from all other values."""
+    held = np.unique(np.fromiter(values, dtype=float))
+    rest = held[~np.isin(held, _CODES)]
+    if not len(rest):
+        return set()
+    reach = max(float(np.ptp(rest)), 1.0)
+    odd = [v for v in held if v in _CODES]
+    return {
+        float(v) for v in odd if (v < 0 <= rest.min()) or v > rest.max() + reach or v < rest.min() - reach
+    }

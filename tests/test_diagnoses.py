@@ -1,0 +1,120 @@
+"""Multi-label diagnoses: a primary one with comorbid ones, codes of a manual, small groups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from folders import PEOPLE, mapping, params, tables, write
+from nssi_bayes import ingest
+from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.spec import parse
+from nssi_bayes.store import Layout, read_table
+from nssi_bayes.study import Study, read_study
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("NSSI_BAYES_SHARED", ROOT.parent / "shared" / "data"))
+
+
+def read(
+    root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ingest; return the people and the audit."""
+    layout = write(root, content, study)
+    ingest.run(layout, params())
+    people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
+    return people, read_table(layout.audit_ingest("toy"))
+
+
+def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
+    with pytest.raises(DataError) as caught:
+        ingest.run(write(root, content, study), params())
+    return str(caught.value)
+
+
+def test_a_primary_diagnosis_with_comorbid_ones(tmp_path: Path) -> None:
+    content = tables()
+    people = content["participants.tsv"]
+    people["main"] = (["BPD ", "MDD", "HC"] * PEOPLE)[:PEOPLE]
+    people["also"] = (["MDD; ED", "n/a", "n/a"] * PEOPLE)[:PEOPLE]
+    rule = {"primary": {"column": "main", "comorbid": ["also"], "none": ["HC"],
+                        "names": {"BPD": "borderline", "MDD": "mood", "ED": "eating"}}}  # fmt: skip
+    made, _ = read(tmp_path, content, mapping(disorders=rule))
+    flags = made[["disorder_borderline", "disorder_mood", "disorder_eating"]].to_numpy()
+    np.testing.assert_array_equal(flags[:3], [[1, 1, 1], [0, 1, 0], [0, 0, 0]])
+    people.loc[0, "also"] = "PTSD"
+    text = refused(tmp_path / "b", content, mapping(disorders=rule))
+    assert "1 diagnoses are neither under disorders.primary.names" in text
+    assert "PTSD" not in text
+
+
+def test_codes_of_a_shelf_with_groups_of_ones_own(tmp_path: Path) -> None:
+    content = tables()
+    content["participants.tsv"]["icd"] = (["F32.1", "f603", "F50.0", "F90.0"] * PEOPLE)[:PEOPLE]
+    codes = {"columns": ["icd"], "table": "icd10", "use": ["depression", "borderline"],
+             "groups": {"anorexia": ["F50.0", "F50.1"]}, "ignore_rest": True}  # fmt: skip
+    made, audit = read(tmp_path, content, mapping(disorders={"codes": codes}))
+    flags = made[["disorder_depression", "disorder_borderline", "disorder_anorexia"]].to_numpy()
+    np.testing.assert_array_equal(flags[:4], [*np.eye(3), [0, 0, 0]])
+    assert audit.set_index("column").loc["codes", "dropped"] == PEOPLE // 4
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ({"columns": ["c"], "table": "icd11", "use": ["x"]}, "Known: dsm4, dsm5, icd10|Did you mean"),
+        ({"columns": ["c"], "table": "icd10", "use": ["mood"]}, "no group 'mood'"),
+        ({"columns": ["c"], "use": ["mood"], "groups": {"a": ["1"]}}, "need a `table`"),
+    ],
+)
+def test_code_tables_are_known(codes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        parse(Study, mapping(disorders={"codes": codes}), where="s")
+
+
+def test_small_groups_are_merged_or_dropped_as_the_study_says_and_the_audit_says_it(tmp_path: Path) -> None:
+    content = tables()
+    source = content["participants.tsv"]
+    rule = {"flags": {d: f"dx_{d}" for d in ("mood", "eating", "anxiety")},
+            "small": {"merge": {"internalising": ["mood", "anxiety"]}, "drop": ["eating"]}}  # fmt: skip
+    layout = write(tmp_path, content, mapping(disorders=rule))
+    ingest.run(layout, params(min_cell=PEOPLE))
+    made = read_table(layout.tables("toy") / "participants.tsv")
+    assert [c for c in made if c.startswith("disorder_")] == ["disorder_internalising"]
+    either = (source["dx_mood"] == "1") | (source["dx_anxiety"] == "1")
+    assert (made["disorder_internalising"] == either).all()
+    audit = read_table(layout.audit_ingest("toy")).set_index(["column", "rule"])
+    dropped = audit.loc[("disorder_eating", "dropped, as disorders.small says"), "note"]
+    assert dropped == f"fewer than {PEOPLE} people"
+    assert ("disorder_mood", "merged into internalising, as disorders.small says") in audit.index
+
+
+@pytest.mark.parametrize(
+    ("small", "words"),
+    [
+        ({"drop": ["moood"]}, "Did you mean 'mood'"),
+        ({"drop": ["mood"], "merge": {"x": ["mood", "eating"]}}, "twice"),
+        ({"drop": ["mood", "eating", "anxiety"]}, "no disorder is left"),
+        ({"merge": {"none": ["mood"]}}, "kept for people without"),
+    ],
+)
+def test_small_groups_name_disorders(small: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        parse(Study, mapping(disorders={**mapping()["disorders"], "small": small}), where="s")
+
+
+@pytest.mark.skipif(not (DATA / "ds000030").exists(), reason="needs the public cohort")
+def test_the_code_table_of_the_shelf_gives_the_groups_of_ds000030() -> None:
+    layout = Layout(ROOT)
+    study = read_study(layout, "ds000030")
+    rule = study.disorders.model_dump()
+    use = ("schizophrenia_spectrum", "bipolar", "depression", "adhd", "anxiety", "substance")
+    rule["codes"] |= {"table": "dsm4", "use": use, "groups": {}, "ignore": (), "ignore_rest": True}
+    other = study.model_copy(update={"disorders": type(study.disorders).model_validate(rule)})
+    one, two = (ingest.tidy(DATA / "ds000030", s)[0]["participants"] for s in (study, other))
+    pd.testing.assert_frame_equal(one, two)
