@@ -29,7 +29,7 @@ from nssi_bayes.atlases import read_atlas
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, read_dataset
 
-_COMPARED: Final = 10  # people that nilearn does, too
+_COMPARED: Final = 5  # people that nilearn does, too
 _STUDY: Final = {
     "title": "Invented maps", "synthetic": True, "disorders": {"flags": {"mood": "dx_mood"}},
     "instruments": {"isas": {"table": "isas.tsv", "column": "isas_{item:02d}"}}, "items": ["isas"],

@@ -192,6 +192,18 @@ class TestReadyMade:
         assert float(found[n.CONNECTIVITY_FRAMES].mean()) == pytest.approx(200, rel=0.2)
         assert found[n.QUALITY].sel(quality_measure="tsnr").isnull()
 
+    def test_the_name_of_xcp_d(self, folder: Folder) -> None:
+        name = "{participant}_task-rest_space-MNI152NLin2009cAsym_seg-Six_stat-mean_timeseries.tsv"
+        folder.study(bold=None, spaces=None, timeseries=name, t_r=T_R, cleaned={"nuisance": 0})
+        table = self.series(folder, "sub-1")
+        table.loc[[3, 77]] = np.nan  # dropped frames
+        table.to_csv(folder.bids / name.format(participant="sub-1"), sep="\t", na_rep="n/a", index=False)
+        found = folder.run().isel(participant=0)
+        np.testing.assert_allclose(
+            found[n.CONNECTIVITY], np.arctanh(table[list(ROIS)].corr().to_numpy()[ALL])
+        )
+        assert float(found[n.QUALITY].sel(quality_measure="censored")) == pytest.approx(0.01)
+
     def test_regressors_that_another_program_took_out_are_counted(self, folder: Folder) -> None:
         frames = []
         band = {"high_pass_hz": 0.01, "low_pass_hz": 0.1}

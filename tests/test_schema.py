@@ -115,6 +115,26 @@ def test_a_violation_is_found_and_quotes_no_person(change, problem: str) -> None
     assert SECRET not in str(caught.value)
 
 
+def test_an_edge_is_known_by_its_regions_and_has_an_error() -> None:
+    cohort = _cohort()
+    both = (n.PARTICIPANT, n.EDGE)
+    places = {c: (n.EDGE, [0.0]) for c in n.EDGE_COORDS[3:]}
+    ends = {n.EDGE_NETWORK: "default--limbic", n.EDGE_A: "AMY_L", n.EDGE_B: "PCC"}
+    places |= {c: (n.EDGE, [word]) for c, word in ends.items()}
+    cohort = cohort.assign_coords({n.EDGE: ["AMY_L--PCC"], **places})
+    for name, values in ((n.CONNECTIVITY, 0.1), (n.CONNECTIVITY_SE, 0.2)):
+        cohort[name] = (both, np.full((4, 1), values), {"units": VARIABLES[name].unit})
+    for suffix in (n.CENTER, n.SCALE):
+        cohort[n.CONNECTIVITY + suffix] = ((n.EDGE,), np.ones(1))
+    assert violations(cohort) == []
+    cohort[n.CONNECTIVITY_SE].to_numpy()[2] = 0
+    cohort = cohort.assign_coords({n.EDGE_B: (n.EDGE, ["DACC"])})
+    found = violations(cohort)
+    assert any("standard error above 0" in line for line in found)
+    assert any("not that of its two regions" in line for line in found)
+    assert SECRET not in " ".join(found)
+
+
 def test_all_violations_are_said_at_once() -> None:
     broken = _another_unit(_cohort()).drop_vars([n.SITE_OF, n.ROI_X])
     assert len(violations(broken)) == 3

@@ -18,7 +18,7 @@ from nssi_bayes.atlases import Atlas
 from nssi_bayes.atlases.images import Opened
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.extract.effective import effective_frames, fisher_z, standard_error
-from nssi_bayes.extract.find import Found, by_pattern
+from nssi_bayes.extract.find import SPACE, Found, by_pattern
 from nssi_bayes.extract.people import Arrays, extracted
 from nssi_bayes.extract.problems import Problem, Problems
 from nssi_bayes.extract.regions import Grids, combined, reliability
@@ -141,7 +141,9 @@ def connectivity_of(
 
         return from_wide_table(source / rule.table, rule, edges=edges, atlas=opened.atlas, problems=problems)
     pattern = getattr(rule, rule.source)
-    found = by_pattern(source, {rule.source: pattern}, main=rule.source, spaces=rule.spaces or ("-",))
+    named = SPACE.search(pattern)  # a ready-made file is taken as it is named
+    spaces = rule.spaces or (named.group().removeprefix("space-") if named else "-",)
+    found = by_pattern(source, {rule.source: pattern}, main=rule.source, spaces=spaces)
     found = [_with_confounds(f, source, rule) for f in found]
     grids = Grids(opened)
     held = len(opened.atlas.regions) - 2 if rule.kind == "partial correlation" else 0

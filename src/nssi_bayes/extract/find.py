@@ -13,7 +13,7 @@ from nssi_bayes.errors import DataError, did_you_mean
 from nssi_bayes.extract.problems import Problem
 from nssi_bayes.sources import read_source_table
 
-__all__ = ["Found", "by_mapping", "by_pattern", "existing", "split_volume"]
+__all__ = ["SPACE", "Found", "by_mapping", "by_pattern", "existing", "split_volume"]
 
 SPACE: Final = re.compile(r"space-[A-Za-z0-9+]+")
 _VOLUME: Final = re.compile(r"^(?P<path>.*\.(?:nii|nii\.gz|HEAD|BRIK|BRIK\.gz))\[(?P<volume>[^\]]+)\]$")
