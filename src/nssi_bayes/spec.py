@@ -46,7 +46,7 @@ class Sampler(Strict):
     """
 
     chains: int = Field(default=4, ge=2)
-    tune: int = Field(default=300, ge=100)
+    tune: int = Field(default=150, ge=100)
     draws: int = Field(default=1000, ge=100)
     target_accept: float = Field(default=0.6, gt=0.5, lt=1)
 

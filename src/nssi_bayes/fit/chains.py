@@ -164,7 +164,7 @@ def _draw(ready: _Ready, sampler: Sampler, seed: np.random.SeedSequence, say: Sa
     alone = sampler.model_copy(update={"chains": 1})
     trace = run_nuts(compiled, alone, accept=sampler.target_accept, seeds=seed, say=say)
     y = trace.posterior[_POSITION].to_numpy()[0]
-    values = density.constrain(coordinates.mode + y @ coordinates.transform.T)
+    values = density.constrain(coordinates.to_x(y))
     return Chain(values, statistics(trace, 1, len(y)))
 
 

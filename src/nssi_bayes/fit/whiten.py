@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import minimize
 
 __all__ = ["Coordinates", "find_coordinates"]
@@ -20,6 +21,11 @@ _STEP: Final = 1e-4
 _SMALLEST: Final = 0.1
 _LARGEST: Final = 1e6
 """Eigenvalues of the curvature are kept in this range (directions without curvature)."""
+_SMALL: Final = 0.01
+"""Elements of the root, relative to its diagonal, that are left out."""
+_ROUND: Final = 0.2
+_LEAST: Final = 1e-4
+"""Curvature that needs no mending, as a logarithm, and the least that is mended."""
 _ITERATIONS: Final = 2
 _FIRST_SCALE: Final = 3.0
 _SCALE_RANGE: Final = (0.5, 10.0)
@@ -31,27 +37,44 @@ type ValueAndGradient = Callable[[Array], tuple[float, Array]]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """An affine map x = `mode` + `transform` y.
+    """An affine map x = `mode` + R (I + V diag(`gain`) V') y.
+
+    R V is a square root of the inverse curvature, but for a few per cent: what is small in its
+    symmetric root is left out, and what that costs is mended in the directions V where it shows.
+    A dense root would take longer than the density and its gradient.
 
     Parameters
     ----------
     mode : numpy.ndarray
         A typical point [x].
-    transform : numpy.ndarray
-        Square root of the inverse curvature [x, y].
+    root : scipy.sparse.csr_array
+        R, symmetric [x, x].
+    directions : numpy.ndarray
+        V, orthonormal [x, direction].
+    gain : numpy.ndarray
+        [direction].
     """
 
     mode: Array
-    transform: Array
+    root: sparse.csr_array
+    directions: Array
+    gain: Array
+
+    def to_x(self, y: Array) -> Array:
+        """Map positions [..., y] to the model's vector [..., x]."""
+        return self.mode + (self.root @ self._mended(y).T).T
 
     def pull_back(self, density: ValueAndGradient) -> ValueAndGradient:
         """Return the log-density of y and its gradient (up to a constant)."""
 
         def of_y(y: Array) -> tuple[float, Array]:
-            value, gradient = density(self.mode + self.transform @ y)
-            return value, gradient @ self.transform
+            value, gradient = density(self.mode + self.root @ self._mended(y))
+            return value, self._mended(self.root @ gradient)
 
         return of_y
+
+    def _mended(self, y: Array) -> Array:
+        return y + ((y @ self.directions) * self.gain) @ self.directions.T
 
 
 def find_coordinates(
@@ -84,15 +107,34 @@ def find_coordinates(
     for iteration in range(_ITERATIONS + 1):
         point[rest] = _mode(density, point, rest)
         values, vectors = np.linalg.eigh(_curvature(density, point, rest))
-        root = vectors / np.sqrt(np.clip(values, _SMALLEST, _LARGEST))
+        values = np.clip(values, _SMALLEST, _LARGEST)
+        root = vectors / np.sqrt(values)
         if iteration < _ITERATIONS:
             variance = np.zeros(len(point))
             variance[rest] = (root**2).sum(axis=1)
             point[scales] = _updated_scales(point, variance, scales, scaled)
-    transform = np.zeros((len(point), len(point)))
-    transform[np.ix_(rest, rest)] = root
-    transform[scales, scales] = 1.0
-    return Coordinates(point, transform)
+    near, directions, gain = _thinned(values, vectors)
+    whole = np.eye(len(point))
+    whole[np.ix_(rest, rest)] = near
+    wide = np.zeros((len(point), len(gain)))
+    wide[rest] = directions
+    return Coordinates(point, sparse.csr_array(whole), wide, gain)
+
+
+def _thinned(values: Array, vectors: Array) -> tuple[Array, Array, Array]:
+    """Return the symmetric root of an inverse without its small elements, and how to mend that.
+
+    What is left of the curvature W = R H R is 1 in most directions; in those where it is not, the
+    gain of the direction is 1 / sqrt(eigenvalue) - 1.
+    """
+    root = (vectors / np.sqrt(values)) @ vectors.T
+    size = np.sqrt(np.diag(root))
+    near = np.where(np.abs(root) > _SMALL * np.outer(size, size), root, 0.0)
+    left = near @ vectors
+    eigenvalues, directions = np.linalg.eigh((left * values) @ left.T)
+    eigenvalues = np.maximum(eigenvalues, _LEAST)
+    kept = np.abs(np.log(eigenvalues)) > _ROUND
+    return near, directions[:, kept], 1 / np.sqrt(eigenvalues[kept]) - 1
 
 
 def _updated_scales(point: Array, variance: Array, scales: Array, scaled: list[tuple[int, Array]]) -> Array:
