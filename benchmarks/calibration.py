@@ -42,8 +42,20 @@ KINDS: Final = {
     "function levels": ("A", "level_burden"),
     "slopes": ("B", "B_disorder"),
     "correlations": ("Omega",),
-    "network loadings": ("L_network",),
-    "scales": ("tau_mean", "tau_slope", "tau_roi", "tau_neural", "tau_m", "tau_site", "tau_site_neural"),
+    "network loadings": ("L_network", "L_pair"),
+    "scales": (
+        "tau_mean",
+        "tau_slope",
+        "tau_roi",
+        "tau_neural",
+        "tau_m",
+        "tau_site",
+        "tau_site_neural",
+        "tau_end",
+        "tau_edge",
+        "tau_m_edge",
+        "tau_site_edge",
+    ),
 }
 """Kinds of quantities and the parameters that they are made of."""
 _COMMAND: Final = "python benchmarks/calibration.py"

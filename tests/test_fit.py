@@ -4,6 +4,8 @@ import hashlib
 import multiprocessing
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,41 @@ def test_a_chain_does_not_depend_on_where_it_runs(written: Any, monkeypatch: pyt
     assert multiprocessing.active_children() == []
     xr.testing.assert_identical(tree["posterior"].to_dataset(), written[1]["posterior"].to_dataset())
     xr.testing.assert_identical(tree["sample_stats"].to_dataset(), written[1]["sample_stats"].to_dataset())
+
+
+ENDLESS = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "benchmarks")!r}]
+if __name__ == "__main__":
+    from test_fit import *
+    fit(build(small_spec(), small_cohort(40)), Sampler(chains=2, draws=10**6), np.random.SeedSequence(3))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_a_killed_fit_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS, encoding="utf-8")
+    command = subprocess.Popen([sys.executable, "-W", "ignore", str(script)])
+    tree = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+
+    def workers() -> list[str]:
+        return [p for p in tree.read_text().split() if "spawn_main" in Path(f"/proc/{p}/cmdline").read_text()]
+
+    try:
+        assert _becomes(lambda: len(workers()) >= 2, seconds=120)
+        mine = workers()
+    finally:
+        command.kill()
+        command.wait()
+    assert _becomes(lambda: not any(Path(f"/proc/{p}").exists() for p in mine), seconds=60)
+
+
+def _becomes(true: Callable[[], bool], *, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.5)
+    return true()
 
 
 def test_every_dim_of_a_posterior_has_labels(written: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -122,9 +123,18 @@ def _prepare(spec: Any, design: Any, done: Any) -> None:
     """Compile the model in a worker: one thread, so that no operation is handed over."""
     import jax
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["NPROC"] = "1"  # read by XLA when it starts
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     _here.update(ready=_compile(build_design(spec, design)), done=done)
+
+
+def _end_with_parent() -> None:
+    """Leave no worker behind when the command is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw_here(sampler: Sampler, seed: np.random.SeedSequence, index: int) -> Chain:
