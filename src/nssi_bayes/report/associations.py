@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from nssi_bayes.report import brain
@@ -150,22 +151,36 @@ def _contrast_table(rows: Rows, rope: float) -> str:
     return table("contrasts", shown, group="function", words=("in words",))
 
 
+_NEURAL: Final = {"loadings": "sd of activation per sd of the function",
+                  "edge loadings": "sd of Fisher's z per sd of the function"}  # fmt: skip
+
+
 def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
     """Return how much varies by disorder, prior and posterior side by side."""
     rows = estimates["heterogeneity"]
 
-    def panels() -> list[Image]:
+    def side_by_side(title: str, group: Rows, label: Callable[[Row], str], unit: str) -> Image:
+        dots = [
+            _dot(r[state]["finite_sd"], label(r), series=state)
+            for r in group
+            for state in ("posterior", "prior")
+        ]
+        return intervals(title, dots, unit=unit)
+
+    def of_functions() -> list[Image]:
         return [
-            intervals(
-                f"{pretty(term)}: sd over disorders",
-                [
-                    _dot(r[state]["finite_sd"], _what(r), series=state)
-                    for r in group
-                    for state in ("posterior", "prior")
-                ],
-                unit=f"{_SD} ({term})",
-            )
+            side_by_side(f"{pretty(term)}: sd over disorders", group, _what, f"{_SD} ({term})")
             for term, group in _by(rows, "term").items()
+            if term not in _NEURAL
+        ]
+
+    def of_images(term: str) -> list[Image]:
+        group = [r for r in rows if r["term"] == term]
+        return [
+            side_by_side(
+                pretty(function), own, lambda r: pretty(r["detail"]), f"sd over disorders, {_NEURAL[term]}"
+            )
+            for function, own in _by(group, "function").items()
         ]
 
     def made() -> str:
@@ -193,8 +208,15 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
             "five disorders the prior leads τ: read it with its contraction (0: the data said nothing; "
             "1: the prior no longer matters)."
         ),
-        figure("Heterogeneity between disorders, before and after the data", panels),
-        tabulated("Heterogeneity: mean (interval)", made),
+        figure("Heterogeneity between disorders, before and after the data", of_functions),
+        *(
+            figure(
+                f"Heterogeneity of {term}, before and after the data", partial(of_images, term), folded=True
+            )
+            for term in _NEURAL
+            if any(r["term"] == term for r in rows)
+        ),
+        tabulated("Heterogeneity: mean (interval)", made, folded=True),
     ]
 
 
