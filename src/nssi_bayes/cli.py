@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -30,6 +29,8 @@ _THREADS: Final = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "MPLBACKEND": "Agg",
+    # wheels of PyTensor bring no BLAS; no model here calls it
+    "PYTHONWARNINGS": "ignore:PyTensor could not link to a BLAS installation",
 }
 """One BLAS thread a chain: the order of a sum, and so its last digit, does not depend on the load.
 What the user has set already stays."""
@@ -68,8 +69,6 @@ def _fix_environment() -> None:
 
 
 def _log_to_stderr() -> None:
-    # wheels of PyTensor bring no BLAS; no model here calls it
-    warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
     handler: logging.Handler
     if sys.stderr.isatty() and "--help" not in sys.argv:
         from rich.console import Console
