@@ -241,7 +241,7 @@ class TestFilesOfOthers:
         assert list(found[n.PARTICIPANT].to_numpy()) == ["sub-1", "sub-2"]
         np.testing.assert_allclose(found[n.ACTIVATION].sel(roi="PCC"), [1, 2])
         np.testing.assert_allclose(found[n.ACTIVATION_SE].sel(roi="PCC"), [2, 3])
-        audit = read_table(folder.layout.audit_extract("s")).set_index("rule")
+        audit = read_table(folder.layout.audit_of("extract", "s")).set_index("rule")
         assert audit.loc["absent", "dropped"] == 1
 
     def test_a_mapping_with_an_unknown_column(self, folder: Folder) -> None:
@@ -390,7 +390,7 @@ class TestGoesOn:
         with caplog.at_level(logging.WARNING):
             found = folder.run()
         assert list(found[n.PARTICIPANT].to_numpy()) == ["s6"]
-        audit = read_table(folder.layout.audit_extract("s")).set_index("rule")
+        audit = read_table(folder.layout.audit_of("extract", "s")).set_index("rule")
         counts = {kind: int(audit.loc[kind, "dropped"]) for kind in ("unreadable", "shape", "flat", "twice")}
         assert counts == {"unreadable": 1, "shape": 1, "flat": 1, "twice": 2}
         assert "2 people: the same file as another person" in caplog.text

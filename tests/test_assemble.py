@@ -100,7 +100,7 @@ def staged(
         score.run(layout, params())
     write_dataset(layout.activation("toy"), images(SCANNED) if scans is None else scans)
     write_dataset(layout.connectivity("toy"), edges(SCANNED) if series is None else series)
-    write_table(layout.audit_extract("toy"), pd.DataFrame(columns=list(n.AUDIT)))
+    write_table(layout.audit_of("extract", "toy"), pd.DataFrame(columns=list(n.AUDIT)))
     return layout
 
 
@@ -369,7 +369,7 @@ def test_a_real_cohort_is_assembled(tmp_path: Path, source: Path) -> None:
     score.run(layout, real)
     write_dataset(layout.activation("ds000030"), images([], rois=[]))
     write_dataset(layout.connectivity("ds000030"), edges([], labels=[]))
-    write_table(layout.audit_extract("ds000030"), pd.DataFrame(columns=list(n.AUDIT)))
+    write_table(layout.audit_of("extract", "ds000030"), pd.DataFrame(columns=list(n.AUDIT)))
     assemble.run(layout, real)
     cohort = read_dataset(layout.cohort("ds000030"))
     assert schema.violations(cohort) == []

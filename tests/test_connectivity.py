@@ -62,7 +62,7 @@ class Folder:
         return read_dataset(self.layout.connectivity("s"))
 
     def audit(self) -> pd.DataFrame:
-        return read_table(self.layout.audit_extract("s")).set_index("rule")
+        return read_table(self.layout.audit_of("extract", "s")).set_index("rule")
 
 
 @pytest.fixture

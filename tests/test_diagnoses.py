@@ -28,7 +28,7 @@ def read(
     layout = write(root, content, study)
     ingest.run(layout, params())
     people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
-    return people, read_table(layout.audit_ingest("toy"))
+    return people, read_table(layout.audit_of("ingest", "toy"))
 
 
 def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def test_small_groups_are_merged_or_dropped_as_the_study_says_and_the_audit_says
     assert [c for c in made if c.startswith("disorder_")] == ["disorder_internalising"]
     either = (source["dx_mood"] == "1") | (source["dx_anxiety"] == "1")
     assert (made["disorder_internalising"] == either).all()
-    audit = read_table(layout.audit_ingest("toy")).set_index(["column", "rule"])
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index(["column", "rule"])
     dropped = audit.loc[("disorder_eating", "dropped, as disorders.small says"), "note"]
     assert dropped == f"fewer than {PEOPLE} people"
     assert ("disorder_mood", "merged into internalising, as disorders.small says") in audit.index

@@ -202,7 +202,7 @@ class TestRun:
         folder.write("sub-1", lost, ones())
         folder.write("sub-2", ones(), ones())
         missing = int(folder.run()[n.ACTIVATION].isnull().sum())
-        audit = read_table(folder.layout.audit_extract("s")).set_index("column")
+        audit = read_table(folder.layout.audit_of("extract", "s")).set_index("column")
         assert audit.loc["AMY_L", ["read", "missing", "dropped"]].tolist() == [2, 1, 1]
         assert audit.loc["PCC", ["read", "missing", "dropped"]].tolist() == [2, 0, 0]
         assert audit.loc[ATLAS.labels, "missing"].sum() == missing > 0
@@ -240,7 +240,7 @@ class TestRun:
         dataset = folder.run()
         assert dict(dataset.sizes) == {n.PARTICIPANT: 0, n.ROI: 0}
         assert set(dataset.data_vars) == {n.ACTIVATION, n.ACTIVATION_SE, n.ACTIVATION_COVERAGE, n.MOTION}
-        assert read_table(folder.layout.audit_extract("s")).empty
+        assert read_table(folder.layout.audit_of("extract", "s")).empty
 
     def test_equal_input_gives_equal_bytes(self, folder: Folder) -> None:
         folder.write("sub-1", noise(), ones())
@@ -299,7 +299,7 @@ def refuse(folder: Folder, message: str) -> None:
     assert "study.yaml: activation" in text
     assert "What to do" in text
     assert not folder.layout.activation("s").exists()
-    assert not folder.layout.audit_extract("s").exists()
+    assert not folder.layout.audit_of("extract", "s").exists()
 
 
 class TestBadInput:
@@ -375,6 +375,6 @@ class TestBadInput:
 def test_the_table_of_an_audit_has_the_common_columns(folder: Folder) -> None:
     folder.write("sub-1", ones(), ones())
     folder.run()
-    audit = pd.read_csv(folder.layout.audit_extract("s"), sep="\t")
+    audit = pd.read_csv(folder.layout.audit_of("extract", "s"), sep="\t")
     assert list(audit) == ["stage", "table", "column", "rule", "read", "missing", "changed", "out_of_range",
                            "dropped", "note"]  # fmt: skip

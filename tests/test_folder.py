@@ -27,7 +27,7 @@ def read(
     layout = write(root, content, study)
     ingest.run(layout, params())
     people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
-    return people, read_table(layout.audit_ingest("toy"))
+    return people, read_table(layout.audit_of("ingest", "toy"))
 
 
 def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def test_answers_written_as_labels_become_codes(tmp_path: Path) -> None:
     ingest.run(layout, params())
     made = read_table(layout.tables("toy") / "isas.tsv")
     assert made["isas_01"].to_list() == before.astype(int).to_list()
-    audit = read_table(layout.audit_ingest("toy")).set_index(["column", "rule"])
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index(["column", "rule"])
     assert audit.loc[("isas_01", "item 0 to 2"), "changed"] == PEOPLE
 
 
@@ -175,7 +175,7 @@ def test_waves_in_one_table_or_one_file_each(tmp_path: Path) -> None:
     one, two = (read_table(layout.tables("toy") / f"{name}.tsv") for name in ("isas", "isas_later"))
     assert one["isas_01"].sum() > 0
     assert (two.drop(columns="participant_id") == 0).all(axis=None)
-    audit = read_table(layout.audit_ingest("toy"))
+    audit = read_table(layout.audit_of("ingest", "toy"))
     chosen = audit[audit["rule"] == "rows of the study's choice"].set_index("table")["dropped"]
     assert chosen.to_dict() == {"first": PEOPLE, "second": PEOPLE}
     study["tables"]["second"]["rows"] = {"session_id": "ses-09"}
@@ -200,7 +200,7 @@ def test_answers_are_recoded_as_the_study_says(tmp_path: Path) -> None:
     layout = write(tmp_path, content, study)
     ingest.run(layout, params())
     assert read_table(layout.tables("toy") / "c_ssrs.tsv")["c_ssrs_3"].sum() == 10
-    audit = read_table(layout.audit_ingest("toy")).set_index(["column", "rule"])
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index(["column", "rule"])
     assert audit.loc[("c3", "item 0 to 1"), "changed"] == PEOPLE - 10
 
 

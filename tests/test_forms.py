@@ -76,7 +76,7 @@ def test_answers_tell_a_form_from_its_like(tmp_path: Path, true: str, other: str
             study["instruments"][name]["confirmed"] = True
             write(tmp_path / name, content, study)
         score.run(layout, params())
-        audit = read_table(layout.audit_score("toy"))
+        audit = read_table(layout.audit_of("score", "toy"))
         told = audit[audit["rule"] == "form"]["note"].str.contains(f"from {other}|from {true}")
         assert told.any()
 
@@ -115,7 +115,7 @@ def test_items_stored_reversed_are_flagged_and_declared(tmp_path: Path, items: l
     ingest.run(clean, params())
     score.run(clean, params())
     assert layout.scores("toy").read_bytes() == clean.scores("toy").read_bytes()
-    audit = read_table(layout.audit_score("toy"))
+    audit = read_table(layout.audit_of("score", "toy"))
     assert (audit["rule"] == "already reversed").sum() == len(items)
     assert (audit["rule"] == "reversed, as the key says").sum() == 7 - len(items)
 

@@ -29,7 +29,7 @@ def refused(root: Path, content: dict[str, pd.DataFrame], **changes: object) -> 
     with pytest.raises(DataError) as caught:
         ingest.run(layout, params())
     assert not layout.tables("toy").exists()
-    assert not layout.audit_ingest("toy").exists()
+    assert not layout.audit_of("ingest", "toy").exists()
     assert not any(label in str(caught.value) for label in content["participants.tsv"]["participant_id"])
     return str(caught.value)
 
@@ -71,7 +71,7 @@ def test_crlf_bom_blanks_and_labels_change_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     ingest.run(layout, params())
     pd.testing.assert_frame_equal(people_of(layout), people_of(plain))
-    audit = read_table(layout.audit_ingest("toy"))
+    audit = read_table(layout.audit_of("ingest", "toy"))
     row = audit[(audit["table"] == "participants.tsv") & (audit["column"] == "participant_id")]
     assert row["changed"].to_list() == [PEOPLE]
 
@@ -88,7 +88,7 @@ def test_missing_answers_are_counted_and_kept_missing(tmp_path: Path) -> None:
     ingest.run(layout, params())
     table = read_table(layout.tables("toy") / "isas.tsv")
     assert table["isas_02"].isna().sum() == 3
-    audit = read_table(layout.audit_ingest("toy")).set_index(["column", "rule"])
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index(["column", "rule"])
     assert audit.loc[("isas_02", "item 0 to 2"), "missing"] == 3
     assert audit.loc[("isas_03", "item 0 to 2"), "missing"] == 0
     codes = audit.loc["isas_02"]["missing"].drop("item 0 to 2")
@@ -104,7 +104,7 @@ def test_a_skipped_instrument_drops_nobody(tmp_path: Path) -> None:
     table = read_table(layout.tables("toy") / "isas.tsv")
     assert len(table) == PEOPLE
     assert table["isas_01"].isna().sum() == 5
-    audit = read_table(layout.audit_ingest("toy"))
+    audit = read_table(layout.audit_of("ingest", "toy"))
     row = audit[audit["rule"] == "is in the table of participants"].set_index("table")
     assert row.loc["phenotype/isas.tsv", ["missing", "dropped"]].to_list() == [5, 1]
 
@@ -144,7 +144,7 @@ def test_out_of_range_can_be_set_to_missing_and_is_counted(tmp_path: Path) -> No
     study["instruments"]["isas"]["out_of_range"] = "missing"
     layout = write(tmp_path, content, study)
     ingest.run(layout, params())
-    audit = read_table(layout.audit_ingest("toy")).set_index("column")
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index("column")
     assert audit.loc["isas_05", ["missing", "out_of_range", "dropped"]].to_list() == [0, 3, 3]
 
 
@@ -221,7 +221,7 @@ def test_flags_may_be_coded_otherwise(tmp_path: Path) -> None:
 def test_small_disorders_are_noted(tmp_path: Path) -> None:
     layout = write(tmp_path, tables(), mapping())
     ingest.run(layout, params(min_cell=PEOPLE))
-    audit = read_table(layout.audit_ingest("toy")).set_index("column")
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index("column")
     assert audit.loc["disorder_mood", "note"].startswith(f"fewer than {PEOPLE} people")
 
 
@@ -242,7 +242,7 @@ def test_codes_in_several_columns_become_flags(tmp_path: Path) -> None:
     ingest.run(layout, params())
     flags = people_of(layout)[["disorder_mood", "disorder_bipolar", "disorder_anxiety"]].to_numpy()
     np.testing.assert_array_equal(flags[:4], [[1, 0, 1], [0, 1, 0], [0, 0, 0], [np.nan] * 3])
-    audit = read_table(layout.audit_ingest("toy")).set_index("column")
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index("column")
     assert audit.loc["codes", ["read", "dropped"]].to_list() == [60, 15]
 
 

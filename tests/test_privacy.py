@@ -101,7 +101,7 @@ def test_drop_shift_and_bin_let_a_folder_through(tmp_path: Path, monkeypatch: py
     assert (people["covariate_end"] - people["covariate_visit"]).nunique() == 1
     true = (pd.Timestamp("2019-03-01") - pd.Timestamp(0)).days
     assert not people["covariate_visit"].between(true, true + 28).all()
-    audit = read_table(layout.audit_ingest("toy"))
+    audit = read_table(layout.audit_of("ingest", "toy"))
     rules = audit[audit["rule"].str.startswith("privacy")].set_index("column")["rule"]
     assert rules["email"] == "privacy: dropped"
     assert rules["visit_date"] == "privacy: shift"
@@ -113,7 +113,7 @@ def test_a_column_that_only_looks_identifying_is_kept_with_its_reason(tmp_path: 
     why = {"not_identifying": {"street": "the name of a task"}}
     layout = write(tmp_path, content, mapping(privacy=why))
     ingest.run(layout, params())
-    audit = read_table(layout.audit_ingest("toy")).set_index("rule")
+    audit = read_table(layout.audit_of("ingest", "toy")).set_index("rule")
     assert audit.loc["privacy: kept", "note"] == "the name of a task"
 
 
@@ -193,7 +193,7 @@ def _everything_said(
             except NssiBayesError as error:
                 said += "".join(traceback.format_exception(error, chain=True))
                 said += str(error)
-    counts = [layout.audit_ingest("toy"), layout.audit("toy"), layout.flow("toy")]
+    counts = [layout.audit_of("ingest", "toy"), layout.audit("toy"), layout.flow("toy")]
     said += "".join(p.read_text(encoding="utf-8") for p in counts if p.exists())
     return said + caplog.text
 

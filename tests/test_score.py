@@ -57,7 +57,7 @@ def test_items_and_scales_by_hand(tmp_path: Path) -> None:
 def test_bytes_repeat(tmp_path: Path) -> None:
     one, two = scored(tmp_path / "a", tables()), scored(tmp_path / "b", tables())
     assert one.scores("toy").read_bytes() == two.scores("toy").read_bytes()
-    assert one.audit_score("toy").read_bytes() == two.audit_score("toy").read_bytes()
+    assert one.audit_of("score", "toy").read_bytes() == two.audit_of("score", "toy").read_bytes()
 
 
 def test_proration_needs_enough_answers() -> None:
@@ -83,7 +83,7 @@ def test_proration_is_counted(tmp_path: Path) -> None:
     content = tables()
     content["phenotype/ctq_sf.tsv"].loc[0, ["ctq_sf_03"]] = "n/a"
     content["phenotype/ctq_sf.tsv"].loc[1, ["ctq_sf_03", "ctq_sf_08"]] = "n/a"
-    audit = read_table(scored(tmp_path, content).audit_score("toy")).set_index("column")
+    audit = read_table(scored(tmp_path, content).audit_of("score", "toy")).set_index("column")
     row = audit.loc["emotional_abuse"]
     assert row[["missing", "changed", "dropped"]].to_list() == [1, 1, 1]
 
@@ -126,7 +126,7 @@ def test_items_stored_reversed_are_caught_and_named(tmp_path: Path) -> None:
     assert "ctq_sf_07" in text
     assert "already_reversed" in text
     assert not layout.scores("toy").exists()
-    assert not layout.audit_score("toy").exists()
+    assert not layout.audit_of("score", "toy").exists()
 
 
 def test_what_a_file_stores_reversed_can_be_said(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_accepted_polarity_is_a_note(tmp_path: Path) -> None:
     content = tables()
     turned(content, ["isas_03"], ends=2)
     layout = scored(tmp_path, content, accept_polarity=["isas_03"])
-    audit = read_table(layout.audit_score("toy")).set_index("column")
+    audit = read_table(layout.audit_of("score", "toy")).set_index("column")
     assert "accepted" in audit.loc["isas_03", "note"]
     assert audit.loc["isas_03", "rule"] == "polarity"
 
@@ -154,7 +154,7 @@ def test_a_weakly_negative_item_is_a_note_not_an_error(tmp_path: Path) -> None:
     r = score.item_rest(
         content["phenotype/isas.tsv"][["isas_03", "isas_16", "isas_29"]].to_numpy().astype(float)
     )[0][0]
-    audit = read_table(scored(tmp_path, content).audit_score("toy"))
+    audit = read_table(scored(tmp_path, content).audit_of("score", "toy"))
     assert (audit["rule"] == "polarity").any() == (r < 0)
 
 

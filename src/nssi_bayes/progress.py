@@ -44,7 +44,7 @@ def stages_left(layout: Layout, params: Params) -> list[str]:
     """
     study = params.study
     outputs: list[tuple[str, Path]] = [
-        ("ingest", layout.audit_ingest(study)),
+        ("ingest", layout.audit_of("ingest", study)),
         ("score", layout.scores(study)),
         ("extract", layout.activation(study)),
         ("assemble", layout.cohort(study)),

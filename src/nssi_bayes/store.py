@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zlib import crc32
 
 import numpy as np
@@ -104,17 +104,9 @@ class Layout:
         """Return the list of every value dropped or changed, of all stages (counts only)."""
         return self.study_folder(study) / "audit.tsv"
 
-    def audit_ingest(self, study: str) -> Path:
-        """Return what ingest dropped, changed or found missing (counts only)."""
-        return self.study_folder(study) / "audit_ingest.tsv"
-
-    def audit_score(self, study: str) -> Path:
-        """Return what score prorated or flagged (counts only)."""
-        return self.study_folder(study) / "audit_score.tsv"
-
-    def audit_extract(self, study: str) -> Path:
-        """Return what was dropped or is missing among the images (counts only)."""
-        return self.study_folder(study) / "audit_extract.tsv"
+    def audit_of(self, stage: Literal["ingest", "score", "extract"], study: str) -> Path:
+        """Return what one stage dropped, changed, flagged or found missing (counts only)."""
+        return self.study_folder(study) / f"audit_{stage}.tsv"
 
     def scores(self, study: str) -> Path:
         """Return the oriented items and scales (row level)."""

@@ -7,7 +7,7 @@ divided by one pooled within-site sd; the constants stand beside them.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -69,8 +69,8 @@ def run(layout: Layout, params: Params) -> None:
         connectivity=read_dataset(layout.connectivity(params.study)),
     )  # fmt: skip
     validate(dataset, where=str(layout.cohort(params.study)))
-    parts = (layout.audit_ingest, layout.audit_score, layout.audit_extract)
-    tables = [read_table(part(params.study)).astype("object") for part in parts]
+    stages: tuple[Literal["ingest", "score", "extract"], ...] = ("ingest", "score", "extract")
+    tables = [read_table(layout.audit_of(stage, params.study)).astype("object") for stage in stages]
     write_table(layout.audit(params.study), pd.concat([t for t in [*tables, audit] if len(t)]))
     write_json(layout.flow(params.study), flow(study, dataset, people=people))
     write_dataset(layout.cohort(params.study), dataset)

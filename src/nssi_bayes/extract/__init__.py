@@ -61,7 +61,7 @@ def run(layout: Layout, params: Params) -> None:
         dataset = pseudonymous(dataset, layout, keyed=study.keyed)
         dataset.attrs |= {"study": params.study, "synthetic": int(study.synthetic)}
         parts.append(dataset)
-    write_table(layout.audit_extract(params.study), pd.DataFrame(audit, columns=list(n.AUDIT)))
+    write_table(layout.audit_of("extract", params.study), pd.DataFrame(audit, columns=list(n.AUDIT)))
     write_dataset(layout.activation(params.study), parts[0])
     write_dataset(layout.connectivity(params.study), parts[1])
 

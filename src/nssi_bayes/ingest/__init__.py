@@ -61,7 +61,7 @@ def run(layout: Layout, params: Params) -> None:
     for path in sorted(folder.glob("*.tsv")):
         if path.stem not in tables:
             path.unlink()
-    write_table(layout.audit_ingest(params.study), audit)
+    write_table(layout.audit_of("ingest", params.study), audit)
     _log.info("%d people, %d tables", len(tables["participants"]), len(tables))
 
 

@@ -183,25 +183,6 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
             for function, own in _by(group, "function").items()
         ]
 
-    def made() -> str:
-        rope = number(estimates["rope"])
-        shown = [
-            {
-                "term": pretty(r["term"]),
-                "of": _what(r),
-                **{
-                    f"{head}|{state}": f"{number(r[state][key]['mean'])} ({_range(r[state][key])})"
-                    for key, head in (("finite_sd", "sd over disorders"), ("largest", "largest contrast"),
-                                      ("tau", "scale τ"))
-                    for state in ("posterior", "prior")
-                },
-                "contraction of τ": number(r["contraction"]),
-                f"P(largest > {rope})": probability(r["p_over_rope"]),
-            }
-            for r in rows
-        ]  # fmt: skip
-        return table("heterogeneity", shown, group="term")
-
     return [
         text(
             "The finite-population sd describes these disorders, τ a population of disorders. With four or "
@@ -216,8 +197,30 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
             for term in _NEURAL
             if any(r["term"] == term for r in rows)
         ),
-        tabulated("Heterogeneity: mean (interval)", made, folded=True),
+        tabulated(
+            "Heterogeneity: mean (interval)", lambda: _heterogeneity_table(rows, estimates), folded=True
+        ),
     ]
+
+
+def _heterogeneity_table(rows: Rows, estimates: Row) -> str:
+    rope = number(estimates["rope"])
+    shown = [
+        {
+            "term": pretty(r["term"]),
+            "of": _what(r),
+            **{
+                f"{head}|{state}": f"{number(r[state][key]['mean'])} ({_range(r[state][key])})"
+                for key, head in (("finite_sd", "sd over disorders"), ("largest", "largest contrast"),
+                                  ("tau", "scale τ"))
+                for state in ("posterior", "prior")
+            },
+            "contraction of τ": number(r["contraction"]),
+            f"P(largest > {rope})": probability(r["p_over_rope"]),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table("heterogeneity", shown, group="term")
 
 
 def _what(row: Row) -> str:

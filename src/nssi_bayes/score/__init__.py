@@ -63,7 +63,7 @@ def run(layout: Layout, params: Params) -> None:
     names = ("participants", *study.instruments)
     tables = {name: read_table(layout.tables(params.study) / f"{name}.tsv") for name in names}
     dataset, audit = scored(study, tables, shelf=shelf, where=where)
-    write_table(layout.audit_score(params.study), audit)
+    write_table(layout.audit_of("score", params.study), audit)
     dataset.attrs |= {"study": params.study, "synthetic": int(study.synthetic), "title": study.title}
     write_dataset(layout.scores(params.study), dataset)
     _log.info("%d items, %d scales", dataset.sizes[n.ITEM], dataset.sizes[n.SCALE_NAME])
