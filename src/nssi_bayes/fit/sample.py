@@ -18,7 +18,7 @@ from nssi_bayes.spec import Sampler
 __all__ = ["CAREFUL", "Drawn", "sample"]
 
 _LOG: Final = logging.getLogger(__name__)
-CAREFUL: Final = 0.97
+CAREFUL: Final = 0.9
 """Target acceptance of the one rerun after a divergence."""
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
