@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.special import logsumexp
 
 import designs
@@ -18,6 +19,7 @@ from nssi_bayes.blocks import generate, joint, measurement
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import SAMPLING_GRID, build, build_design
+from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import density
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.spec import read_priors
@@ -132,6 +134,28 @@ def test_nobody_scanned_is_no_error_and_changes_no_one_else(
     found = joint.log_likelihood(theta, unseen, GRID, include=gaussian)
     expected = joint.log_likelihood(theta, design, GRID, include=tuple(b for b in gaussian if b != block))
     np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def _one_disorder(participants: int) -> xr.Dataset:
+    """Return a cohort in which some people have the one disorder and some have none."""
+    cohort = full_cohort(participants).isel({n.DISORDER: [0]})
+    assert 0 < int(cohort[n.DIAGNOSIS].sum()) < participants
+    return cohort
+
+
+def test_one_disorder_is_a_contrast_with_people_without_it() -> None:
+    """What sums to zero over one disorder is nothing; the level of people without any is left."""
+    spec = joint_spec("heterogeneity/disorder_means", outcome="severity")
+    cohort = make_design(_one_disorder(PEOPLE), spec)
+    declared = joint.parameters(spec, cohort, read_priors())
+    assert {"A", "m", "m_edge"}.isdisjoint(p.name for p in declared)
+    assert {"level_none", "m_none", "m_edge_none"} <= {p.name for p in declared}
+    theta = {k: v[0] for k, v in draw(declared, cohort.coords, np.random.default_rng(1), 1).items()}
+    data = generate.generate(theta, cohort, np.random.default_rng(2))
+    found = np.asarray(joint.log_likelihood(theta, data, GRID))
+    assert np.isfinite(found).all()
+    with pytest.raises(SpecError, match="one disorder"):
+        make_design(_one_disorder(PEOPLE), joint_spec("heterogeneity/disorder_circuits"))
 
 
 def test_blocks_add_up_to_the_total(design: Design, likelihood: Callable[..., Array]) -> None:

@@ -30,10 +30,11 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if spec.connectivity is None:
         return []
     e, f, k = n.EDGE, n.FUNCTION, n.DISORDER
-    found = [
-        from_prior("mu_edge", (e,), priors["mu_edge"]),
-        from_prior("tau_m_edge", (), priors["tau_m_edge"]),
-        Parameter("m_edge", (e, k), scale="tau_m_edge", zero_sum=True),
+    found = [from_prior("mu_edge", (e,), priors["mu_edge"])]
+    if len(design.coords[k]) > 1:
+        found.append(from_prior("tau_m_edge", (), priors["tau_m_edge"]))
+        found.append(Parameter("m_edge", (e, k), scale="tau_m_edge", zero_sum=True))
+    found += [
         from_prior("L_pair", (n.NETWORK_PAIR, f), priors["L_pair"]),
         from_prior("tau_end", (f,), priors["tau_end"]),
         Parameter("L_end", (n.EDGE_REGION, f), scale="tau_end", scale_dims=(f,)),
@@ -87,8 +88,9 @@ def residual_loadings(theta: dict[str, Any], design: Design) -> Any:
 def mean(theta: dict[str, Any], design: Design) -> Any:
     """Return the expected edges where factors and functions are 0 [scanned, `edge`]."""
     who = design.connected
-    total = theta["mu_edge"] + design.diagnosis[who] @ theta["m_edge"].T
-    total = total + design.confound_edge @ theta["confound_slope_edge"].T
+    total = theta["mu_edge"] + design.confound_edge @ theta["confound_slope_edge"].T
+    if "m_edge" in theta:
+        total = total + design.diagnosis[who] @ theta["m_edge"].T
     if "m_edge_burden" in theta:
         total = total + design.burden[who, None] * theta["m_edge_burden"]
     if "m_edge_none" in theta:

@@ -233,10 +233,26 @@ def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
             for label in labels
             if label not in have
         ]
+    found += _unidentified_variation(cohort, spec)
     if spec.neural is not None and n.ROI not in cohort.dims:
         found.append("neural: the cohort has no activation")
     if spec.connectivity is not None and n.EDGE not in cohort.dims:
         found.append("connectivity: the cohort has no edges")
+    return found
+
+
+def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
+    """Say what cannot vary by disorder because there is only one."""
+    if cohort.sizes[n.DISORDER] > 1:
+        return []
+    found = [
+        f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
+        for name in ("slopes", "loadings")
+        if getattr(spec.disorder, name)
+    ]
+    everyone = bool((cohort[n.DIAGNOSIS].sum(n.DISORDER) > 0).all())
+    if spec.disorder.levels and everyone:
+        found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
     return found
 
 

@@ -117,7 +117,9 @@ def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Lat
     scanned = design.scanned
     eta, c = who.function[scanned], design.diagnosis[scanned]
     loading = theta["L_network"][design.network_of] + theta["L_offset"]
-    value = theta["mu"] + c @ theta["m"].T + eta @ loading.T + design.confound @ theta["confound_slope"].T
+    value = theta["mu"] + eta @ loading.T + design.confound @ theta["confound_slope"].T
+    if "m" in theta:
+        value = value + c @ theta["m"].T
     if "L_disorder" in theta:
         value = value + np.einsum("ik,if,rfk->ir", c, eta, theta["L_disorder"])
     if "D" in theta:
@@ -147,7 +149,9 @@ def _connectivity(theta: Theta, design: Design, rng: np.random.Generator, who: L
     for e, ends in enumerate(design.edge_ends):
         for region in np.flatnonzero(ends):
             loading[e] += theta["L_end"][region]
-    value = theta["mu_edge"] + c @ theta["m_edge"].T + eta @ loading.T
+    value = theta["mu_edge"] + eta @ loading.T
+    if "m_edge" in theta:
+        value = value + c @ theta["m_edge"].T
     value = value + design.confound_edge @ theta["confound_slope_edge"].T
     if "L_edge_disorder" in theta:
         value = value + np.einsum("ik,if,efk->ie", c, eta, theta["L_edge_disorder"])

@@ -32,10 +32,11 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if spec.neural is None:
         return []
     r, f, k = n.ROI, n.FUNCTION, n.DISORDER
-    found = [
-        from_prior("mu", (r,), priors["mu"]),
-        from_prior("tau_m", (), priors["tau_m"]),
-        Parameter("m", (r, k), scale="tau_m", zero_sum=True),
+    found = [from_prior("mu", (r,), priors["mu"])]
+    if len(design.coords[k]) > 1:
+        found.append(from_prior("tau_m", (), priors["tau_m"]))
+        found.append(Parameter("m", (r, k), scale="tau_m", zero_sum=True))
+    found += [
         from_prior("L_network", (n.NETWORK, f), priors["L_network"]),
         from_prior("tau_roi", (f,), priors["tau_roi"]),
         Parameter("L_offset", (r, f), scale="tau_roi", scale_dims=(f,)),
@@ -85,8 +86,9 @@ def residual_loadings(theta: dict[str, Any], design: Design) -> Any:
 def mean(theta: dict[str, Any], design: Design) -> Any:
     """Return the expected activation where factors and functions are 0 [scanned, `roi`]."""
     scanned = design.scanned
-    total = theta["mu"] + design.scan_diagnosis @ theta["m"].T
-    total = total + design.confound @ theta["confound_slope"].T
+    total = theta["mu"] + design.confound @ theta["confound_slope"].T
+    if "m" in theta:
+        total = total + design.scan_diagnosis @ theta["m"].T
     if "m_burden" in theta:
         total = total + design.burden[scanned, None] * theta["m_burden"]
     if "m_none" in theta:

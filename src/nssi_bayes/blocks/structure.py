@@ -31,8 +31,9 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if len(design.coords[f]) > 1:
         found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
     if spec.disorder.levels:
-        found.append(from_prior("tau_mean", (f,), priors["tau_mean"]))
-        found.append(Parameter("A", (f, k), scale="tau_mean", scale_dims=(f,), zero_sum=True))
+        if len(design.coords[k]) > 1:  # of one disorder there is only a contrast with people without any
+            found.append(from_prior("tau_mean", (f,), priors["tau_mean"]))
+            found.append(Parameter("A", (f, k), scale="tau_mean", scale_dims=(f,), zero_sum=True))
         if spec.disorder.coding == "additive" and design.burden.any():
             found.append(from_prior("level_burden", (f,), priors["level_burden"]))
         if design.none.any():

@@ -22,12 +22,16 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.conventional import formula, table
 from nssi_bayes.fit.chains import run_nuts, statistics
-from nssi_bayes.fit.sample import CAREFUL
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
 __all__ = ["build_conventional", "fit_conventional"]
 
 _LOG: Final = logging.getLogger(__name__)
+_FEWEST: Final = {"tune": 500, "target_accept": 0.8}
+"""Bambi's coordinates are not whitened: they need a longer warm-up and smaller
+steps than the joint model's."""
+_CAREFUL: Final = 0.97
+"""Target acceptance of the one rerun after a divergence."""
 _MEAN: Final = "mu"
 _BAMBI_DIM: Final = f"{n.PATTERN}__factor_dim"
 
@@ -102,11 +106,13 @@ def fit_conventional(
     with pytensor.config.change_flags(numba__fastmath=False):
         compiled = nutpie.compile_pymc_model(graph, backend="numba", var_names=kept)
     first, second = seeds.spawn(2)
+    least = {name: max(getattr(sampler, name), value) for name, value in _FEWEST.items()}
+    sampler = sampler.model_copy(update=least)
     accept, rerun = sampler.target_accept, False
     trace = run_nuts(compiled, sampler, accept=accept, seeds=first)
     if bool(trace.sample_stats["diverging"].any()):
-        _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-        accept, rerun = CAREFUL, True
+        _LOG.info("divergences: once more at target acceptance %.2f", _CAREFUL)
+        accept, rerun = _CAREFUL, True
         trace = run_nuts(compiled, sampler, accept=accept, seeds=second)
     tree = xr.DataTree.from_dict(
         {

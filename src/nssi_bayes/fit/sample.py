@@ -15,7 +15,7 @@ from nssi_bayes.build import Built
 from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
-__all__ = ["CAREFUL", "Drawn", "sample"]
+__all__ = ["Drawn", "sample"]
 
 _LOG: Final = logging.getLogger(__name__)
 CAREFUL: Final = 0.9
