@@ -11,8 +11,6 @@ off goes on. The verdict is over all quantities of a kind (`--summarise`).
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +20,7 @@ import numpy as np
 import xarray as xr
 from cohort import isas, make_cohort
 from scipy.stats import beta
+from shards import run_shards
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import make_design
@@ -32,7 +31,7 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build_design
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_priors
-from nssi_bayes.store import Layout, read_json, seed_sequence, write_json
+from nssi_bayes.store import Layout, seed_sequence
 
 __all__ = ["KINDS", "Setting", "calibrate", "full_setting", "summarise"]
 
@@ -59,7 +58,6 @@ KINDS: Final = {
 }
 """Kinds of quantities and the parameters that they are made of."""
 _COMMAND: Final = "python benchmarks/calibration.py"
-_LOG: Final = logging.getLogger(__name__)
 
 type Array = np.ndarray[Any, Any]
 
@@ -221,27 +219,9 @@ def summarise(cohorts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run one shard, or pool what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shard", type=int, default=0)
-    parser.add_argument("--of", type=int, default=1)
-    parser.add_argument("--cohorts", type=int, default=20)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--summarise", action="store_true")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("jax").setLevel(logging.WARNING)
-    given.out.mkdir(parents=True, exist_ok=True)
-    if given.summarise:
-        paths = sorted(given.out.glob("cohort_*.json"))
-        write_json(given.out / "summary.json", summarise([read_json(path) for path in paths]))
-        return
-    for index in range(given.shard, given.cohorts, given.of):
-        path = given.out / f"cohort_{index:03d}.json"
-        if path.exists():
-            continue
-        found = calibrate(full_setting(), index)
-        write_json(path, {"command": _COMMAND, **found})
-        _LOG.info("cohort %d: %d divergences, R-hat %.3f", index, found["divergences"], found["max_rhat"])
+    run_shards(
+        __doc__, _COMMAND, one=lambda index: calibrate(full_setting(), index), pool=summarise, cohorts=20
+    )
 
 
 if __name__ == "__main__":

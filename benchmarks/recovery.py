@@ -11,8 +11,6 @@ fixed effects at a rate that is no property of the model (that is `calibration.p
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,13 +18,14 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from shards import run_shards
 
 from nssi_bayes import assemble, extract, ingest, score, simulate
 from nssi_bayes import names as n
 from nssi_bayes.build import build
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Params, Sampler, Simulate, parse, read_model, read_params
-from nssi_bayes.store import Layout, read_dataset, read_json, seed_sequence, write_json
+from nssi_bayes.store import Layout, read_dataset, seed_sequence
 
 __all__ = ["KINDS", "recover", "summarise"]
 
@@ -36,7 +35,6 @@ PARTICIPANTS: Final = 150
 KINDS: Final = ("level contrasts", "slopes", "slope contrasts", "correlations", "network loadings")
 _ROOT: Final = Path(__file__).parents[1]
 _COMMAND: Final = "python benchmarks/recovery.py"
-_LOG: Final = logging.getLogger(__name__)
 
 type Array = np.ndarray[Any, Any]
 
@@ -173,25 +171,7 @@ def _error(values: list[float]) -> float | None:
 
 def main() -> None:
     """Run one shard, or pool what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shard", type=int, default=0)
-    parser.add_argument("--of", type=int, default=1)
-    parser.add_argument("--cohorts", type=int, default=10)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--summarise", action="store_true")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("jax").setLevel(logging.WARNING)
-    given.out.mkdir(parents=True, exist_ok=True)
-    if given.summarise:
-        paths = sorted(given.out.glob("cohort_*.json"))
-        write_json(given.out / "summary.json", summarise([read_json(path) for path in paths]))
-        return
-    for index in range(given.shard, given.cohorts, given.of):
-        path = given.out / f"cohort_{index:03d}.json"
-        if not path.exists():
-            write_json(path, {"command": _COMMAND, **recover(index)})
-            _LOG.info("cohort %d is done", index)
+    run_shards(__doc__, _COMMAND, one=lambda index: recover(index), pool=summarise, cohorts=10)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ type ValueAndGradient = Callable[[Array], tuple[float, Array]]
 class Coordinates:
     """An affine map x = `mode` + R (I + V diag(`gain`) V') y.
 
-    R V is a square root of the inverse curvature, but for a few per cent: what is small in its
-    symmetric root is left out, and what that costs is mended in the directions V where it shows.
+    The factor of y is nearly a square root of the inverse curvature: R is its symmetric root without
+    what is small in it, and what that costs is mended in the directions V where it shows.
     A dense root would take longer than the density and its gradient.
 
     Parameters
