@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
+from nssi_bayes import ingest
+from nssi_bayes.errors import DataError
 from nssi_bayes.instruments import read_instrument
 from nssi_bayes.spec import Params
-from nssi_bayes.store import Layout
+from nssi_bayes.store import Layout, read_table
 
 PEOPLE = 60
 DISORDERS = ("mood", "eating", "anxiety")
@@ -91,3 +94,20 @@ def write(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -
     layout.study("toy").parent.mkdir(parents=True, exist_ok=True)
     layout.study("toy").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     return layout
+
+
+def read(
+    root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ingest; return the people and the audit."""
+    layout = write(root, content, study)
+    ingest.run(layout, params())
+    people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
+    return people, read_table(layout.audit_of("ingest", "toy"))
+
+
+def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
+    """Return the message with which ingest refuses."""
+    with pytest.raises(DataError) as caught:
+        ingest.run(write(root, content, study), params())
+    return str(caught.value)

@@ -10,31 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from folders import PEOPLE, mapping, params, tables, write
+from folders import PEOPLE, mapping, params, read, refused, tables, write
 from nssi_bayes import ingest
-from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import parse
 from nssi_bayes.store import Layout, read_table
 from nssi_bayes.study import Study, read_study
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("NSSI_BAYES_SHARED", ROOT.parent / "shared" / "data"))
-
-
-def read(
-    root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ingest; return the people and the audit."""
-    layout = write(root, content, study)
-    ingest.run(layout, params())
-    people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
-    return people, read_table(layout.audit_of("ingest", "toy"))
-
-
-def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
-    with pytest.raises(DataError) as caught:
-        ingest.run(write(root, content, study), params())
-    return str(caught.value)
 
 
 def test_a_primary_diagnosis_with_comorbid_ones(tmp_path: Path) -> None:

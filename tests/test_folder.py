@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from folders import PEOPLE, mapping, params, tables, write
+from folders import PEOPLE, mapping, params, read, refused, tables, write
 from nssi_bayes import assemble, extract, ingest, score
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, SpecError
@@ -18,22 +17,6 @@ from nssi_bayes.instruments import read_instrument
 from nssi_bayes.store import read_dataset, read_table
 
 CODES = ["999", "9999", "-99", "77", "88", "95", "-7", "-8", "-9", "-300", "-888", "-900"]
-
-
-def read(
-    root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ingest; return the people and the audit."""
-    layout = write(root, content, study)
-    ingest.run(layout, params())
-    people = read_table(layout.tables("toy") / "participants.tsv").set_index("participant_id")
-    return people, read_table(layout.audit_of("ingest", "toy"))
-
-
-def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
-    with pytest.raises(DataError) as caught:
-        ingest.run(write(root, content, study), params())
-    return str(caught.value)
 
 
 def test_every_missing_code_is_counted_by_itself(tmp_path: Path) -> None:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from folders import PEOPLE, mapping, params, tables, write
+from folders import PEOPLE, mapping, params, refused, tables, write
 from nssi_bayes import ingest, score
 from nssi_bayes.errors import DataError
 from nssi_bayes.instruments import available, read_instrument
 from nssi_bayes.store import read_table
-
-
-def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
-    with pytest.raises(DataError) as caught:
-        ingest.run(write(root, content, study), params())
-    return str(caught.value)
 
 
 def test_another_number_of_items_is_another_form(tmp_path: Path) -> None:
