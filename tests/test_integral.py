@@ -17,8 +17,9 @@ from designs import full_cohort, full_design, joint_spec, small_cohort, small_sp
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, measurement
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.marginal import sampling_grid
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import SAMPLING_GRID, build, build_design
+from nssi_bayes.build import build, build_design
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import density
 from nssi_bayes.integrate import quadrature
@@ -26,7 +27,7 @@ from nssi_bayes.spec import read_priors
 
 PEOPLE = 14
 DATA = ("response", "factor", "activation", "connectivity", "outcome")
-GRID = quadrature.make_grid(3, **SAMPLING_GRID)
+GRID = quadrature.make_grid(3, **sampling_grid(3))
 POINTS = (
     "prior 1",
     "prior 2",

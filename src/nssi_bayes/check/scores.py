@@ -75,9 +75,9 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     with_outcome = (*_given(blocks), "outcome")
     if "outcome" in blocks and with_outcome not in sets:
         sets.insert(0, with_outcome)
-    found = {}
+    found, grid = {}, marginal.fine_grid(len(design.plain_of))
     for include in sets:
-        moments = marginal.evaluate(theta, design, include=include, grid=marginal.FINE_GRID)
+        moments = marginal.evaluate(theta, design, include=include, grid=grid)
         found[include] = moments.log_integral
     return found, moments
 

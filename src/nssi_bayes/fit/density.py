@@ -23,11 +23,11 @@ from pytensor.graph import clone_replace
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import (
-    SAMPLING_GRID,
     GaussianPart,
     arrangement_of,
     gaussian_part,
     places_of,
+    sampling_grid,
 )
 from nssi_bayes.build import Built
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
@@ -127,7 +127,8 @@ def reference(built: Built) -> ValueAndGradient:
 
 def _with_kernel(gaussian: Callable[[Any], GaussianPart], design: Design, start: Array) -> ValueAndGradient:
     """Put both together; one flat vector goes each way, because every array that crosses costs."""
-    arrangement, places = arrangement_of(design, SAMPLING_GRID), places_of(design)
+    grid = sampling_grid(len(design.plain_of))
+    arrangement, places = arrangement_of(design, grid), places_of(design)
     size = len(design.coords[n.INDICATOR]) * (max(design.category_groups) + 1)
     people, functions = design.diagnosis.shape[0], len(design.plain_of)
     indicators, gammas = places.shape[1], len(design.coords[n.TESTLET])
