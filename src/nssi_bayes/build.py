@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, generate, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, sampling_grid
-from nssi_bayes.blocks.parameter import Parameter, draw
+from nssi_bayes.blocks.parameter import STEP, Parameter, draw
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.schema import validate
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
@@ -36,7 +37,6 @@ __all__ = ["Built", "build", "build_design", "fingerprint", "run"]
 _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
 _TOLERANCE: Final = 1e-6
-STEP: Final = 0.2
 _LIBRARIES: Final = ("pymc", "pytensor", "nutpie", "jax", "numpy", "bambi")
 
 type Theta = dict[str, Any]
@@ -51,8 +51,6 @@ class Built:
     ----------
     spec : JointSpec
         What it was made from.
-    model : pymc.Model
-        With named dims.
     parameters : list of Parameter
         What it declares, in order.
     design : Design
@@ -60,13 +58,17 @@ class Built:
     """
 
     spec: JointSpec
-    model: pm.Model
     parameters: list[Parameter]
     design: Design
 
+    @cached_property
+    def model(self) -> pm.Model:
+        """The PyMC model, with named dims; made when it is first asked for."""
+        return _make_model(self)
+
 
 def build_design(spec: JointSpec, design: Design) -> Built:
-    """Make the PyMC model of a spec on data that are arranged already.
+    """Make the model of a spec on data that are arranged already.
 
     Parameters
     ----------
@@ -80,7 +82,11 @@ def build_design(spec: JointSpec, design: Design) -> Built:
     Built
         The model, its parameters and data.
     """
-    parameters = joint.parameters(spec, design, read_priors(spec.priors))
+    return Built(spec, joint.parameters(spec, design, read_priors(spec.priors)), design)
+
+
+def _make_model(built: Built) -> pm.Model:
+    design, parameters = built.design, built.parameters
     coords = {dim: labels for dim, labels in design.coords.items() if labels}
     coords[n.PARTICIPANT] = list(range(design.diagnosis.shape[0]))
     coords[n.MEASURE] = measures(design)
@@ -89,15 +95,15 @@ def build_design(spec: JointSpec, design: Design) -> Built:
         theta = {p.name: None for p in parameters}
         for p in parameters:
             theta[p.name] = _declare(p, coords, theta)
-        if spec.route == "explicit":
+        if built.spec.route == "explicit":
             _observe_explicitly(theta, design, shapes)
         else:
             _observe(theta, design, shapes)
-    return Built(spec, model, parameters, design)
+    return model
 
 
 def build(spec: JointSpec, cohort: xr.Dataset, *, where: str = "spec") -> Built:
-    """Make the PyMC model of a spec on a cohort.
+    """Make the model of a spec on a cohort.
 
     Parameters
     ----------

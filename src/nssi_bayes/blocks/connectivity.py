@@ -15,14 +15,16 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, contrasts, effects, joined, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Measured, Quadratic, fold
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["loadings", "mean", "observed", "parameters", "residual_loadings"]
+__all__ = ["linear", "observed", "parameters"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -65,50 +67,40 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     return found
 
 
-def loadings(theta: dict[str, Any], design: Design) -> Any:
-    """Return the loadings on the functions, [scanned, `edge`, `function`] or [`edge`, `function`]."""
-    ends = design.edge_ends @ theta["L_end"]
-    common = theta["L_pair"][design.pair_of] + ends + theta["L_edge_offset"]
-    if "L_edge_disorder" not in theta:
-        return common
-    diagnosis = design.diagnosis[design.connected]
-    return common + jnp.einsum("ik,efk->ief", diagnosis, theta["L_edge_disorder"])
-
-
-def residual_loadings(theta: dict[str, Any], design: Design) -> Any:
-    """Return the loadings on the person's residual factors [`edge`, factor]."""
-    if "loading_person_edge" not in theta:
-        return jnp.zeros((len(design.coords[n.EDGE]), 0))
-    columns = [theta["loading_person_edge"][:, None]]
-    if "loading_hub" in theta:
-        columns.append(design.hub * theta["loading_hub"])
-    return jnp.concatenate(columns, axis=1)
-
-
-def mean(theta: dict[str, Any], design: Design) -> Any:
-    """Return the expected edges where factors and functions are 0 [scanned, `edge`]."""
-    who = design.connected
-    total = theta["mu_edge"] + design.confound_edge @ theta["confound_slope_edge"].T
-    if "m_edge" in theta:
-        total = total + design.diagnosis[who] @ theta["m_edge"].T
-    if "m_edge_burden" in theta:
-        total = total + design.burden[who, None] * theta["m_edge_burden"]
-    if "m_edge_none" in theta:
-        total = total + design.none[who, None] * theta["m_edge_none"]
-    if "site_edge" in theta:
-        total = total + design.site[who] @ theta["site_edge"].T
-    return total
+def linear(theta: dict[str, Any], design: Design) -> Linear:
+    """Return what is linear in the parameters, of the people who have edges."""
+    who, edges = design.connected, len(design.coords[n.EDGE])
+    columns = {
+        "mu_edge": np.ones(len(who)),
+        "confound_slope_edge": design.confound_edge,
+        "m_edge": design.diagnosis[who],
+        "m_edge_burden": design.burden[who],
+        "m_edge_none": design.none[who],
+        "site_edge": design.site[who],
+    }
+    loading = theta["L_pair"][design.pair_of] + design.edge_ends @ theta["L_end"] + theta["L_edge_offset"]
+    residual = None
+    if "loading_person_edge" in theta:
+        residual = theta["loading_person_edge"][:, None]
+        if "loading_hub" in theta:
+            residual = joined([residual, design.hub * theta["loading_hub"]], 1)
+    return make_linear(
+        effects(theta, columns, edges),
+        contrasts(loading, theta.get("L_edge_disorder"), design.diagnosis[who]),
+        common=theta.get("D_edge"),
+        residual=residual,
+    )
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return what the edges say, over (factors, functions), for the people who have some."""
     seen = jnp.asarray(design.connectivity_seen, dtype=float)
     variance = theta["sigma_edge"] ** 2 + design.connectivity_se**2
-    common = theta["D_edge"] if "D_edge" in theta else jnp.zeros((len(design.coords[n.EDGE]), 0))
+    said = linear(theta, design)
     measured = Measured(
-        design.connectivity - mean(theta, design),
+        design.connectivity - said.mean,
         seen / variance,
         (seen * jnp.log(variance)).sum(axis=1),
         design.connectivity_seen.sum(axis=1),
     )
-    return fold(residual_loadings(theta, design), common, loadings(theta, design), measured)
+    return fold(said.residual, said.common, said.own, measured)

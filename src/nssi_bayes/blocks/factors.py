@@ -10,15 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, effects, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import Prior
 
-__all__ = ["mean", "observed", "parameters", "quadratic", "root"]
+__all__ = ["linear", "observed", "parameters", "quadratic", "root"]
 
 
 def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -38,10 +40,11 @@ def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     return found
 
 
-def mean(theta: dict[str, Any], design: Design) -> Any:
-    """Return the expected factors of each person [`participant`, `factor`]."""
-    found = theta["mu_x"] + design.diagnosis @ theta["M"].T
-    return found + design.covariate @ theta["N"].T if "N" in theta else found
+def linear(theta: dict[str, Any], design: Design) -> Linear:
+    """Return what is linear in the parameters: expected factors, which load on no function."""
+    people, factors = design.factor.shape
+    columns = {"mu_x": np.ones(people), "M": design.diagnosis, "N": design.covariate}
+    return make_linear(effects(theta, columns, factors), (np.zeros((factors, 0, 1)), np.ones((people, 1))))
 
 
 def root(theta: dict[str, Any]) -> Any:
@@ -60,7 +63,7 @@ def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
         [
             jnp.broadcast_to(jnp.eye(factors), (people, factors, factors)),
             jnp.zeros((people, factors, functions)),
-            mean(theta, design)[:, :, None],
+            linear(theta, design).mean[:, :, None],
         ],
         axis=2,
     )

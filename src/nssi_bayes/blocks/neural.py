@@ -20,11 +20,12 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, contrasts, effects, joined, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Measured, Quadratic, fold
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["loadings", "mean", "observed", "parameters", "residual_loadings"]
+__all__ = ["linear", "observed", "parameters"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -65,52 +66,44 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     return found
 
 
-def loadings(theta: dict[str, Any], design: Design) -> Any:
-    """Return the loadings on the functions, [scanned, `roi`, `function`] or [`roi`, `function`]."""
-    common = theta["L_network"][design.network_of] + theta["L_offset"]
-    if "L_disorder" not in theta:
-        return common
-    return common + jnp.einsum("ik,rfk->irf", design.scan_diagnosis, theta["L_disorder"])
-
-
-def residual_loadings(theta: dict[str, Any], design: Design) -> Any:
-    """Return the loadings on the person's residual factors [`roi`, factor]."""
-    if "loading_person" not in theta:
-        return jnp.zeros((len(design.coords[n.ROI]), 0))
-    columns = [theta["loading_person"][:, None]]
-    if "loading_network" in theta:
-        columns.append(design.big_network * theta["loading_network"])
-    return jnp.concatenate(columns, axis=1)
-
-
-def mean(theta: dict[str, Any], design: Design) -> Any:
-    """Return the expected activation where factors and functions are 0 [scanned, `roi`]."""
-    scanned = design.scanned
-    total = theta["mu"] + design.confound @ theta["confound_slope"].T
-    if "m" in theta:
-        total = total + design.scan_diagnosis @ theta["m"].T
-    if "m_burden" in theta:
-        total = total + design.burden[scanned, None] * theta["m_burden"]
-    if "m_none" in theta:
-        total = total + design.none[scanned, None] * theta["m_none"]
-    if "site_neural" in theta:
-        total = total + design.site[scanned] @ theta["site_neural"].T
-    return total
+def linear(theta: dict[str, Any], design: Design) -> Linear:
+    """Return what is linear in the parameters, of the scanned people."""
+    scanned, regions = design.scanned, len(design.coords[n.ROI])
+    columns = {
+        "mu": np.ones(len(scanned)),
+        "confound_slope": design.confound,
+        "m": design.scan_diagnosis,
+        "m_burden": design.burden[scanned],
+        "m_none": design.none[scanned],
+        "site_neural": design.site[scanned],
+    }
+    loading = theta["L_network"][design.network_of] + theta["L_offset"]
+    residual = None
+    if "loading_person" in theta:
+        residual = theta["loading_person"][:, None]
+        if "loading_network" in theta:
+            residual = joined([residual, design.big_network * theta["loading_network"]], 1)
+    return make_linear(
+        effects(theta, columns, regions),
+        contrasts(loading, theta.get("L_disorder"), design.scan_diagnosis),
+        common=theta.get("D"),
+        residual=residual,
+    )
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return what the scans say, over (factors, functions), for the scanned people only."""
     inverse, across, log_det = _residual_precision(theta, design)
-    common = theta["D"] if "D" in theta else jnp.zeros((len(design.coords[n.ROI]), 0))
+    said = linear(theta, design)
     measured = Measured(
-        design.activation - mean(theta, design),
+        design.activation - said.mean,
         inverse,
         log_det,
         design.activation_seen.sum(axis=1),
         across,
         None if across is None else np.maximum(design.partner, 0),
     )
-    return fold(residual_loadings(theta, design), common, loadings(theta, design), measured)
+    return fold(said.residual, said.common, said.own, measured)
 
 
 def _residual_precision(theta: dict[str, Any], design: Design) -> tuple[Any, Any, Any]:

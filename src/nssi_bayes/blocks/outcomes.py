@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, effects, joined, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["mean", "observed", "parameters"]
+__all__ = ["linear", "observed", "parameters"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -38,24 +40,29 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     return found
 
 
-def mean(theta: dict[str, Any], design: Design) -> Any:
-    """Return the expected outcome where factors and functions are 0 [`participant`]."""
-    total = theta["a"] + design.diagnosis @ theta["d"]
-    if "outcome_covariate" in theta:
-        total = total + design.covariate @ theta["outcome_covariate"]
-    if "site_outcome" in theta:
-        total = total + design.site @ theta["site_outcome"]
-    return total
+def linear(theta: dict[str, Any], design: Design) -> Linear:
+    """Return what is linear in the parameters: of one measure, the outcome."""
+    people = design.outcome.shape[0]
+    columns = {
+        "a": np.ones(people),
+        "d": design.diagnosis,
+        "outcome_covariate": design.covariate,
+        "site_outcome": design.site,
+    }
+    loading = theta["w"].reshape(1, -1, 1), np.ones((people, 1))
+    common = theta["q"].reshape(1, -1) if "q" in theta else None
+    return make_linear(effects(theta, columns, 1), loading, common=common)
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return what the observed outcome says, over (factors, functions)."""
     people = design.outcome.shape[0]
-    loading = theta["w"] if "q" not in theta else jnp.concatenate([theta["q"], theta["w"]])
+    said = linear(theta, design)
+    loading = joined([said.common, said.own], 1)
     rows = jnp.concatenate(
         [
-            jnp.broadcast_to(loading, (people, 1, loading.shape[0])),
-            (design.outcome - mean(theta, design))[:, None, None],
+            jnp.broadcast_to(loading, (people, *loading.shape)),
+            (design.outcome[:, None] - said.mean)[:, :, None],
         ],
         axis=2,
     )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from nssi_bayes.spec import Prior
 
-__all__ = ["Parameter", "draw", "from_prior"]
+__all__ = ["STEP", "Parameter", "draw", "from_prior"]
+
+STEP: Final = 0.2
+"""A scale is sampled in steps of this share of its prior scale."""
 
 type Coords = Mapping[str, Sequence[Any]]
 type Array = np.ndarray[Any, Any]

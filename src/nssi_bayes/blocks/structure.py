@@ -17,11 +17,12 @@ from jax.scipy.linalg import solve_triangular
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, contrasts, effects, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["level", "parameters", "quadratic", "slopes"]
+__all__ = ["linear", "parameters", "quadratic"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -62,41 +63,30 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     return found
 
 
-def level(theta: dict[str, Any], design: Design) -> Any:
-    """Return the level of each person's functions at x = 0 [`participant`, `function`]."""
-    total = jnp.zeros((design.diagnosis.shape[0], len(design.coords[n.FUNCTION])))
+def linear(theta: dict[str, Any], design: Design) -> Linear:
+    """Return what is linear in the parameters: levels at x = 0, and slopes on the factors as loadings."""
+    people, functions = design.diagnosis.shape[0], len(design.coords[n.FUNCTION])
     columns = {
         "A": design.diagnosis,
         "G": design.covariate,
         "u_site": design.site,
-        "level_burden": design.burden[:, None],
-        "level_none": design.none[:, None],
+        "level_burden": design.burden,
+        "level_none": design.none,
     }
-    for name, column in columns.items():
-        if name in theta:
-            coefficient = theta[name]
-            total = total + column @ (coefficient.T if coefficient.ndim == 2 else coefficient[None])
-    return total
-
-
-def slopes(theta: dict[str, Any], design: Design) -> Any:
-    """Return each person's slopes on the factors [`participant`, `function`, `factor`]."""
-    people = design.diagnosis.shape[0]
-    functions = len(design.coords[n.FUNCTION])
-    if "B" not in theta:
-        return jnp.zeros((people, functions, 0))
-    slope = jnp.broadcast_to(theta["B"], (people, *theta["B"].shape))
-    if "B_disorder" in theta:
-        slope = slope + jnp.einsum("ik,fpk->ifp", design.diagnosis, theta["B_disorder"])
-    return slope
+    level = np.zeros((functions, 0)), np.zeros((people, 0))
+    if not theta.keys().isdisjoint(columns):
+        level = effects(theta, columns, functions)
+    slope = theta.get("B", np.zeros((functions, 0)))
+    return make_linear(level, contrasts(slope, theta.get("B_disorder"), design.diagnosis))
 
 
 def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return the density of the functions given the factors, over (factors, functions)."""
-    slope = slopes(theta, design)
-    people, functions, _ = slope.shape
+    said = linear(theta, design)
+    people, functions = design.diagnosis.shape[0], len(design.coords[n.FUNCTION])
+    slope = jnp.broadcast_to(said.own, (people, functions, said.loading.shape[1]))
     identity = jnp.broadcast_to(jnp.eye(functions), (people, functions, functions))
-    rows = jnp.concatenate([-slope, identity, level(theta, design)[:, :, None]], axis=2)
+    rows = jnp.concatenate([-slope, identity, said.mean[:, :, None]], axis=2)
     log_det = 0.0
     if "Omega" in theta:
         root = theta["Omega"]

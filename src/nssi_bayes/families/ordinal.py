@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numba import njit
 
 __all__ = [
     "Table",
@@ -27,6 +28,8 @@ __all__ = [
     "simulate",
     "stack",
     "table",
+    "tabulate",
+    "tabulate_back",
 ]
 
 
@@ -74,6 +77,64 @@ def table(probability: Any, columns: int) -> Table:
 def stack(tables: list[Table], order: np.ndarray[Any, Any]) -> Table:
     """Join the tables of all groups and put the indicators in order."""
     return Table(*(jnp.concatenate(parts, axis=0)[order] for parts in zip(*tables, strict=True)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tabulate(probability: Any, start: Any, categories: Any, columns: int) -> tuple[Any, Any, Any]:
+    """Tabulate all indicators, compiled by Numba: `table`, whatever their numbers of categories.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        Category probabilities of all indicators, one after the other.
+    start, categories : numpy.ndarray
+        Where an indicator's begin, and how many there are [`indicator`].
+    columns : int
+        As in `table`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        U, V and the rest, as in `Table` [`indicator`, response].
+    """
+    upper, lower = np.zeros((len(start), columns)), np.zeros((len(start), columns))
+    gap = np.zeros((len(start), columns))
+    for j in range(len(start)):
+        last = categories[j] - 1
+        p = probability[start[j] : start[j] + last + 1]
+        below, above = np.cumsum(p), np.cumsum(p[::-1])[::-1]
+        for c in range(last):
+            upper[j, c] = above[c + 1] / below[c]
+            lower[j, c + 1] = below[c] / above[c + 1]
+        for c in range(1, last):
+            gap[j, c] = np.log(p[c]) - np.log(above[c]) - np.log(below[c])
+        gap[j, 0] = -np.log(above[0])
+        gap[j, last] = -np.log(below[last])
+    return upper, lower, gap
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tabulate_back(
+    probability: Any, start: Any, categories: Any, by_upper: Any, by_lower: Any, by_gap: Any, found: Any
+) -> None:
+    """Add the derivative by the probabilities to `found`, which is as long as `probability`."""
+    for j in range(len(start)):
+        last = categories[j] - 1
+        p = probability[start[j] : start[j] + last + 1]
+        below, above = np.cumsum(p), np.cumsum(p[::-1])[::-1]
+        by_below, by_above = np.zeros(last + 1), np.zeros(last + 1)
+        for c in range(last):
+            by_above[c + 1] += by_upper[j, c] / below[c] - by_lower[j, c + 1] * below[c] / above[c + 1] ** 2
+            by_below[c] += by_lower[j, c + 1] / above[c + 1] - by_upper[j, c] * above[c + 1] / below[c] ** 2
+        for c in range(1, last):
+            found[start[j] + c] += by_gap[j, c] / p[c]
+            by_above[c] -= by_gap[j, c] / above[c]
+            by_below[c] -= by_gap[j, c] / below[c]
+        by_above[0] -= by_gap[j, 0] / above[0]
+        by_below[last] -= by_gap[j, last] / below[last]
+        one, other = np.cumsum(by_above), np.cumsum(by_below[::-1])[::-1]
+        for c in range(last + 1):
+            found[start[j] + c] += one[c] + other[c]
 
 
 def look_up(tables: Table, response: Any) -> Table:

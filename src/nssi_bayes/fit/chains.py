@@ -1,8 +1,7 @@
 """Chains of NUTS on a compiled density, in the coordinates of `whiten`, each alone on its core.
 
-Chains that share an interpreter wait for each other: for its lock, and for the threads of XLA that
-hand some hundred small operations a gradient to one another. A fit of certified length therefore
-runs its chains in processes of their own, each of which compiles the model for itself; a short one
+Chains that share an interpreter wait for its lock. A fit of certified length therefore runs its
+chains in processes of their own, each of which finds the model's coordinates for itself; a short one
 runs them one after the other where it is. A chain depends on its seed alone, not on where it runs.
 """
 
@@ -120,12 +119,8 @@ _here: dict[str, Any] = {}
 
 
 def _prepare(spec: Any, design: Any, done: Any) -> None:
-    """Compile the model in a worker: one thread, so that no operation is handed over."""
-    import jax
-
+    """Compile the model in a worker."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["NPROC"] = "1"  # read by XLA when it starts
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     _here.update(ready=_compile(build_design(spec, design)), done=done)
 
 

@@ -1,0 +1,307 @@
+"""A person's Gaussian data and item constants, with their gradient, in NumPy and compiled loops.
+
+The same numbers as `joint.functions_given` and `measurement.tables`, which state the model in JAX,
+for the hundred thousands of evaluations of a fit: every block says once what is linear in the
+parameters (`linear`), which is a sparse map here, and what is left is a handful of inverses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import connectivity, factors, joint, neural, outcomes, structure
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear
+from nssi_bayes.families import ordinal
+from nssi_bayes.integrate import folding
+from nssi_bayes.integrate.gaussian import LOG_2PI
+
+__all__ = ["Part", "Slots", "compile_people"]
+
+type Array = np.ndarray[Any, Any]
+
+
+class Slots:
+    """Where the parameters stand in one flat vector.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple
+        Shape by name, in the order of the vector.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        edges = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
+        self.size = int(edges[-1])
+        self.where = {
+            name: slice(int(a), int(b)) for name, a, b in zip(self.shapes, edges[:-1], edges[1:], strict=True)
+        }
+
+    def named(self, vector: Array) -> dict[str, Array]:
+        """Return views of a vector [..., slot] by name."""
+        lead = vector.shape[:-1]
+        return {
+            name: vector[..., self.where[name]].reshape((*lead, *shape))
+            for name, shape in self.shapes.items()
+        }
+
+    def joined(self, theta: Mapping[str, Array]) -> Array:
+        """Return the vector, or vectors [draw, slot] of draws."""
+        name = next(iter(self.shapes))
+        lead = np.shape(theta[name])[: np.ndim(theta[name]) - len(self.shapes[name])]
+        return np.concatenate([np.asarray(theta[name]).reshape(*lead, -1) for name in self.shapes], axis=-1)
+
+
+class Part(NamedTuple):
+    """What the kernel takes, and the log-density that it does not see.
+
+    Parameters
+    ----------
+    constant : numpy.ndarray
+        [`participant`].
+    matrix : numpy.ndarray
+        [`participant`, `function` + 1, `function` + 1].
+    upper, lower, log_gap : numpy.ndarray
+        Constants by response [`indicator`, response], as in `ordinal.Table`.
+    loading : numpy.ndarray
+        [`indicator`].
+    gamma : numpy.ndarray
+        [`testlet`].
+    """
+
+    constant: Array
+    matrix: Array
+    upper: Array
+    lower: Array
+    log_gap: Array
+    loading: Array
+    gamma: Array
+
+
+class _Measures(NamedTuple):
+    """Gaussian measures, and the names of their residual sd and of what two of them share."""
+
+    data: folding.Measured
+    sigma: str
+    shared: str | None
+
+
+type PullBack = Callable[[Part], Array]
+type People = Callable[[Array], tuple[Part, PullBack]]
+
+
+def compile_people(design: Design, slots: Slots, include: Sequence[str] = joint.BLOCKS) -> People:
+    """Return a function of the parameters: every person's part, and how to pull slopes back.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    slots : Slots
+        Where the parameters stand.
+    include : sequence of str
+        Blocks whose data count.
+
+    Returns
+    -------
+    callable
+        From the parameters [slot] to `Part` and a function from derivatives by each of its fields
+        (that by `constant` is 1) to the derivative by the parameters [slot].
+    """
+    return _People(design, slots, set(include))
+
+
+class _People:
+    def __init__(self, design: Design, slots: Slots, include: set[str]) -> None:
+        self.slots = slots
+        self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
+        self.people = design.diagnosis.shape[0]
+        self.latents: dict[str, folding.Map] = {"structure": _linear_map(structure, design, slots)}
+        if self.factors:
+            self.latents["factors"] = _linear_map(factors, design, slots)
+        self.measures = [
+            (_linear_map(block, design, slots), measures)
+            for name, block, measures in _measures(design, slots)
+            if name in include
+        ]
+        self.base, self.constant = _known(design, "factors" in include)
+        counts = design.category_groups
+        self.columns, self.categories = max(counts) + 1, np.asarray(design.categories)
+        self.start = np.zeros(len(self.categories), int)
+        for count in counts:
+            own = np.flatnonzero(self.categories == count)
+            self.start[own] = slots.where[f"category_probability_{count}"].start + count * np.arange(len(own))
+
+    def __call__(self, theta: Array) -> tuple[Part, PullBack]:
+        matrix, constant = self.base.copy(), self.constant.copy()
+        kept = []
+        for name, linear in self.latents.items():
+            root = self._root(name, theta)
+            rows = self._rows(name, *folding.spread(linear, theta)[:2])
+            precision, log_det = folding.inverse(root)
+            constant += 0.5 * (log_det - len(root) * LOG_2PI)
+            kept.append((name, root, rows, precision, folding.weigh(rows, precision, matrix)))
+        folded = []
+        for linear, m in self.measures:
+            said = folding.spread(linear, theta)
+            sigma = theta[self.slots.where[m.sigma]]
+            shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
+            folded.append(folding.fold(*said, sigma, shared, m.data, matrix, constant))
+        log_det = folding.eliminate(matrix, self.factors)
+        constant += 0.5 * (self.factors * LOG_2PI - log_det)
+        rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
+        tables = ordinal.tabulate(theta, self.start, self.categories, self.columns)
+        loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
+        part = Part(constant, rest, *tables, loading, gamma)
+
+        def pull_back(by: Part) -> Array:
+            found = np.zeros(self.slots.size)
+            found[self.slots.where["lambda"]] = by.loading
+            if len(gamma):
+                found[self.slots.where["gamma"]] = by.gamma
+            ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
+            by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
+            by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
+            for name, root, rows, precision, weighted in kept:
+                by_rows, by_precision = folding.weigh_back(by_matrix, rows, weighted)
+                by_root = folding.inverse_back(root, precision, by_precision, self.people)
+                self._root_back(name, theta, by_root, found)
+                slopes = self.factors if name == "structure" else 0
+                none = np.zeros((len(rows), 0))
+                by_mean, by_own = by_rows[:, -1].copy(), -by_rows[:, :slopes]
+                folding.gather(self.latents[name], by_mean, by_own, none, none, found)
+            for (linear, m), one in zip(self.measures, folded, strict=True):
+                count = m.data.loads.shape[1]
+                *by_said, by_variance, by_shared = folding.fold_back(
+                    by_matrix, one, count, self.factors, m.data
+                )
+                folding.gather(linear, *by_said, found)
+                where = self.slots.where[m.sigma]
+                found[where] += 2 * theta[where] * by_variance
+                if m.shared:
+                    found[self.slots.where[m.shared]] += 2 * self._one(theta, m.shared) * by_shared
+            return found
+
+        return part, pull_back
+
+    def _one(self, theta: Array, name: str) -> float:
+        return float(theta[self.slots.where[name].start])
+
+    def _of(self, name: str, theta: Array) -> Array:
+        where = self.slots.where.get(name)
+        return np.zeros(0) if where is None else theta[where].reshape(self.slots.shapes[name])
+
+    def _correlation(self, name: str, size: int, theta: Array) -> Array:
+        """Return the root of a correlation matrix, which of a single latent has no parameter."""
+        return self._of(name, theta) if name in self.slots.where else np.eye(size)
+
+    def _root(self, name: str, theta: Array) -> Array:
+        """Return the lower triangular root of the covariance of functions or factors."""
+        if name == "structure":
+            return self._correlation("Omega", self.functions, theta)
+        return self._of("sigma_x", theta)[:, None] * self._correlation("Omega_x", self.factors, theta)
+
+    def _root_back(self, name: str, theta: Array, by_root: Array, found: Array) -> None:
+        if name == "structure":
+            if "Omega" in self.slots.where:
+                found[self.slots.where["Omega"]] += by_root.ravel()
+            return
+        root = self._correlation("Omega_x", self.factors, theta)
+        found[self.slots.where["sigma_x"]] += (by_root * root).sum(axis=1)
+        if "Omega_x" in self.slots.where:
+            by_correlation = by_root * self._of("sigma_x", theta)[:, None]
+            found[self.slots.where["Omega_x"]] += by_correlation.ravel()
+
+    def _rows(self, name: str, mean: Array, own: Array) -> Array:
+        """Return residuals of functions or factors as rows over (factors, functions, -1)."""
+        rows = np.zeros((len(mean), self.factors + self.functions + 1, self.people))
+        first = self.factors if name == "structure" else 0
+        if name == "structure":
+            rows[:, : self.factors] = -own
+        rows[np.arange(len(mean)), first + np.arange(len(mean))] = 1.0
+        rows[:, -1] = mean
+        return rows
+
+
+def _coefficients(form: Linear) -> Array:
+    return np.concatenate([np.ravel(v) for v in (form.effect, form.common, form.loading, form.residual)])
+
+
+def _linear_map(block: Any, design: Design, slots: Slots) -> folding.Map:
+    """Ask a block for its coefficients at each unit vector of the parameters."""
+
+    def at(where: Any) -> Linear:
+        point = np.zeros(slots.size)
+        point[where] = 1.0
+        return block.linear(slots.named(point), design)
+
+    form = at([])
+    columns, rows, values = [], [], []
+    for where in slots.where.values():
+        if not _coefficients(at(where)).any():
+            continue
+        for j in range(where.start, where.stop):
+            value = _coefficients(at(j))
+            there = np.flatnonzero(value)
+            rows.append(there)
+            columns.append(np.full(len(there), j))
+            values.append(value[there])
+    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+    matrix = sparse.csr_array(entries, shape=(len(_coefficients(form)), slots.size))
+    sizes = (*form.effect.shape, form.common.shape[1], *form.loading.shape[1:], form.residual.shape[1])
+    turned = (np.ascontiguousarray(v.T, dtype=float) for v in (form.column, form.contrast))
+    return folding.Map(sizes, matrix.indptr, matrix.indices, matrix.data, *turned)
+
+
+def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
+    """Return the blocks of Gaussian measures that the cohort has and the model observes."""
+    found = []
+
+    def add(
+        block: Any, who: Array, value: Array, se: Array, seen: Array, partner: Array | None, *names: Any
+    ) -> None:
+        turned = (np.ascontiguousarray(v.T, dtype=float) for v in (value, se**2, seen))
+        partner = np.full(value.shape[1], -1) if partner is None else partner
+        everything = slots.named(np.ones(slots.size))
+        loads = np.asarray(block.linear(everything, design).residual) != 0
+        found.append((block, _Measures(folding.Measured(who, *turned, partner, loads), *names)))
+
+    if len(design.scanned):
+        paired = "loading_homologous" in slots.shapes
+        names = "sigma", "loading_homologous" if paired else None
+        add(neural, design.scanned, design.activation, design.activation_se, design.activation_seen,
+            design.partner if paired else None, *names)  # fmt: skip
+    if len(design.connected):
+        add(connectivity, design.connected, design.connectivity, design.connectivity_se,
+            design.connectivity_seen, None, "sigma_edge", None)  # fmt: skip
+    if "w" in slots.shapes:
+        value = design.outcome[:, None]
+        add(outcomes, np.arange(len(value)), value, np.zeros_like(value), design.outcome_seen[:, None],
+            None, "sigma_outcome", None)  # fmt: skip
+    block_names = {neural: "activation", connectivity: "connectivity", outcomes: "outcome"}
+    return [(block_names[block], block, measures) for block, measures in found]
+
+
+def _known(design: Design, observed: Any) -> tuple[Array, Array]:
+    """Return what the observed factor scores say, which no parameter changes."""
+    people, count = design.factor.shape
+    size = count + len(design.coords[n.FUNCTION]) + 1
+    matrix, constant = np.zeros((size, size, people)), np.zeros(people)
+    if not observed:
+        return matrix, constant
+    seen = design.factor_seen.astype(float)
+    weight = (seen / design.factor_error).T
+    value = design.factor.T
+    for p in range(count):
+        matrix[p, p] = weight[p]
+        matrix[p, -1] = matrix[-1, p] = weight[p] * value[p]
+        matrix[-1, -1] += weight[p] * value[p] ** 2
+    if count:
+        constant = -0.5 * (seen @ np.log(design.factor_error) + seen.sum(axis=1) * LOG_2PI)
+    return matrix, constant

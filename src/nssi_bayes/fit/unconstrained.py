@@ -1,0 +1,236 @@
+"""From the sampler's vector to the parameters: priors and transforms of all of them at once.
+
+PyMC states priors and transforms (`build`), one operation for each parameter. There are five
+families of parameters and a thousand elements; here every family is one array operation, forwards
+and backwards. `density.reference`, which is PyMC's own, is the oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit, gammaln
+
+from nssi_bayes.blocks.compiled import Slots
+from nssi_bayes.blocks.parameter import STEP, Parameter
+
+__all__ = ["Unconstrained"]
+
+type Array = np.ndarray[Any, Any]
+
+
+class Unconstrained:
+    """Log prior and parameters of an unconstrained vector.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        What the model declares.
+    slots : Slots
+        Where they stand; a correlation matrix as its Cholesky factor.
+
+    Attributes
+    ----------
+    size : int
+        Length of the vector.
+    start : numpy.ndarray
+        Where the priors are, in one sense or another, in the middle.
+    scaled : list of tuple
+        As in `density.Density`.
+    constant : float
+        What the log prior holds that does not depend on the vector.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], slots: Slots) -> None:
+        self._slots = slots
+        self._free = Slots({p.name: _free_shape(p, slots.shapes[p.name]) for p in parameters})
+        where, self.size = self._free.where, self._free.size
+        self.start = np.zeros(self.size)
+        self.scaled = [pair for p in parameters if p.scale for pair in self._coordinates(p)]
+        self._mean, self._weight = np.zeros(self.size), np.zeros(self.size)
+        self._scale = np.full(slots.size, slots.size)  # slot of the scale; behind the last one stands 1
+        self._half: list[Array] = []
+        self._exp: list[Array] = []
+        self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
+        self._roots: list[_Root] = []
+        self.constant = 0.0
+        entries: list[tuple[Array, Array, Array]] = []
+        for p in parameters:
+            x, slot, shape = where[p.name], slots.where[p.name], slots.shapes[p.name]
+            at, into = np.arange(x.start, x.stop), np.arange(slot.start, slot.stop)
+            if p.family == "lkj":
+                self._roots.append(_Root(x, slot, shape[0], p.alpha))
+                self.constant += self._roots[-1].constant
+            elif p.family == "dirichlet":
+                self._simplex.append((x, slot, shape, p.alpha))
+                count = shape[-1]
+                constant = gammaln(p.alpha * count) - count * gammaln(p.alpha) + np.log(count)
+                self.constant += float(constant) * int(np.prod(shape[:-1]))
+            elif p.family == "halfnormal":
+                factor = np.broadcast_to(STEP * np.asarray(p.sigma), shape).ravel()
+                self._half.append(np.stack([at, into, factor]))
+                self.constant += len(at) * float(0.5 * np.log(2 / np.pi) + np.log(STEP))
+                self.start[at] = np.log(np.expm1(1 / STEP))
+            else:
+                mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
+                sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
+                self._mean[at], self._weight[at] = mean, 1 / sd**2
+                self.start[at] = mean
+                self.constant -= float(np.log(sd).sum()) + 0.5 * len(at) * float(np.log(2 * np.pi))
+                if p.family == "lognormal":
+                    self._exp.append(np.stack([at, into]))
+                elif p.zero_sum:
+                    entries.append(_zero_sum(at, into, shape[-1]))
+                else:
+                    entries.append((into, at, np.ones(len(at))))
+            if p.scale is not None:
+                owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
+                aligned = p.aligned_scale(owner) if p.scale_dims else owner
+                self._scale[into] = np.broadcast_to(aligned, shape).ravel()
+        rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+        self._linear = sparse.csr_array((values, (rows, columns)), shape=(slots.size, self.size))
+        self._back = self._linear.T.tocsr()
+        halves = np.concatenate(self._half, axis=1) if self._half else np.zeros((3, 0))
+        self._half_x, self._half_slot, self._half_factor = (
+            halves[0].astype(int),
+            halves[1].astype(int),
+            halves[2],
+        )
+        exps = np.concatenate(self._exp, axis=1) if self._exp else np.zeros((2, 0), int)
+        self._exp_x, self._exp_slot = exps
+        self._scaled = np.flatnonzero(self._scale < slots.size)
+        self._owner = self._scale[self._scaled]
+
+    def _coordinates(self, p: Parameter) -> list[tuple[int, Array]]:
+        """Match each element of a parameter's scale with the coordinates that it multiplies."""
+        place = np.arange(self.size)
+        owner, raw = (place[self._free.where[q]].reshape(self._free.shapes[q]) for q in (p.scale, p.name))
+        which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
+        return [(int(one), raw[which == one]) for one in owner.ravel()]
+
+    def __call__(self, x: Array) -> tuple[float, Array, Callable[[Array], Array]]:
+        """Return log prior, parameters, and the pull-back of their slopes.
+
+        Parameters
+        ----------
+        x : numpy.ndarray
+            Unconstrained.
+
+        Returns
+        -------
+        tuple
+            The log prior with the Jacobians; parameters [slot]; a function from the derivative of
+            a log-likelihood by the parameters to that of the log-posterior by `x`.
+        """
+        away = x - self._mean
+        pull = self._weight * away
+        log_prior = self.constant - 0.5 * float(away @ pull)
+        theta = self._linear @ x
+        theta[self._exp_slot] = np.exp(x[self._exp_x])
+        half = x[self._half_x]
+        steps = np.logaddexp(0.0, half)
+        theta[self._half_slot] = self._half_factor * steps
+        # half-normal in steps, and the slope of the softplus, whose logarithm is x - softplus(x)
+        log_prior += float((half - steps - 0.5 * (STEP * steps) ** 2).sum())
+        for x_at, slot, shape, alpha in self._simplex:
+            p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
+            theta[slot] = p.ravel()
+            log_prior -= alpha * shape[-1] * float(log_sum.sum())
+        kept = [root.forward(x) for root in self._roots]
+        for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
+            theta[root.slot] = value.ravel()
+            log_prior += log_density
+        raw = theta[self._scaled]
+        theta[self._scaled] = raw * theta[self._owner]
+
+        def pull_back(by_theta: Array) -> Array:
+            by = by_theta.copy()
+            by_scaled = by_theta[self._scaled]
+            by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
+            by[self._scaled] = by_scaled * theta[self._owner]
+            found = self._back @ by - pull
+            found[self._exp_x] += by[self._exp_slot] * theta[self._exp_slot]
+            rising = expit(half)
+            by_steps = by[self._half_slot] * self._half_factor - STEP**2 * steps - 1.0
+            found[self._half_x] = by_steps * rising + 1.0
+            for x_at, slot, shape, alpha in self._simplex:
+                p = theta[slot].reshape(shape)
+                slope = by[slot].reshape(shape)
+                by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
+                found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
+            for root, (value, _, norm) in zip(self._roots, kept, strict=True):
+                root.backward(value, norm, by[root.slot], found)
+            return found
+
+        return log_prior, theta, pull_back
+
+
+def _free_shape(p: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a parameter in the unconstrained vector."""
+    if p.family == "lkj":
+        return (shape[0] * (shape[0] - 1) // 2,)
+    if p.zero_sum or p.family == "dirichlet":
+        return (*shape[:-1], shape[-1] - 1)
+    return shape
+
+
+def _zero_sum(at: Array, into: Array, count: int) -> tuple[Array, Array, Array]:
+    """Entries of PyMC's orthonormal map from count - 1 coordinates to `count` that sum to zero."""
+    root = np.sqrt(count)
+    extend = np.eye(count, count - 1) - 1 / (root + count)
+    extend[-1] = -1 / root
+    rows = into.reshape(-1, count)
+    columns = at.reshape(-1, count - 1)
+    r, c, v = np.broadcast_arrays(rows[:, :, None], columns[:, None, :], extend)
+    return r.ravel(), c.ravel(), v.ravel()
+
+
+def _softmax(x: Array) -> tuple[Array, Array]:
+    """PyMC's simplex of count - 1 coordinates: probabilities and the log of their sum of exponentials."""
+    w = np.concatenate([x, -x.sum(axis=-1, keepdims=True)], axis=-1)
+    most = w.max(axis=-1, keepdims=True)
+    e = np.exp(w - most)
+    total = e.sum(axis=-1, keepdims=True)
+    return e / total, np.log(total) + most
+
+
+class _Root:
+    """PyMC's Cholesky factor of a correlation matrix: rows of unit length over (x, 1)."""
+
+    def __init__(self, x: slice, slot: slice, size: int, eta: float) -> None:
+        self.slot, self.size = slot, size
+        self.place = _triangle(size, x.start)
+        k = np.arange(1, size)
+        self.constant = float(
+            (size - 1) * gammaln(eta + 0.5 * (size - 1))
+            - (0.5 * k * np.log(np.pi) + gammaln(eta + 0.5 * (size - 1 - k))).sum()
+        )
+        # from correlations to their root, and from the root to the vector
+        self.exponent = 2 * eta - 2 + size - np.arange(1, size + 1) + np.arange(2, size + 2)
+
+    def forward(self, x: Array) -> tuple[Array, float, Array]:
+        """Return the root, its log-density without the constant, and the lengths of the rows."""
+        rows = np.eye(self.size)
+        for r in range(1, self.size):
+            rows[r, :r] = x[self.place[r]]
+        norm = np.sqrt((rows**2).sum(axis=1))
+        return rows / norm[:, None], -float(self.exponent @ np.log(norm)), norm
+
+    def backward(self, root: Array, norm: Array, by_root: Array, found: Array) -> None:
+        """Write the derivative by the vector into `found`."""
+        by = by_root.reshape(root.shape)
+        along = (by * root).sum(axis=1)
+        by_rows = (by - (along + self.exponent)[:, None] * root) / norm[:, None]
+        for r in range(1, self.size):
+            found[self.place[r]] = by_rows[r, :r]
+
+
+def _triangle(size: int, start: int) -> list[Array]:
+    """Where the elements below the diagonal stand: TensorFlow's spiral, which PyMC uses."""
+    n = size - 1
+    order = np.arange(size * n // 2)
+    filled = np.concatenate([order[n:], order[::-1]]).reshape(n, n) if n else np.zeros((0, 0), int)
+    return [np.zeros(0, int), *(start + filled[r, : r + 1] for r in range(n))]
