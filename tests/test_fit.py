@@ -22,8 +22,8 @@ from nssi_bayes.blocks.joint import parameters
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.fit import chains, fit
-from nssi_bayes.fit.density import compile_density
-from nssi_bayes.fit.whiten import find_coordinates
+from nssi_bayes.fit.density import Density, compile_density
+from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import JointSpec, Params, Sampler, read_priors
 from nssi_bayes.store import Layout, write_json, write_tree
 
@@ -210,6 +210,34 @@ def _slope_cohort(seed: int, participants: int) -> Built:
                "sigma_x": np.sqrt(RELIABILITY), "lambda": 1.8,
                "category_probability_3": np.array([0.35, 0.35, 0.3])}  # fmt: skip
     return _simulated(spec, cohort, seed, changes)
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[Density, Coordinates]:
+    model = compile_density(build(small_spec(), small_cohort()))
+    return model, find_coordinates(model.value_and_gradient, model.start, scaled=model.scaled)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1.0, 3.0])
+def test_the_sampler_sees_the_density_of_its_coordinates(
+    found: tuple[Density, Coordinates], distance: float
+) -> None:
+    """Density of y = density of x times the volume of the map, whose Jacobian is taken numerically."""
+    model, coordinates = found
+    of_y = coordinates.pull_back(model.value_and_gradient)
+    y = distance * np.random.default_rng(3).standard_normal(model.size)
+    steps = 1e-5 * np.eye(model.size)
+    jacobian = (coordinates.to_x(y + steps) - coordinates.to_x(y - steps)) / 2e-5
+    volume = np.linalg.slogdet(jacobian)[1]
+    here = coordinates.to_x(np.zeros((1, model.size)))[0]
+    np.testing.assert_allclose(here, coordinates.mode, atol=1e-12)
+    origin = np.linalg.slogdet((coordinates.to_x(steps) - coordinates.to_x(-steps)) / 2e-5)[1]
+    expected = model.value_and_gradient(coordinates.to_x(y[None])[0])[0] + volume - origin
+    value, gradient = of_y(y)
+    assert value == pytest.approx(expected, abs=1e-5)
+    slopes = [(of_y(y + step)[0] - of_y(y - step)[0]) / 2e-5 for step in steps]
+    # the kernel's node positions are constants of the gradient
+    np.testing.assert_allclose(gradient, slopes, atol=0.02 * (1 + np.abs(gradient).max()))
 
 
 def test_an_unreliable_factor_does_not_shrink_its_slope() -> None:

@@ -17,7 +17,7 @@ from nssi_bayes.blocks.compiled import Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI
-from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_gradient
+from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
 from nssi_bayes.integrate.quadrature import Moments
 
 __all__ = [
@@ -86,7 +86,12 @@ def arrangement_of(design: Design, grid: dict[str, Any]) -> Arrangement:
 
 
 def evaluate(
-    theta: dict[str, Array], design: Design, *, include: Sequence[str], grid: dict[str, Any]
+    theta: dict[str, Array],
+    design: Design,
+    *,
+    include: Sequence[str],
+    grid: dict[str, Any],
+    moments: bool = True,
 ) -> Moments:
     """Return log-likelihood and moments of every person at many draws of the parameters.
 
@@ -100,6 +105,8 @@ def evaluate(
         Blocks whose data count. Without items there are no moments, and they are NaN.
     grid : dict
         From `sampling_grid` or `fine_grid`.
+    moments : bool
+        Whether mean and covariance are wanted; they are NaN otherwise, too.
 
     Returns
     -------
@@ -123,12 +130,14 @@ def evaluate(
             found.log_integral[s] = part.constant + _log_integral(part.matrix)
             return
         upper, lower, gap = (v.ravel()[places] for v in (part.upper, part.lower, part.log_gap))
-        value, d_matrix, *_ = value_and_gradient(
-            part.matrix, upper, lower, part.loading, part.gamma, arrangement
+        value, d_matrix = value_and_moments(
+            part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
         )
+        found.log_integral[s] = part.constant + gap.sum(axis=1) + value
+        if not moments:
+            return
         second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
         mean = -second[:, :-1, -1]
-        found.log_integral[s] = part.constant + gap.sum(axis=1) + value
         found.mean[s] = mean
         found.covariance[s] = second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
 

@@ -77,7 +77,8 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
         sets.insert(0, with_outcome)
     found, grid = {}, marginal.fine_grid(len(design.plain_of))
     for include in sets:
-        moments = marginal.evaluate(theta, design, include=include, grid=grid)
+        everything = include == tuple(blocks)
+        moments = marginal.evaluate(theta, design, include=include, grid=grid, moments=everything)
         found[include] = moments.log_integral
     return found, moments
 

@@ -3,6 +3,9 @@
 Regression coefficients of regions that share residual variance are correlated a posteriori far
 beyond what a diagonal mass matrix can undo. The curvature at the mode is known before sampling
 starts; NUTS then walks in x = mode + T y, where the posterior of y is close to N(0, I).
+
+What a scale multiplies is wide where the scale is small and narrow where it is large, as far as data
+speak of it. `Conditional` takes that out, so that a scale is not held in place by its many effects.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
+from scipy.special import expit
 
 __all__ = ["Coordinates", "find_coordinates"]
 
@@ -29,15 +33,77 @@ _LEAST: Final = 1e-4
 _ITERATIONS: Final = 2
 _FIRST_SCALE: Final = 3.0
 _SCALE_RANGE: Final = (0.5, 10.0)
-"""EM steps for the scales; where they start and stay, in fifths of the prior scale."""
+_SCALE_SD: Final = 2.0
+"""EM steps for the scales; where they start and stay, and how wide they are taken to be, in fifths of
+the prior scale."""
 
 type Array = np.ndarray[Any, Any]
 type ValueAndGradient = Callable[[Array], tuple[float, Array]]
 
 
 @dataclass(frozen=True)
+class Conditional:
+    """Standardised effects z as mean and sd given their scale, times coordinates that have neither.
+
+    With prior N(0, 1) and an effect scale z that data say to be t with precision k, z given the scale
+    has variance 1 / (1 + k scale^2) and mean k scale t times that. Both are taken relative to those at
+    the typical point, where the map is the identity. An element at a time; what effects have in common
+    is left to the coordinates of all.
+
+    Parameters
+    ----------
+    at, owner : numpy.ndarray
+        Positions of the effects, and of each one's scale.
+    information : numpy.ndarray
+        Precision from data, in units of the prior's, at the typical point.
+    centre, scale : numpy.ndarray
+        Effect and scale at the typical point.
+    """
+
+    at: Array
+    owner: Array
+    information: Array
+    centre: Array
+    scale: Array
+
+    def forward(self, x: Array) -> tuple[Array, float, Callable[[Array], Array]]:
+        """Return the model's vector, the log-volume, and the pull-back of slopes.
+
+        Parameters
+        ----------
+        x : numpy.ndarray
+            Scales in their softplus coordinate, effects in those of this map [x].
+
+        Returns
+        -------
+        tuple
+            [x]; nats; a function from slopes by the model's vector to slopes by `x`, the volume's
+            among them.
+        """
+        held = x[self.owner]
+        ratio = np.logaddexp(0.0, held) / self.scale
+        seen = self.information
+        precision = 1.0 + seen * ratio**2
+        narrow = np.sqrt((1.0 + seen) / precision)
+        away = x[self.at] - self.centre
+        found = x.copy()
+        found[self.at] = self.centre * ratio * (1.0 + seen) / precision + narrow * away
+
+        def pull_back(slope: Array) -> Array:
+            own = slope[self.at]
+            narrowing = -seen * ratio / precision
+            shift = self.centre * (1.0 + seen) * (1.0 - seen * ratio**2) / precision**2
+            by_ratio = own * (shift + narrow * narrowing * away) + narrowing
+            result = slope + np.bincount(self.owner, by_ratio * expit(held) / self.scale, len(slope))
+            result[self.at] = own * narrow
+            return result
+
+        return found, float(np.log(narrow).sum()), pull_back
+
+
+@dataclass(frozen=True)
 class Coordinates:
-    """An affine map x = `mode` + R (I + V diag(`gain`) V') y.
+    """An affine map of y, `mode` + R (I + V diag(`gain`) V') y, and from there to x by `conditional`.
 
     The factor of y is nearly a square root of the inverse curvature: R is its symmetric root without
     what is small in it, and what that costs is mended in the directions V where it shows.
@@ -53,23 +119,28 @@ class Coordinates:
         V, orthonormal [x, direction].
     gain : numpy.ndarray
         [direction].
+    conditional : Conditional
+        Effects given their scales.
     """
 
     mode: Array
     root: sparse.csr_array
     directions: Array
     gain: Array
+    conditional: Conditional
 
     def to_x(self, y: Array) -> Array:
-        """Map positions [..., y] to the model's vector [..., x]."""
-        return self.mode + (self.root @ self._mended(y).T).T
+        """Map positions [draw, y] to the model's vector [draw, x]."""
+        near = self.mode + (self.root @ self._mended(y).T).T
+        return np.stack([self.conditional.forward(one)[0] for one in near])
 
     def pull_back(self, density: ValueAndGradient) -> ValueAndGradient:
         """Return the log-density of y and its gradient (up to a constant)."""
 
         def of_y(y: Array) -> tuple[float, Array]:
-            value, gradient = density(self.mode + self.root @ self._mended(y))
-            return value, self._mended(self.root @ gradient)
+            x, log_volume, pull_back = self.conditional.forward(self.mode + self.root @ self._mended(y))
+            value, gradient = density(x)
+            return value + log_volume, self._mended(self.root @ pull_back(gradient))
 
         return of_y
 
@@ -108,17 +179,23 @@ def find_coordinates(
         point[rest] = _mode(density, point, rest)
         values, vectors = np.linalg.eigh(_curvature(density, point, rest))
         values = np.clip(values, _SMALLEST, _LARGEST)
-        root = vectors / np.sqrt(values)
+        variance = np.ones(len(point))
+        variance[rest] = ((vectors / np.sqrt(values)) ** 2).sum(axis=1)
         if iteration < _ITERATIONS:
-            variance = np.zeros(len(point))
-            variance[rest] = (root**2).sum(axis=1)
             point[scales] = _updated_scales(point, variance, scales, scaled)
     near, directions, gain = _thinned(values, vectors)
-    whole = np.eye(len(point))
+    whole = _SCALE_SD * np.eye(len(point))
     whole[np.ix_(rest, rest)] = near
     wide = np.zeros((len(point), len(gain)))
     wide[rest] = directions
-    return Coordinates(point, sparse.csr_array(whole), wide, gain)
+    return Coordinates(point, sparse.csr_array(whole), wide, gain, _conditional(point, variance, scaled))
+
+
+def _conditional(point: Array, variance: Array, scaled: list[tuple[int, Array]]) -> Conditional:
+    at = np.concatenate([np.zeros(0, int), *(members for _, members in scaled)])
+    owner = np.concatenate([np.zeros(0, int), *(np.full(len(members), one) for one, members in scaled)])
+    information = np.maximum(1.0 / variance[at] - 1.0, 0.0)
+    return Conditional(at, owner, information, point[at], np.logaddexp(0.0, point[owner]))
 
 
 def _thinned(values: Array, vectors: Array) -> tuple[Array, Array, Array]:

@@ -36,6 +36,9 @@ type Array = np.ndarray[Any, Any]
 
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
+_FACTORS_A_LOG: Final = 4
+"""Measures whose variances are multiplied before a logarithm is taken."""
+
 
 class Map(NamedTuple):
     """What is linear in the parameters: coefficients as a sparse map of them, and what they multiply.
@@ -329,23 +332,28 @@ def _precision(sigma: Array, shared: float, measured: Measured) -> tuple[Array, 
     measures, people = measured.value.shape
     partner, seen = measured.partner, measured.seen
     precision, across = np.zeros((measures, people)), np.zeros((measures, people))
-    constant = np.zeros(people)
+    constant, determinant = np.zeros(people), np.ones(people)
     for r in range(measures):
         p = partner[r]
         for i in range(people):
             if seen[r, i] == 0.0:
                 continue
+            constant[i] -= 0.5 * LOG_2PI
             one = sigma[r] ** 2 + measured.error[r, i] + (shared if p >= 0 else 0.0)
             if p >= 0 and seen[p, i] > 0.0:
                 other = sigma[p] ** 2 + measured.error[p, i] + shared
-                determinant = one * other - shared**2
-                precision[r, i] = other / determinant
-                across[r, i] = -shared / determinant
-                # a pair's log-determinant is counted half at each of the two
-                constant[i] -= 0.5 * (LOG_2PI + 0.5 * np.log(determinant))
+                both = one * other - shared**2
+                precision[r, i] = other / both
+                across[r, i] = -shared / both
+                if r < p:  # a pair has one determinant
+                    determinant[i] *= both
             else:
                 precision[r, i] = 1.0 / one
-                constant[i] -= 0.5 * (LOG_2PI + np.log(one))
+                determinant[i] *= one
+        if r % _FACTORS_A_LOG == _FACTORS_A_LOG - 1 or r == measures - 1:
+            for i in range(people):
+                constant[i] -= 0.5 * np.log(determinant[i])
+                determinant[i] = 1.0
     return precision, across, constant
 
 
