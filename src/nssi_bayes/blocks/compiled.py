@@ -20,6 +20,8 @@ from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.families import ordinal
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.linear import Map, gather, spread
+from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
 
 __all__ = ["Part", "Slots", "compile_people"]
 
@@ -122,7 +124,7 @@ class _People:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
         self.people = design.diagnosis.shape[0]
-        self.latents: dict[str, folding.Map] = {"structure": _linear_map(structure, design, slots)}
+        self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
         if self.factors:
             self.latents["factors"] = _linear_map(factors, design, slots)
         self.measures = [
@@ -143,22 +145,21 @@ class _People:
         kept = []
         for name, linear in self.latents.items():
             root = self._root(name, theta)
-            rows = self._rows(name, *folding.spread(linear, theta)[:2])
-            precision, log_det = folding.inverse(root)
+            rows = self._rows(name, *spread(linear, theta)[:2])
+            precision, log_det = inverse(root)
             constant += 0.5 * (log_det - len(root) * LOG_2PI)
-            kept.append((name, root, rows, precision, folding.weigh(rows, precision, matrix)))
+            kept.append((name, root, rows, precision, weigh(rows, precision, matrix)))
         folded = []
         for linear, m in self.measures:
-            said = folding.spread(linear, theta)
+            said = spread(linear, theta)
             sigma = theta[self.slots.where[m.sigma]]
             shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
             folded.append(folding.fold(*said, sigma, shared, m.data, matrix, constant))
-        log_det = folding.eliminate(matrix, self.factors)
-        constant += 0.5 * (self.factors * LOG_2PI - log_det)
+        constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
-        tables = ordinal.tabulate(theta, self.start, self.categories, self.columns)
+        upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
-        part = Part(constant, rest, *tables, loading, gamma)
+        part = Part(constant, rest, upper, lower, log_gap, loading, gamma)
 
         def pull_back(by: Part) -> Array:
             found = np.zeros(self.slots.size)
@@ -169,19 +170,19 @@ class _People:
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
             for name, root, rows, precision, weighted in kept:
-                by_rows, by_precision = folding.weigh_back(by_matrix, rows, weighted)
-                by_root = folding.inverse_back(root, precision, by_precision, self.people)
+                by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
+                by_root = inverse_back(root, precision, by_precision, self.people)
                 self._root_back(name, theta, by_root, found)
                 slopes = self.factors if name == "structure" else 0
                 none = np.zeros((len(rows), 0))
                 by_mean, by_own = by_rows[:, -1].copy(), -by_rows[:, :slopes]
-                folding.gather(self.latents[name], by_mean, by_own, none, none, found)
+                gather(self.latents[name], by_mean, by_own, none, none, found)
             for (linear, m), one in zip(self.measures, folded, strict=True):
                 count = m.data.loads.shape[1]
-                *by_said, by_variance, by_shared = folding.fold_back(
+                by_mean, by_own, by_common, by_residual, by_variance, by_shared = folding.fold_back(
                     by_matrix, one, count, self.factors, m.data
                 )
-                folding.gather(linear, *by_said, found)
+                gather(linear, by_mean, by_own, by_common, by_residual, found)
                 where = self.slots.where[m.sigma]
                 found[where] += 2 * theta[where] * by_variance
                 if m.shared:
@@ -233,7 +234,7 @@ def _coefficients(form: Linear) -> Array:
     return np.concatenate([np.ravel(v) for v in (form.effect, form.common, form.loading, form.residual)])
 
 
-def _linear_map(block: Any, design: Design, slots: Slots) -> folding.Map:
+def _linear_map(block: Any, design: Design, slots: Slots) -> Map:
     """Ask a block for its coefficients at each unit vector of the parameters."""
 
     def at(where: Any) -> Linear:
@@ -255,8 +256,13 @@ def _linear_map(block: Any, design: Design, slots: Slots) -> folding.Map:
     entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
     matrix = sparse.csr_array(entries, shape=(len(_coefficients(form)), slots.size))
     sizes = (*form.effect.shape, form.common.shape[1], *form.loading.shape[1:], form.residual.shape[1])
-    turned = (np.ascontiguousarray(v.T, dtype=float) for v in (form.column, form.contrast))
-    return folding.Map(sizes, matrix.indptr, matrix.indices, matrix.data, *turned)
+    column, contrast = _turned(form.column), _turned(form.contrast)
+    return Map(sizes, matrix.indptr, matrix.indices, matrix.data, column, contrast)
+
+
+def _turned(values: Array) -> Array:
+    """Make people the last axis."""
+    return np.ascontiguousarray(values.T, dtype=float)
 
 
 def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
@@ -266,11 +272,11 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
     def add(
         block: Any, who: Array, value: Array, se: Array, seen: Array, partner: Array | None, *names: Any
     ) -> None:
-        turned = (np.ascontiguousarray(v.T, dtype=float) for v in (value, se**2, seen))
         partner = np.full(value.shape[1], -1) if partner is None else partner
         everything = slots.named(np.ones(slots.size))
         loads = np.asarray(block.linear(everything, design).residual) != 0
-        found.append((block, _Measures(folding.Measured(who, *turned, partner, loads), *names)))
+        data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
+        found.append((block, _Measures(data, *names)))
 
     if len(design.scanned):
         paired = "loading_homologous" in slots.shapes

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numba import njit
+
+from nssi_bayes.integrate.compiling import compiled
 
 __all__ = [
     "Table",
@@ -79,7 +80,7 @@ def stack(tables: list[Table], order: np.ndarray[Any, Any]) -> Table:
     return Table(*(jnp.concatenate(parts, axis=0)[order] for parts in zip(*tables, strict=True)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def tabulate(probability: Any, start: Any, categories: Any, columns: int) -> tuple[Any, Any, Any]:
     """Tabulate all indicators, compiled by Numba: `table`, whatever their numbers of categories.
 
@@ -113,7 +114,7 @@ def tabulate(probability: Any, start: Any, categories: Any, columns: int) -> tup
     return upper, lower, gap
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def tabulate_back(
     probability: Any, start: Any, categories: Any, by_upper: Any, by_lower: Any, by_gap: Any, found: Any
 ) -> None:

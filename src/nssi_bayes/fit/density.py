@@ -101,7 +101,7 @@ def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
             arrangement,
         )  # fmt: skip
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
-        tables = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
-        return float(total), to_x(to_theta(Part(ones, d_matrix, *tables, counts, d_loading, d_gamma)))
+        upper, lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
+        return float(total), to_x(to_theta(Part(ones, d_matrix, upper, lower, counts, d_loading, d_gamma)))
 
     return value_and_gradient

@@ -49,7 +49,7 @@ class Unconstrained:
         self._free = Slots({p.name: _free_shape(p, slots.shapes[p.name]) for p in parameters})
         where, self.size = self._free.where, self._free.size
         self.start = np.zeros(self.size)
-        self.scaled = [pair for p in parameters if p.scale for pair in self._coordinates(p)]
+        self.scaled = [pair for p in parameters if p.scale for pair in self._coordinates(p, p.scale)]
         self._mean, self._weight = np.zeros(self.size), np.zeros(self.size)
         self._scale = np.full(slots.size, slots.size)  # slot of the scale; behind the last one stands 1
         self._half: list[Array] = []
@@ -104,10 +104,10 @@ class Unconstrained:
         self._scaled = np.flatnonzero(self._scale < slots.size)
         self._owner = self._scale[self._scaled]
 
-    def _coordinates(self, p: Parameter) -> list[tuple[int, Array]]:
+    def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
-        place = np.arange(self.size)
-        owner, raw = (place[self._free.where[q]].reshape(self._free.shapes[q]) for q in (p.scale, p.name))
+        place = self._free.named(np.arange(self.size))
+        owner, raw = place[scale], place[p.name]
         which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
         return [(int(one), raw[which == one]) for one in owner.ravel()]
 

@@ -12,55 +12,16 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.gaussian import LOG_2PI
 
-__all__ = [
-    "Folded",
-    "Map",
-    "Measured",
-    "eliminate",
-    "eliminate_back",
-    "fold",
-    "fold_back",
-    "gather",
-    "inverse",
-    "inverse_back",
-    "spread",
-    "weigh",
-    "weigh_back",
-]
+__all__ = ["Folded", "Measured", "eliminate", "eliminate_back", "fold", "fold_back"]
 
 type Array = np.ndarray[Any, Any]
 
-_OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy"}
-
 _FACTORS_A_LOG: Final = 4
 """Measures whose variances are multiplied before a logarithm is taken."""
-
-
-class Map(NamedTuple):
-    """What is linear in the parameters: coefficients as a sparse map of them, and what they multiply.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Measures, columns, factors, functions, contrasts and residual factors.
-    start, slot, weight : numpy.ndarray
-        Compressed rows: from parameters to the coefficients of mean [measure, column], of common
-        loadings [measure, `factor`], of own loadings [measure, `function`, contrast] and of residual
-        loadings [measure, residual factor], one after the other.
-    column, contrast : numpy.ndarray
-        [column, person], [contrast, person].
-    """
-
-    sizes: tuple[int, int, int, int, int, int]
-    start: Array
-    slot: Array
-    weight: Array
-    column: Array
-    contrast: Array
 
 
 class Measured(NamedTuple):
@@ -96,7 +57,7 @@ class Folded(NamedTuple):
     active: Array
 
 
-@njit(**_OPTIONS)
+@compiled
 def eliminate(matrix: Array, count: int) -> Array:
     """Sweep the first `count` latents in place (see `gaussian.eliminate`).
 
@@ -142,7 +103,7 @@ def eliminate(matrix: Array, count: int) -> Array:
     return log_det
 
 
-@njit(**_OPTIONS)
+@compiled
 def eliminate_back(swept: Array, count: int, by_rest: Array) -> Array:
     """Return the derivative of f(Schur complement) - log-determinant / 2 by the matrix.
 
@@ -183,68 +144,7 @@ def eliminate_back(swept: Array, count: int, by_rest: Array) -> Array:
     return found
 
 
-@njit(**_OPTIONS)
-def spread(given: Map, theta: Array) -> tuple[Array, Array, Array, Array]:
-    """Evaluate what is linear in the parameters.
-
-    Parameters
-    ----------
-    given : Map
-        Of one block.
-    theta : numpy.ndarray
-        Parameters [slot].
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Mean [measure, person], loadings on functions [measure, `function`, person], on factors and
-        on residual factors [measure, latent].
-    """
-    measures, columns, factors, functions, contrasts, residuals = given.sizes
-    coefficient = np.zeros(len(given.start) - 1)
-    for c in range(len(coefficient)):
-        for e in range(given.start[c], given.start[c + 1]):
-            coefficient[c] += given.weight[e] * theta[given.slot[e]]
-    people = given.column.shape[1]
-    mean, own = np.zeros((measures, people)), np.zeros((measures, functions, people))
-    at = 0
-    for r in range(measures):
-        for c in range(columns):
-            for i in range(people):
-                mean[r, i] += coefficient[at] * given.column[c, i]
-            at += 1
-    common = coefficient[at : at + measures * factors].reshape(measures, factors)
-    at += measures * factors
-    for r in range(measures):
-        for f in range(functions):
-            for k in range(contrasts):
-                for i in range(people):
-                    own[r, f, i] += coefficient[at] * given.contrast[k, i]
-                at += 1
-    return mean, own, common, coefficient[at:].reshape(measures, residuals)
-
-
-@njit(**_OPTIONS)
-def gather(
-    given: Map, by_mean: Array, by_own: Array, by_common: Array, by_residual: Array, found: Array
-) -> None:
-    """Add to `found` the derivative by the parameters, from those by what `spread` returns."""
-    measures, columns, factors, functions, contrasts, _ = given.sizes
-    by = np.empty(len(given.start) - 1)
-    at = measures * columns
-    by[:at] = (by_mean @ given.column.T).ravel()
-    by[at : at + measures * factors] = by_common.ravel()
-    at += measures * factors
-    flat = by_own.reshape(measures * functions, by_own.shape[2])
-    by[at : at + measures * functions * contrasts] = (flat @ given.contrast.T).ravel()
-    at += measures * functions * contrasts
-    by[at:] = by_residual.ravel()
-    for c in range(len(by)):
-        for e in range(given.start[c], given.start[c + 1]):
-            found[given.slot[e]] += given.weight[e] * by[c]
-
-
-@njit(**_OPTIONS)
+@compiled
 def fold(
     mean: Array,
     own: Array,
@@ -326,7 +226,7 @@ def fold(
     return Folded(precision, across, rows, whole, active)
 
 
-@njit(**_OPTIONS)
+@compiled
 def _precision(sigma: Array, shared: float, measured: Measured) -> tuple[Array, Array, Array]:
     """Inverse of the residual covariance: diagonal, element with the partner; and the constant."""
     measures, people = measured.value.shape
@@ -357,7 +257,7 @@ def _precision(sigma: Array, shared: float, measured: Measured) -> tuple[Array, 
     return precision, across, constant
 
 
-@njit(**_OPTIONS)
+@compiled
 def fold_back(
     by_whole: Array, folded: Folded, count: int, factors: int, measured: Measured
 ) -> tuple[Array, Array, Array, Array, Array, float]:
@@ -422,7 +322,7 @@ def fold_back(
     return by_mean, by_own, by_common, by_residual, by_variance, by_shared
 
 
-@njit(**_OPTIONS)
+@compiled
 def _precision_back(folded: Folded, half: Array, measured: Measured) -> tuple[Array, float]:
     precision, across, rows = folded.precision, folded.across, folded.rows
     partner, seen = measured.partner, measured.seen
@@ -460,127 +360,3 @@ def _precision_back(folded: Folded, half: Array, measured: Measured) -> tuple[Ar
                 if p >= 0:
                     by_shared += one
     return by_variance, by_shared
-
-
-@njit(**_OPTIONS)
-def weigh(rows: Array, precision: Array, matrix: Array) -> Array:
-    """Add H' K H to `matrix`, with one K for everyone.
-
-    Parameters
-    ----------
-    rows : numpy.ndarray
-        H [row, latent + 1, person].
-    precision : numpy.ndarray
-        K, symmetric [row, row].
-    matrix : numpy.ndarray
-        [latent + 1, latent + 1, person].
-
-    Returns
-    -------
-    numpy.ndarray
-        K H.
-    """
-    count, size, people = rows.shape
-    weighted = np.zeros_like(rows)
-    for r in range(count):
-        for s in range(count):
-            factor = precision[r, s]
-            for a in range(size):
-                for i in range(people):
-                    weighted[r, a, i] += factor * rows[s, a, i]
-    for r in range(count):
-        for a in range(size):
-            for b in range(size):
-                for i in range(people):
-                    matrix[a, b, i] += rows[r, a, i] * weighted[r, b, i]
-    return weighted
-
-
-@njit(**_OPTIONS)
-def weigh_back(by_matrix: Array, rows: Array, weighted: Array) -> tuple[Array, Array]:
-    """Return the derivatives of f(M) by rows and precision.
-
-    Parameters
-    ----------
-    by_matrix : numpy.ndarray
-        Derivative of f by M, symmetric.
-    rows, weighted : numpy.ndarray
-        H, and K H from `weigh`.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        By H, and by K.
-    """
-    count, size, people = rows.shape
-    by_rows, half = np.zeros_like(rows), np.empty((size, people))
-    by_precision = np.zeros((count, count))
-    for r in range(count):
-        half[:] = 0.0
-        for a in range(size):
-            for b in range(size):
-                for i in range(people):
-                    by_rows[r, a, i] += 2.0 * by_matrix[a, b, i] * weighted[r, b, i]
-                    half[a, i] += by_matrix[a, b, i] * rows[r, b, i]
-        for s in range(count):
-            for a in range(size):
-                for i in range(people):
-                    by_precision[r, s] += rows[s, a, i] * half[a, i]
-    return by_rows, by_precision
-
-
-@njit(**_OPTIONS)
-def inverse(root: Array) -> tuple[Array, float]:
-    """Return the inverse of R R' and the log of its determinant, R lower triangular [row, row]."""
-    size = len(root)
-    white, log_det = np.zeros((size, size)), 0.0
-    for k in range(size):
-        log_det -= 2.0 * np.log(root[k, k])
-        for r in range(k, size):
-            total = 1.0 if r == k else 0.0
-            for s in range(k, r):
-                total -= root[r, s] * white[s, k]
-            white[r, k] = total / root[r, r]
-    found = np.zeros((size, size))
-    for r in range(size):
-        for s in range(size):
-            for k in range(size):
-                found[r, s] += white[k, r] * white[k, s]
-    return found, log_det
-
-
-@njit(**_OPTIONS)
-def inverse_back(root: Array, precision: Array, by_precision: Array, count: float) -> Array:
-    """Return the derivative of f(inverse) + `count` / 2 times its log-determinant by R.
-
-    Parameters
-    ----------
-    root, precision : numpy.ndarray
-        R, and what `inverse` made of it.
-    by_precision : numpy.ndarray
-        Derivative of f, symmetric.
-    count : float
-        How often the log-determinant counts.
-
-    Returns
-    -------
-    numpy.ndarray
-        Lower triangular [row, row].
-    """
-    size = len(root)
-    through, by_covariance = np.zeros((size, size)), np.zeros((size, size))
-    for r in range(size):
-        for s in range(size):
-            for k in range(size):
-                through[r, s] += precision[r, k] * by_precision[k, s]
-    for r in range(size):
-        for s in range(size):
-            by_covariance[r, s] -= 0.5 * count * precision[r, s]
-            for k in range(size):
-                by_covariance[r, s] -= through[r, k] * precision[k, s]
-    found = np.zeros((size, size))
-    for r in range(size):
-        for s in range(r + 1):
-            for k in range(size):
-                found[r, s] += 2.0 * by_covariance[r, k] * root[k, s]
-    return found

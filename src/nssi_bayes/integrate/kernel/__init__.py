@@ -69,7 +69,9 @@ def value_and_moments(
 
     Parameters
     ----------
-    matrix, upper, lower, loading, gamma, arrangement
+    matrix, upper, lower, loading, gamma : numpy.ndarray
+        As there.
+    arrangement : Arrangement
         As there.
     moments : bool
         Whether the derivative is wanted; without it there are zeros, in half the time.
