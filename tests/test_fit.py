@@ -21,7 +21,7 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.joint import parameters
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
-from nssi_bayes.fit import chains, fit
+from nssi_bayes.fit import chains, fit, sample
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import JointSpec, Params, Sampler, read_priors
@@ -257,3 +257,14 @@ def test_an_unreliable_factor_does_not_shrink_its_slope_over_20_cohorts_of_600()
         for seed in range(20)
     ]
     assert np.mean(means) == pytest.approx(TRUE_SLOPE, abs=0.05)
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "place", "spread"])
+def test_chains_that_differ_in_one_element_of_many_are_run_again(wrong: str) -> None:
+    """A chain that sits elsewhere, or is too narrow, in one of 600 elements."""
+    draws = np.random.default_rng(4).standard_normal((4, 1000, 600))
+    if wrong == "place":
+        draws[0, :, 321] += 0.5
+    if wrong == "spread":
+        draws[0, :, 321] *= 0.6
+    assert sample._mixed({"a": draws[..., :200], "b": draws[..., 200:]}) is (wrong == "nothing")

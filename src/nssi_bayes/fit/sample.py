@@ -98,13 +98,18 @@ def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool) -> Drawn:
 def _mixed(values: dict[str, Array]) -> bool:
     """Whether R-hat and effective sizes of all parameters allow certification.
 
-    Those of ranks are slow. They are taken of the elements that look worst without ranks; `check`
-    takes them of all.
+    Those of ranks are slow. They are taken of the elements that look worst without ranks, in place
+    or in spread; `check` takes them of all.
     """
     flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in values.values()]
     stacked = np.concatenate(flat)
     stacked = stacked[stacked.std(axis=(1, 2)) > CONSTANT]  # of a correlation matrix: its diagonal
-    looks = -array_stats.rhat(stacked, method="split"), array_stats.ess(stacked, method="mean")
+    folded = np.abs(stacked - np.median(stacked, axis=(1, 2), keepdims=True))
+    looks = [
+        look
+        for v in (stacked, folded)
+        for look in (-array_stats.rhat(v, method="split"), array_stats.ess(v, method="mean"))
+    ]
     worst = np.unique(np.concatenate([np.argsort(look)[:_SUSPECTS] for look in looks]))
     stacked = stacked[worst]
     sizes = array_stats.ess(stacked), array_stats.ess(stacked, method="tail", prob=(0.05, 0.95))
