@@ -98,7 +98,7 @@ type PullBack = Callable[[Part], Array]
 type People = Callable[[Array], tuple[Part, PullBack]]
 
 
-def compile_people(design: Design, slots: Slots, include: Sequence[str] = joint.BLOCKS) -> People:
+def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joint.BLOCKS) -> People:
     """Return a function of the parameters: every person's part, and how to pull slopes back.
 
     Parameters
@@ -145,7 +145,8 @@ class _People:
         kept = []
         for name, linear in self.latents.items():
             root = self._root(name, theta)
-            rows = self._rows(name, *spread(linear, theta)[:2])
+            said = spread(linear, theta)
+            rows = self._rows(name, said.mean, said.own)
             precision, log_det = inverse(root)
             constant += 0.5 * (log_det - len(root) * LOG_2PI)
             kept.append((name, root, rows, precision, weigh(rows, precision, matrix)))
@@ -154,7 +155,7 @@ class _People:
             said = spread(linear, theta)
             sigma = theta[self.slots.where[m.sigma]]
             shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
-            folded.append(folding.fold(*said, sigma, shared, m.data, matrix, constant))
+            folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
         constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)

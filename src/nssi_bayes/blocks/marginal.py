@@ -121,7 +121,7 @@ def evaluate(
         np.full((len(vectors), people, functions), np.nan),
         np.full((len(vectors), people, functions, functions), np.nan),
     )
-    part_of = compile_people(design, slots, include)
+    part_of = compile_people(design, slots, include=include)
     arrangement, places = arrangement_of(design, grid), places_of(design)
 
     def fill(s: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.linear import Linear
 
 __all__ = ["Folded", "Measured", "eliminate", "eliminate_back", "fold", "fold_back"]
 
@@ -146,22 +147,14 @@ def eliminate_back(swept: Array, count: int, by_rest: Array) -> Array:
 
 @compiled
 def fold(
-    mean: Array,
-    own: Array,
-    common: Array,
-    residual: Array,
-    sigma: Array,
-    shared: float,
-    measured: Measured,
-    matrix: Array,
-    constant: Array,
+    said: Linear, sigma: Array, shared: float, measured: Measured, matrix: Array, constant: Array
 ) -> Folded:
     """Add what measures say of factors and functions, the residual factors integrated out.
 
     Parameters
     ----------
-    mean, own, common, residual : numpy.ndarray
-        From `spread`.
+    said : Linear
+        Means and loadings.
     sigma : numpy.ndarray
         Residual sd [measure].
     shared : float
@@ -176,28 +169,50 @@ def fold(
     Folded
         What `fold_back` needs.
     """
-    measures, people = mean.shape
-    count, factors, functions = residual.shape[1], common.shape[1], own.shape[1]
-    size = count + factors + functions + 1
+    count, people = said.residual.shape[1], said.mean.shape[1]
     precision, across, log_c = _precision(sigma, shared, measured)
-    rows, whole = np.zeros((measures, size, people)), np.zeros((size, size, people))
-    active = np.ones((measures, size), np.bool_)
+    rows, active = _rows(said, measured)
+    whole = _form(rows, active, precision, across, measured.partner, count)
+    log_det = eliminate(whole, count)
+    for i in range(people):
+        constant[measured.who[i]] += log_c[i] - 0.5 * log_det[i]
+    for a in range(len(whole) - count):
+        for b in range(len(whole) - count):
+            for i in range(people):
+                matrix[a, b, measured.who[i]] += whole[count + a, count + b, i]
+    return Folded(precision, across, rows, whole, active)
+
+
+@compiled
+def _rows(said: Linear, measured: Measured) -> tuple[Array, Array]:
+    """Return the rows [measure, latent + 1, person], and which of their elements may differ from 0."""
+    measures, people = said.mean.shape
+    count, factors, functions = said.residual.shape[1], said.common.shape[1], said.own.shape[1]
+    size = count + factors + functions + 1
+    rows, active = np.zeros((measures, size, people)), np.ones((measures, size), np.bool_)
     for r in range(measures):
         p = measured.partner[r]
         for a in range(count):
             active[r, a] = measured.loads[r, a] or (p >= 0 and measured.loads[p, a])
-            rows[r, a] = residual[r, a]
+            rows[r, a] = said.residual[r, a]
         for a in range(factors):
-            rows[r, count + a] = common[r, a]
+            rows[r, count + a] = said.common[r, a]
         for a in range(functions):
-            rows[r, count + factors + a] = own[r, a]
+            rows[r, count + factors + a] = said.own[r, a]
         for i in range(people):
-            rows[r, size - 1, i] = measured.value[r, i] - mean[r, i]
+            rows[r, size - 1, i] = measured.value[r, i] - said.mean[r, i]
+    return rows, active
+
+
+@compiled
+def _form(rows: Array, active: Array, precision: Array, across: Array, partner: Array, count: int) -> Array:
+    """Return H' K H, with the prior precision 1 of the first `count` latents."""
+    measures, size, people = rows.shape
+    whole, weighted = np.zeros((size, size, people)), np.empty((size, people))
     for a in range(count):
         whole[a, a] = 1.0
-    weighted = np.empty((size, people))
     for r in range(measures):
-        p = measured.partner[r]
+        p = partner[r]
         for a in range(size):
             if not active[r, a]:
                 continue
@@ -216,14 +231,7 @@ def fold(
     for a in range(size):
         for b in range(a):
             whole[b, a] = whole[a, b]
-    log_det = eliminate(whole, count)
-    for i in range(people):
-        constant[measured.who[i]] += log_c[i] - 0.5 * log_det[i]
-    for a in range(size - count):
-        for b in range(size - count):
-            for i in range(people):
-                matrix[a, b, measured.who[i]] += whole[count + a, count + b, i]
-    return Folded(precision, across, rows, whole, active)
+    return whole
 
 
 @compiled
@@ -282,12 +290,7 @@ def fold_back(
     """
     measures, size, people = folded.rows.shape
     rest = size - count
-    by_matrix = np.empty((rest, rest, people))
-    for a in range(rest):
-        for b in range(rest):
-            for i in range(people):
-                by_matrix[a, b, i] = by_whole[a, b, measured.who[i]]
-    slope = eliminate_back(folded.whole, count, by_matrix)
+    slope = eliminate_back(folded.whole, count, _pick(by_whole, measured.who))
     rows, active = folded.rows, folded.active
     half = np.zeros((measures, size, people))  # rows times slope
     for r in range(measures):
@@ -320,6 +323,17 @@ def fold_back(
         by_mean[r] = -by_row[size - 1]
     by_variance, by_shared = _precision_back(folded, half, measured)
     return by_mean, by_own, by_common, by_residual, by_variance, by_shared
+
+
+@compiled
+def _pick(matrix: Array, who: Array) -> Array:
+    """Return the matrices of some people."""
+    found = np.empty((matrix.shape[0], matrix.shape[1], len(who)))
+    for a in range(found.shape[0]):
+        for b in range(found.shape[1]):
+            for i in range(len(who)):
+                found[a, b, i] = matrix[a, b, who[i]]
+    return found
 
 
 @compiled

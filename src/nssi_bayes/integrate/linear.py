@@ -11,7 +11,7 @@ import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
 
-__all__ = ["Map", "gather", "spread"]
+__all__ = ["Linear", "Map", "gather", "spread"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -39,8 +39,27 @@ class Map(NamedTuple):
     contrast: Array
 
 
+class Linear(NamedTuple):
+    """Means and loadings of measures.
+
+    Parameters
+    ----------
+    mean : numpy.ndarray
+        Where factors and functions are 0 [measure, person].
+    own : numpy.ndarray
+        Loadings on functions [measure, `function`, person].
+    common, residual : numpy.ndarray
+        Loadings on factors and on residual factors [measure, latent].
+    """
+
+    mean: Array
+    own: Array
+    common: Array
+    residual: Array
+
+
 @compiled
-def spread(given: Map, theta: Array) -> tuple[Array, Array, Array, Array]:
+def spread(given: Map, theta: Array) -> Linear:
     """Evaluate what is linear in the parameters.
 
     Parameters
@@ -52,9 +71,8 @@ def spread(given: Map, theta: Array) -> tuple[Array, Array, Array, Array]:
 
     Returns
     -------
-    tuple of numpy.ndarray
-        Mean [measure, person], loadings on functions [measure, `function`, person], on factors and
-        on residual factors [measure, latent].
+    Linear
+        For every person.
     """
     measures, columns, factors, functions, contrasts, residuals = given.sizes
     coefficient = np.zeros(len(given.start) - 1)
@@ -77,7 +95,7 @@ def spread(given: Map, theta: Array) -> tuple[Array, Array, Array, Array]:
                 for i in range(people):
                     own[r, f, i] += coefficient[at] * given.contrast[k, i]
                 at += 1
-    return mean, own, common, coefficient[at:].reshape(measures, residuals)
+    return Linear(mean, own, common, coefficient[at:].reshape(measures, residuals))
 
 
 @compiled
