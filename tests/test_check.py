@@ -97,7 +97,7 @@ def test_the_bulk_form_agrees_with_the_reference(fitted: Fitted) -> None:
     """Kernel and JAX, value by value, and moments against a dense grid of the same integral."""
     from nssi_bayes.integrate import quadrature
 
-    grid = quadrature.make_grid(2, **marginal.fine_grid(2))
+    grid = quadrature.make_grid(2, **marginal.grid_settings(2, fine=True))
     for s in (0, 499, 999):
         one = {name: jnp.asarray(v[s]) for name, v in fitted.theta.items()}
         for include, values in fitted.log_likelihood.items():
@@ -120,7 +120,7 @@ def _optimism(theta: dict[str, Array], design: Design, moments: Any) -> float:
     draws = {name: jnp.asarray(v) for name, v in theta.items()}
     conditional = np.asarray(jax.jit(jax.vmap(items_given))(draws, jnp.asarray(eta)))
     given = scores.leave_one_out({("items",): conditional}, ("items",), chains=4)
-    found = marginal.evaluate(theta, design, include=("items",), grid=marginal.fine_grid(2))
+    found = marginal.evaluate(theta, design, include=("items",), grid=marginal.grid_settings(2, fine=True))
     left_out = scores.leave_one_out({("items",): found.log_integral}, ("items",), chains=4)
     return float(given.elpd["items"].sum() - left_out.elpd["items"].sum())
 
@@ -257,7 +257,7 @@ def test_exact_refits_agree_for_ten_people(fitted: Fitted) -> None:
         theta = theta_of(tree["posterior"].to_dataset(), fitted.built.parameters)
         alone = few(fitted.design, np.array([person]))
         values = marginal.evaluate(
-            theta, alone, include=tuple(fitted.blocks), grid=marginal.fine_grid(2)
+            theta, alone, include=tuple(fitted.blocks), grid=marginal.grid_settings(2, fine=True)
         ).log_integral[:, 0]
         exact = np.log(np.exp(values - values.max()).mean()) + values.max()
         error = np.std(np.exp(values - values.max())) / np.mean(np.exp(values - values.max())) / np.sqrt(300)

@@ -27,7 +27,7 @@ from nssi_bayes.spec import read_priors
 
 PEOPLE = 14
 DATA = ("response", "factor", "activation", "connectivity", "outcome")
-GRID = quadrature.make_grid(3, **marginal.sampling_grid(3))
+GRID = quadrature.make_grid(3, **marginal.grid_settings(3))
 POINTS = (
     "prior 1",
     "prior 2",
@@ -233,7 +233,7 @@ def test_draws_in_bulk_have_the_likelihood_of_the_blocks(
     theta = _theta(design, point)
     data = generate.generate(theta, design, np.random.default_rng(3))
     draws = {name: np.stack([value, value]) for name, value in theta.items()}
-    found = marginal.evaluate(draws, data, include=include, grid=marginal.sampling_grid(3)).log_integral
+    found = marginal.evaluate(draws, data, include=include, grid=marginal.grid_settings(3)).log_integral
     expected = joint.log_likelihood(theta, data, GRID, include=include)
     np.testing.assert_allclose(found, np.stack([expected, expected]), rtol=1e-10, atol=1e-9)
 

@@ -25,7 +25,7 @@ from pytensor import wrap_jax
 from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, generate, joint
 from nssi_bayes.blocks.design import Design, make_design
-from nssi_bayes.blocks.marginal import evaluate, sampling_grid
+from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import STEP, Parameter, draw
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.schema import validate
@@ -196,7 +196,7 @@ def with_rows(design: Design, rows: Any) -> Design:
 
 def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
     functions = len(design.coords[n.FUNCTION])
-    grid = quadrature.make_grid(functions, **sampling_grid(functions))
+    grid = quadrature.make_grid(functions, **grid_settings(functions))
 
     def loglik(rows: Any, vector: Any) -> Any:
         return joint.log_likelihood(_unflatten(vector, shapes), with_rows(design, rows), grid)
@@ -275,7 +275,7 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
             "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
             "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
             "libraries": {name: version(name) for name in _LIBRARIES},
-            "grid": sampling_grid(len(design.plain_of)),
+            "grid": grid_settings(len(design.plain_of)),
         }
     )
 
@@ -352,6 +352,6 @@ def log_densities(built: Built, rng: np.random.Generator) -> list[float]:
         Nats.
     """
     theta = draw(built.parameters, built.design.coords, rng, _POINTS)
-    grid = sampling_grid(len(built.design.plain_of))
+    grid = grid_settings(len(built.design.plain_of))
     found = evaluate(theta, built.design, include=joint.BLOCKS, grid=grid)
     return [float(v) for v in found.log_integral.sum(axis=1)]

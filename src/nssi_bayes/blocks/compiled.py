@@ -271,28 +271,29 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
     found = []
 
     def add(
-        block: Any, who: Array, value: Array, se: Array, seen: Array, partner: Array | None, *names: Any
-    ) -> None:
+        name: str, block: Any, who: Array, value: Array, se: Array, seen: Array, *, sigma: str,
+        partner: Array | None = None, shared: str | None = None,
+    ) -> None:  # fmt: skip
         partner = np.full(value.shape[1], -1) if partner is None else partner
         everything = slots.named(np.ones(slots.size))
         loads = np.asarray(block.linear(everything, design).residual) != 0
         data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
-        found.append((block, _Measures(data, *names)))
+        found.append((name, block, _Measures(data, sigma, shared)))
 
     if len(design.scanned):
-        paired = "loading_homologous" in slots.shapes
-        names = "sigma", "loading_homologous" if paired else None
-        add(neural, design.scanned, design.activation, design.activation_se, design.activation_seen,
-            design.partner if paired else None, *names)  # fmt: skip
+        pairs: dict[str, Any] = {}
+        if "loading_homologous" in slots.shapes:
+            pairs = {"partner": design.partner, "shared": "loading_homologous"}
+        add("activation", neural, design.scanned, design.activation, design.activation_se,
+            design.activation_seen, sigma="sigma", **pairs)  # fmt: skip
     if len(design.connected):
-        add(connectivity, design.connected, design.connectivity, design.connectivity_se,
-            design.connectivity_seen, None, "sigma_edge", None)  # fmt: skip
+        add("connectivity", connectivity, design.connected, design.connectivity, design.connectivity_se,
+            design.connectivity_seen, sigma="sigma_edge")  # fmt: skip
     if "w" in slots.shapes:
         value = design.outcome[:, None]
-        add(outcomes, np.arange(len(value)), value, np.zeros_like(value), design.outcome_seen[:, None],
-            None, "sigma_outcome", None)  # fmt: skip
-    block_names = {neural: "activation", connectivity: "connectivity", outcomes: "outcome"}
-    return [(block_names[block], block, measures) for block, measures in found]
+        add("outcome", outcomes, np.arange(len(value)), value, np.zeros_like(value),
+            design.outcome_seen[:, None], sigma="sigma_outcome")  # fmt: skip
+    return found
 
 
 def _known(design: Design, observed: Any) -> tuple[Array, Array]:

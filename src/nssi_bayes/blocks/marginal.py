@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -23,18 +23,15 @@ from nssi_bayes.integrate.quadrature import Moments
 __all__ = [
     "arrangement_of",
     "evaluate",
-    "fine_grid",
+    "grid_settings",
     "places_of",
-    "sampling_grid",
 ]
-
-_FEW: Final[dict[str, Any]] = {"order": 8, "curve_nodes": 17}
 
 type Array = np.ndarray[Any, Any]
 
 
-def sampling_grid(functions: int) -> dict[str, Any]:
-    """Return the settings of `quadrature.make_grid` for the sampler.
+def grid_settings(functions: int, *, fine: bool = False) -> dict[str, Any]:
+    """Return the settings of `quadrature.make_grid`.
 
     Five nodes an axis are enough for loadings up to about 3. Items that are steeper need more, and
     where there are one or two functions 64 nodes cost less than the 125 of three.
@@ -43,29 +40,17 @@ def sampling_grid(functions: int) -> dict[str, Any]:
     ----------
     functions : int
         Number of functions.
+    fine : bool
+        For scores, which are differences of small numbers; else for the sampler.
 
     Returns
     -------
     dict
         Its keyword arguments.
     """
-    return dict(_FEW) if functions <= 2 else {"order": 5, "curve_nodes": 11}
-
-
-def fine_grid(functions: int) -> dict[str, Any]:
-    """Return the settings of `quadrature.make_grid` for scores, which are differences of small numbers.
-
-    Parameters
-    ----------
-    functions : int
-        Number of functions.
-
-    Returns
-    -------
-    dict
-        Its keyword arguments.
-    """
-    return dict(_FEW) if functions <= 2 else {"order": 7, "curve_nodes": 15}
+    if functions <= 2:
+        return {"order": 8, "curve_nodes": 17}
+    return {"order": 7, "curve_nodes": 15} if fine else {"order": 5, "curve_nodes": 11}
 
 
 def places_of(design: Design) -> Array:
@@ -104,7 +89,7 @@ def evaluate(
     include : sequence of str
         Blocks whose data count. Without items there are no moments, and they are NaN.
     grid : dict
-        From `sampling_grid` or `fine_grid`.
+        From `grid_settings`.
     moments : bool
         Whether mean and covariance are wanted; they are NaN otherwise, too.
 

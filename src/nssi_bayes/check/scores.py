@@ -75,7 +75,7 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     with_outcome = (*_given(blocks), "outcome")
     if "outcome" in blocks and with_outcome not in sets:
         sets.insert(0, with_outcome)
-    found, grid = {}, marginal.fine_grid(len(design.plain_of))
+    found, grid = {}, marginal.grid_settings(len(design.plain_of), fine=True)
     for include in sets:
         everything = include == tuple(blocks)
         moments = marginal.evaluate(theta, design, include=include, grid=grid, moments=everything)

@@ -3,7 +3,7 @@
 Priors and transforms are those of the PyMC model, all parameters of a family at once
 (`unconstrained`); a person's Gaussian data are folded in by compiled loops (`blocks.compiled`), and
 the integral over the functions is the kernel's. `reference` is the same density as the PyMC model
-states it; this form is some four times faster, and compiles once for all models.
+states it; this form compiles once for all models (what it costs: docs/sampler.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import arrangement_of, places_of, sampling_grid
+from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, places_of
 from nssi_bayes.build import Built
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
@@ -85,7 +85,7 @@ def compile_density(built: Built) -> Density:
 
 
 def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
-    grid = sampling_grid(len(design.plain_of))
+    grid = grid_settings(len(design.plain_of))
     arrangement, places = arrangement_of(design, grid), places_of(design)
     people = compile_people(design, slots)
     shape = len(design.coords[n.INDICATOR]), max(design.category_groups) + 1
