@@ -122,8 +122,8 @@ def _beside(posterior: xr.Dataset, known: dict[str, xr.DataArray]) -> dict[str, 
     for name, value in known.items():
         draws = posterior[name]
         mean, sd = draws.mean((n.CHAIN, n.DRAW)), draws.std((n.CHAIN, n.DRAW))
-        aligned = xr.align(value, mean, sd, join="exact")
-        flat = [v.transpose(*mean.dims).to_numpy().ravel() for v in aligned]
+        there = value.sel({dim: mean[dim].to_numpy() for dim in mean.dims})  # labels, in its order
+        flat = [v.transpose(*mean.dims).to_numpy().ravel() for v in (there, mean, sd)]
         kept = np.isfinite(flat[0])
         for key, values in zip(found, flat, strict=True):
             found[key] += values[kept].tolist()

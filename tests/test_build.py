@@ -11,8 +11,9 @@ from designs import full_cohort, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.design import make_design
-from nssi_bayes.build import Built, build, fingerprint, measures, to_rows, with_rows
+from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.errors import SpecError
+from nssi_bayes.graph import measures, to_rows, with_rows
 from nssi_bayes.integrate import quadrature
 
 

@@ -45,8 +45,8 @@ def _room(monkeypatch: pytest.MonkeyPatch, verb: str, run: object) -> None:
 
 def test_help_imports_neither_sampler_nor_images() -> None:
     code = (
-        "import json, sys\nsys.argv = ['nssi-bayes', '--help']\nfrom nssi_bayes.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import json, os, sys\nsys.argv = ['nssi-bayes', '--help']\nfrom nssi_bayes.cli import main\n"
+        "os._exit = sys.exit\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
         "print('\\n' + json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -25,7 +25,7 @@ from nssi_bayes.fit import chains, fit, sample
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import JointSpec, Params, Sampler, read_priors
-from nssi_bayes.store import Layout, write_json, write_tree
+from nssi_bayes.store import Layout, read_dataset, write_json, write_tree
 
 QUICK = Sampler(chains=2, tune=100, draws=100)
 ONE_FIT = f"""
@@ -143,7 +143,11 @@ def test_a_twin_is_copied_and_not_fitted_again(
         calls.append(1)
         return written[1].copy()
 
-    for name, fake in (("read_model", small_spec()), ("read_dataset", cohort), ("build", None)):
+    def read(path: Path) -> xr.Dataset:
+        return cohort if path == layout.cohort("demo") else read_dataset(path)
+
+    monkeypatch.setattr(fit_room, "read_dataset", read)
+    for name, fake in (("read_model", small_spec()), ("build", None)):
         monkeypatch.setattr(fit_room, name, lambda *_, fake=fake, **__: fake)
     monkeypatch.setattr(fit_room, "fit", counted)
     fingerprint = {"fingerprint": "f", "points": [1.0, 2.0], "sampler": {}}

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 from nssi_bayes.blocks.parameter import Parameter, draw
-from nssi_bayes.build import _declare
+from nssi_bayes.graph import _declare
 from nssi_bayes.spec import read_priors
 
 COORDS: dict[str, list[Any]] = {"function": ["a", "b", "c"], "function_other": ["a", "b", "c"],

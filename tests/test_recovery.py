@@ -21,7 +21,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.Dataset, xr.Dat
 def _posterior(known: dict[str, dict[str, xr.DataArray]], *, times: float) -> xr.Dataset:
     """Return draws around `times` the truth."""
     noise = xr.DataArray(np.tile([-0.1, 0.1], (2, 50)), dims=(n.CHAIN, n.DRAW))
-    return xr.Dataset({name: times * v + noise for values in known.values() for name, v in values.items()})
+    drawn = xr.Dataset({name: times * v + noise for values in known.values() for name, v in values.items()})
+    return drawn.sortby(n.NETWORK)  # a posterior has its own order
 
 
 @pytest.mark.parametrize(("times", "shrinkage"), [(1.0, 0.0), (0.6, 0.4)])

@@ -276,7 +276,7 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
     ) -> None:  # fmt: skip
         partner = np.full(value.shape[1], -1) if partner is None else partner
         everything = slots.named(np.ones(slots.size))
-        loads = np.asarray(block.linear(everything, design).residual) != 0
+        loads = np.ascontiguousarray(block.linear(everything, design).residual) != 0
         data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
         found.append((name, block, _Measures(data, sigma, shared)))
 

@@ -83,7 +83,7 @@ def _twin(layout: Layout, params: Params, model: str, key: str) -> str | None:
         if other == model or not layout.posterior(other).exists():
             continue
         try:
-            if read_tree(layout.posterior(other)).attrs.get("fit") == key:
+            if read_dataset(layout.posterior(other)).attrs.get("fit") == key:  # of the tree, its root alone
                 return other
         except ArtefactError:
             continue

@@ -1,8 +1,9 @@
 """Chains of NUTS on a compiled density, in the coordinates of `whiten`, each alone on its core.
 
 Chains that share an interpreter wait for its lock. A fit of certified length therefore runs its
-chains in processes of their own, each of which finds the model's coordinates for itself; a short one
-runs them one after the other where it is. A chain depends on its seed alone, not on where it runs.
+chains in processes of their own, which load what they need while the coordinates are found here; a
+short one runs them one after the other where it is. A chain depends on its seed alone, not on where
+it runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -56,13 +58,6 @@ class Chain(NamedTuple):
     statistics: xr.Dataset
 
 
-class _Ready(NamedTuple):
-    """A compiled model and where to start."""
-
-    density: Density
-    coordinates: Coordinates
-
-
 @contextmanager
 def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
     """Compile a model where its chains will run.
@@ -82,11 +77,12 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
     """
     cores = min(sampler.chains, os.cpu_count() or 1)
     if cores == 1 or sampler.chains * sampler.draws < ENOUGH:
-        ready = _compile(built)
+        density = compile_density(built)
+        found = _coordinates(density)
 
         def one_by_one(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
             progress = _Progress(sampler, len(seeds))
-            return [_draw(ready, sampler, seed, progress.of(i)) for i, seed in enumerate(seeds)]
+            return [_draw(density, found, sampler, seed, progress.of(i)) for i, seed in enumerate(seeds)]
 
         yield one_by_one
         return
@@ -94,11 +90,15 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
     done = context.Array("l", sampler.chains)
     given = (built.spec, built.design, done)
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
+        pool.submit(os.getpid)  # the processes start now, and load while coordinates are found here
+        coordinates: list[Coordinates] = []
 
         def side_by_side(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
             done[:] = [0] * len(seeds)
             progress = _Progress(sampler, len(seeds))
-            calls = [pool.submit(_draw_here, sampler, seed, i) for i, seed in enumerate(seeds)]
+            calls = [
+                pool.submit(_draw_here, coordinates[0], sampler, seed, i) for i, seed in enumerate(seeds)
+            ]
             while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
                 if any(call.done() and call.exception() for call in calls):
                     break
@@ -106,6 +106,7 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
             return [call.result() for call in calls]
 
         try:
+            coordinates.append(_coordinates(compile_density(built)))
             yield side_by_side
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -119,9 +120,12 @@ _here: dict[str, Any] = {}
 
 
 def _prepare(spec: Any, design: Any, done: Any) -> None:
-    """Compile the model in a worker."""
+    """Compile the model in a worker, and load the sampler."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _here.update(ready=_compile(build_design(spec, design)), done=done)
+    density = compile_density(build_design(spec, design))
+    density.value_and_gradient(density.start)
+    _here.update(density=density, done=done)
+    import_module("nutpie")
 
 
 def _end_with_parent() -> None:
@@ -132,24 +136,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _draw_here(sampler: Sampler, seed: np.random.SeedSequence, index: int) -> Chain:
+def _draw_here(coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, index: int) -> Chain:
     def say(_: int, finished: int) -> None:
         _here["done"][index] = finished
 
-    return _draw(_here["ready"], sampler, seed, say)
+    return _draw(_here["density"], coordinates, sampler, seed, say)
 
 
-def _compile(built: Built) -> _Ready:
-    density = compile_density(built)
-    found = find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
-    return _Ready(density, found)
+def _coordinates(density: Density) -> Coordinates:
+    return find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
 
 
-def _draw(ready: _Ready, sampler: Sampler, seed: np.random.SeedSequence, say: Say) -> Chain:
+def _draw(
+    density: Density, coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, say: Say
+) -> Chain:
     """Run one chain."""
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    density, coordinates = ready
     of_y = coordinates.pull_back(density.value_and_gradient)
 
     def start(seed: int) -> Array:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 from nssi_bayes.build import Built
@@ -101,6 +100,8 @@ def _mixed(values: dict[str, Array]) -> bool:
     Those of ranks are slow. They are taken of the elements that look worst without ranks, in place
     or in spread; `check` takes them of all.
     """
+    from arviz_stats.base import array_stats  # which takes seconds to load
+
     flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in values.values()]
     stacked = np.concatenate(flat)
     stacked = stacked[stacked.std(axis=(1, 2)) > CONSTANT]  # of a correlation matrix: its diagonal

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nssi_bayes.integrate.compiling import compiled
+from nssi_bayes.integrate.compiling import compiled, inlined
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Linear
 
@@ -126,14 +126,16 @@ def eliminate_back(swept: Array, count: int, by_rest: Array) -> Array:
     found = np.empty_like(swept)
     for a in range(count, size):
         for b in range(count, size):
-            found[a, b] = by_rest[a - count, b - count]
+            for i in range(people):
+                found[a, b, i] = by_rest[a - count, b - count, i]
     for k in range(count):
         for b in range(count, size):
             found[k, b] = 0.0
             for c in range(count, size):
                 for i in range(people):
                     found[k, b, i] -= swept[k, c, i] * by_rest[c - count, b - count, i]
-            found[b, k] = found[k, b]
+            for i in range(people):
+                found[b, k, i] = found[k, b, i]
     for k in range(count):
         for m in range(k + 1):
             for i in range(people):
@@ -141,7 +143,8 @@ def eliminate_back(swept: Array, count: int, by_rest: Array) -> Array:
             for c in range(count, size):
                 for i in range(people):
                     found[k, m, i] -= found[k, c, i] * swept[m, c, i]
-            found[m, k] = found[k, m]
+            for i in range(people):
+                found[m, k, i] = found[k, m, i]
     return found
 
 
@@ -183,7 +186,7 @@ def fold(
     return Folded(precision, across, rows, whole, active)
 
 
-@compiled
+@inlined
 def _rows(said: Linear, measured: Measured) -> tuple[Array, Array]:
     """Return the rows [measure, latent + 1, person], and which of their elements may differ from 0."""
     measures, people = said.mean.shape
@@ -198,13 +201,14 @@ def _rows(said: Linear, measured: Measured) -> tuple[Array, Array]:
         for a in range(factors):
             rows[r, count + a] = said.common[r, a]
         for a in range(functions):
-            rows[r, count + factors + a] = said.own[r, a]
+            for i in range(people):
+                rows[r, count + factors + a, i] = said.own[r, a, i]
         for i in range(people):
             rows[r, size - 1, i] = measured.value[r, i] - said.mean[r, i]
     return rows, active
 
 
-@compiled
+@inlined
 def _form(rows: Array, active: Array, precision: Array, across: Array, partner: Array, count: int) -> Array:
     """Return H' K H, with the prior precision 1 of the first `count` latents."""
     measures, size, people = rows.shape
@@ -230,11 +234,12 @@ def _form(rows: Array, active: Array, precision: Array, across: Array, partner: 
                         whole[a, b, i] += rows[r, a, i] * weighted[b, i]
     for a in range(size):
         for b in range(a):
-            whole[b, a] = whole[a, b]
+            for i in range(people):
+                whole[b, a, i] = whole[a, b, i]
     return whole
 
 
-@compiled
+@inlined
 def _precision(sigma: Array, shared: float, measured: Measured) -> tuple[Array, Array, Array]:
     """Inverse of the residual covariance: diagonal, element with the partner; and the constant."""
     measures, people = measured.value.shape
@@ -319,13 +324,15 @@ def fold_back(
                 by_residual[r, a] = by_row[a].sum()
         for a in range(factors):
             by_common[r, a] = by_row[count + a].sum()
-        by_own[r] = by_row[count + factors : size - 1]
-        by_mean[r] = -by_row[size - 1]
+        for i in range(people):
+            by_mean[r, i] = -by_row[size - 1, i]
+            for a in range(count + factors, size - 1):
+                by_own[r, a - count - factors, i] = by_row[a, i]
     by_variance, by_shared = _precision_back(folded, half, measured)
     return by_mean, by_own, by_common, by_residual, by_variance, by_shared
 
 
-@compiled
+@inlined
 def _pick(matrix: Array, who: Array) -> Array:
     """Return the matrices of some people."""
     found = np.empty((matrix.shape[0], matrix.shape[1], len(who)))
@@ -336,7 +343,7 @@ def _pick(matrix: Array, who: Array) -> Array:
     return found
 
 
-@compiled
+@inlined
 def _precision_back(folded: Folded, half: Array, measured: Measured) -> tuple[Array, float]:
     precision, across, rows = folded.precision, folded.across, folded.rows
     partner, seen = measured.partner, measured.seen

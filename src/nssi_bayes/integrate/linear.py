@@ -103,16 +103,14 @@ def gather(
     given: Map, by_mean: Array, by_own: Array, by_common: Array, by_residual: Array, found: Array
 ) -> None:
     """Add to `found` the derivative by the parameters, from those by what `spread` returns."""
-    measures, columns, factors, functions, contrasts, _ = given.sizes
-    by = np.empty(len(given.start) - 1)
-    at = measures * columns
-    by[:at] = (by_mean @ given.column.T).ravel()
-    by[at : at + measures * factors] = by_common.ravel()
-    at += measures * factors
-    flat = by_own.reshape(measures * functions, by_own.shape[2])
-    by[at : at + measures * functions * contrasts] = (flat @ given.contrast.T).ravel()
-    at += measures * functions * contrasts
-    by[at:] = by_residual.ravel()
+    measures, _, _, functions, _, _ = given.sizes
+    of_mean = by_mean @ given.column.T
+    of_own = by_own.reshape(measures * functions, by_own.shape[2]) @ given.contrast.T
+    by, at = np.empty(len(given.start) - 1), 0
+    for part in (of_mean, by_common, of_own, by_residual):
+        for value in part.flat:
+            by[at] = value
+            at += 1
     for c in range(len(by)):
         for e in range(given.start[c], given.start[c + 1]):
             found[given.slot[e]] += given.weight[e] * by[c]

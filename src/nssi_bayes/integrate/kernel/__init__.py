@@ -15,13 +15,13 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numba import njit
 
+from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange
 from nssi_bayes.integrate.kernel.curves import fill_curve, plain_slopes, testlet_slopes
 from nssi_bayes.integrate.kernel.nodes import integrate, weigh
 from nssi_bayes.integrate.kernel.positions import propose
-from nssi_bayes.integrate.kernel.room import OPTIONS, R1, R2, Array, load, make_room
+from nssi_bayes.integrate.kernel.room import R1, R2, Array, load, make_room
 
 __all__ = ["Arrangement", "arrange", "value_and_gradient", "value_and_moments"]
 
@@ -96,7 +96,7 @@ def _compile(text: int) -> Any:
         matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, a: Arrangement, wanted: int
     ) -> Any:
         _ = text
-        people, indicators = upper.shape
+        (people, indicators), size = upper.shape, matrix.shape[1]
         value, d_matrix = np.empty(people), np.zeros_like(matrix)
         d_upper, d_lower = np.zeros_like(upper), np.zeros_like(lower)
         d_loading, d_gamma = np.zeros_like(loading), np.zeros_like(gamma)
@@ -122,7 +122,9 @@ def _compile(text: int) -> Any:
                     plain_slopes(f, loading, room, a)
                     testlet_slopes(f, loading, shift, room, a)
             for i in range(batch):
-                d_matrix[start + i] = -0.5 * room.moment[:, i].copy().reshape(d_matrix.shape[1:])
+                for p in range(size):
+                    for q in range(size):
+                        d_matrix[start + i, p, q] = -0.5 * room.moment[p * size + q, i]
                 for j in range(indicators):
                     d_upper[start + i, j] = room.slope[j, i]
                     d_lower[start + i, j] = room.slope[j, R1 + i]
@@ -131,7 +133,7 @@ def _compile(text: int) -> Any:
                     d_gamma[s] += room.slope_gamma[s, i]
         return value, d_matrix, d_upper, d_lower, d_loading, d_gamma
 
-    return njit(cache=True, **OPTIONS)(walk)
+    return compiled(walk)
 
 
 _walk = _compile(crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))

@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from nssi_bayes.integrate.compiling import inlined
 from nssi_bayes.integrate.kernel.arrangement import Arrangement
 from nssi_bayes.integrate.kernel.positions import exp
-from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, Array, Room, compiled
+from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, Array, Room
 
 __all__ = ["fill_curve", "plain_slopes", "testlet_slopes"]
 
@@ -16,7 +17,7 @@ FACTORS_A_LOG: Final = 4
 """Probabilities multiplied before a logarithm is taken; each may fall to 1e-77."""
 
 
-@compiled
+@inlined
 def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     """Evaluate one function's log-likelihood where it is interpolated, or needed."""
     count, odds, response, row = len(a.chebyshev), room.odds, room.response, room.row
@@ -45,7 +46,7 @@ def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement)
             _fill_testlet(s, k, here, loading, shift, room, a)
 
 
-@compiled
+@inlined
 def _fill_odds(size: float, here: int, spot: int, room: Room) -> None:
     for i in range(room.point.shape[1]):
         odds = exp(size * room.point[here, i])
@@ -53,7 +54,7 @@ def _fill_odds(size: float, here: int, spot: int, room: Room) -> None:
         room.odds[spot, R1 + i] = 1.0 / odds
 
 
-@compiled
+@inlined
 def _fill_testlet(
     s: int, k: int, here: int, loading: Array, shift: Array, room: Room, a: Arrangement
 ) -> None:
@@ -91,7 +92,7 @@ def _fill_testlet(
             room.share[first + t, i] *= work[R1 + i]
 
 
-@compiled
+@inlined
 def plain_slopes(f: int, loading: Array, room: Room, a: Arrangement) -> None:
     """Add derivatives by what belongs to the indicators without a residual factor."""
     count, odds, response, slope = len(a.chebyshev), room.odds, room.response, room.slope
@@ -107,7 +108,7 @@ def plain_slopes(f: int, loading: Array, room: Room, a: Arrangement) -> None:
                 slope[j, R2 + i] += room.point[here, i] * (low * inverse - up * e) * r
 
 
-@compiled
+@inlined
 def testlet_slopes(f: int, loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     """Add derivatives by what belongs to the indicators with a residual factor."""
     count, nodes = len(a.chebyshev), len(a.position)
@@ -128,7 +129,7 @@ def testlet_slopes(f: int, loading: Array, shift: Array, room: Room, a: Arrangem
                     room.slope_gamma[a.testlet[s], i] += room.work[R3 + i]
 
 
-@compiled
+@inlined
 def _testlet_sums(first: int, own: int, here: int, shift: Array, room: Room, a: Arrangement) -> None:
     """Sum adjoint x share / D, the same x shift and / shift, and the derivative by gamma."""
     work, part = room.work, room.part

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from nssi_bayes.integrate.compiling import inlined
 from nssi_bayes.integrate.kernel.arrangement import Arrangement
 from nssi_bayes.integrate.kernel.positions import exp
-from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, R5, W1, W2, Array, Room, compiled
+from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, R5, W1, W2, Array, Room
 
 __all__ = ["integrate", "weigh"]
 
 
-@compiled
+@inlined
 def integrate(value: Array, batch: int, room: Room, a: Arrangement) -> None:
     """Evaluate the log joint at the nodes, the integral, and the weight of every node."""
     functions, row = a.functions, room.row
@@ -24,8 +25,9 @@ def integrate(value: Array, batch: int, room: Room, a: Arrangement) -> None:
             if f < functions - 1:
                 _interpolate(room.level[f] + r, room)
         few *= len(a.nodes)
-    row[0] = room.weight[0, 0]
-    row[1] = 0.0
+    for i in range(a.width):
+        row[0, i] = room.weight[0, 0, i]
+        row[1, i] = 0.0
     for r in range(room.level[1]):
         for z in range(len(a.nodes)):
             for i in range(a.width):
@@ -49,7 +51,7 @@ def integrate(value: Array, batch: int, room: Room, a: Arrangement) -> None:
                 room.weight[r, z, i] *= row[1, i]
 
 
-@compiled
+@inlined
 def _transform(f: int, room: Room, a: Arrangement) -> None:
     """Chebyshev coefficients of one curve, the same beside each of a function's own nodes."""
     count, coefficient = len(a.chebyshev), room.coefficient
@@ -61,11 +63,13 @@ def _transform(f: int, room: Room, a: Arrangement) -> None:
                 coefficient[c, 0, i] += factor * room.curve[f * count + k, i]
     for i in range(a.width):
         coefficient[-1, 0, i] = 1.0 / room.half[f, i]
-    for z in range(1, len(a.nodes)):
-        coefficient[:, z] = coefficient[:, 0]
+    for c in range(len(coefficient)):
+        for z in range(1, len(a.nodes)):
+            for i in range(a.width):
+                coefficient[c, z, i] = coefficient[c, 0, i]
 
 
-@compiled
+@inlined
 def _place(f: int, r: int, room: Room, a: Arrangement) -> None:
     """Place the nodes of function f beside node `r` of the later functions; add prior and weight."""
     functions, order, work, offset = a.functions, len(a.nodes), room.work, room.offset
@@ -86,7 +90,8 @@ def _place(f: int, r: int, room: Room, a: Arrangement) -> None:
             work[i] += room.root[g * functions + f, i] * offset[there, own, i]
             work[R1 + i] -= room.matrix[f * size + g, i] * (room.mode[g, i] + offset[there, own, i])
         if g == f + 1:
-            work[R5 : R5 + a.width] = weight[there, own]
+            for i in range(a.width):
+                work[R5 + i] = weight[there, own, i]
     for z in range(order):
         node, log_weight = a.nodes[z], a.log_weights[z]
         for i in range(a.width):
@@ -99,7 +104,7 @@ def _place(f: int, r: int, room: Room, a: Arrangement) -> None:
                 weight[here, z, i] += room.curve[f * len(a.chebyshev) + z, i]
 
 
-@compiled
+@inlined
 def _interpolate(here: int, room: Room) -> None:
     """Add a curve at the nodes in row `here`: Clenshaw's sum, two terms at a time."""
     wide, offset, weight = room.wide, room.offset[here].reshape(-1), room.weight[here].reshape(-1)
@@ -117,7 +122,7 @@ def _interpolate(here: int, room: Room) -> None:
         weight[i] += 0.5 * wide[i] * wide[W1 + i] - wide[W2 + i] + terms[0, i]
 
 
-@compiled
+@inlined
 def weigh(f: int, room: Room, a: Arrangement) -> None:
     """Add moments of function f with itself and the later ones, and the derivative by its curve."""
     functions, order, count = a.functions, len(a.nodes), len(a.chebyshev)
@@ -145,16 +150,22 @@ def weigh(f: int, room: Room, a: Arrangement) -> None:
             for i in range(a.width):
                 moment[f * size + g, i] += work[R1 + i] * (room.mode[g, i] + offset[there, own, i])
             if g == f + 1:
-                weight[there, own] = work[:R1]
+                for i in range(a.width):
+                    weight[there, own, i] = work[i]
         if f < functions - 1:
             _spread(here, room)
     for g in range(f + 1, size):
-        moment[g * size + f] = moment[f * size + g]
+        for i in range(a.width):
+            moment[g * size + f, i] = moment[f * size + g, i]
     if f == functions - 1:
-        room.adjoint[f * count : f * count + order] = weight[room.level[f]]
+        for z in range(order):
+            for i in range(a.width):
+                room.adjoint[f * count + z, i] = weight[room.level[f], z, i]
         return
-    for z in range(1, order):
-        room.coefficient[:, 0] += room.coefficient[:, z]
+    for c in range(len(room.coefficient)):
+        for z in range(1, order):
+            for i in range(a.width):
+                room.coefficient[c, 0, i] += room.coefficient[c, z, i]
     for k in range(count):
         here = f * count + k
         room.adjoint[here] = 0.0
@@ -164,7 +175,7 @@ def weigh(f: int, room: Room, a: Arrangement) -> None:
                 room.adjoint[here, i] += factor * room.coefficient[c, 0, i]
 
 
-@compiled
+@inlined
 def _spread(here: int, room: Room) -> None:
     """Add weight times Chebyshev polynomials at the nodes in row `here`, two terms at a time."""
     wide, offset, weight = room.wide, room.offset[here].reshape(-1), room.weight[here].reshape(-1)

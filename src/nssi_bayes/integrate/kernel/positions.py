@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from nssi_bayes.integrate.compiling import inlined
 from nssi_bayes.integrate.kernel.arrangement import Arrangement
-from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, R5, Array, Room, compiled
+from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, R5, Array, Room
 
 __all__ = ["exp", "propose"]
 
 
-@compiled
+@inlined
 def exp(x: float) -> float:
     """Exponential that vectorises, within two units in the last place; from exp(-708) to exp(709)."""
     x = min(max(x, -708.0), 709.0)
@@ -25,7 +26,7 @@ def exp(x: float) -> float:
     return (y * r + 1.0) * power.view(np.float64)
 
 
-@compiled
+@inlined
 def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     """Find mode, root of the precision there, and the half-width of each curve's stretch."""
     functions, size = a.functions, a.functions + 1
@@ -33,7 +34,8 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     step = room.row[2 * functions : 3 * functions]
     curvature[:] = 0.0
     for f in range(functions):
-        room.mode[f] = room.matrix[f * size + functions]
+        for i in range(a.width):
+            room.mode[f, i] = room.matrix[f * size + functions, i]
     _factorise(curvature, room)
     _solve(room.root, room.mode)
     for _ in range(a.newton_steps):
@@ -67,7 +69,7 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
             room.half[f, i] = a.reach * np.sqrt(room.half[f, i])
 
 
-@compiled
+@inlined
 def _factorise(curvature: Array, room: Room) -> None:
     """Lower Cholesky of prior precision plus curvature."""
     functions, w = curvature.shape
@@ -88,7 +90,7 @@ def _factorise(curvature: Array, room: Room) -> None:
                     root[here, i] /= root[q * functions + q, i]
 
 
-@compiled
+@inlined
 def _forward(root: Array, right: Array) -> None:
     functions, w = right.shape
     for p in range(functions):
@@ -99,7 +101,7 @@ def _forward(root: Array, right: Array) -> None:
             right[p, i] /= root[p * functions + p, i]
 
 
-@compiled
+@inlined
 def _solve(root: Array, right: Array) -> None:
     """Solve R R' x = right in place."""
     _forward(root, right)
@@ -112,7 +114,7 @@ def _solve(root: Array, right: Array) -> None:
             right[p, i] /= root[p * functions + p, i]
 
 
-@compiled
+@inlined
 def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: Room, a: Arrangement) -> None:
     """First and negative second derivative of each function's log-likelihood at the mode."""
     work, response = room.work, room.response
@@ -134,7 +136,7 @@ def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: 
             curvature[f, i] = max(work[R1 + i], 0.0)
 
 
-@compiled
+@inlined
 def _testlet_slope(s: int, f: int, loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     """Add the derivatives of one residual factor's indicators to the first rows of `work`."""
     work, response = room.work, room.response

@@ -1,4 +1,4 @@
-"""The working arrays of one batch of people, and how the kernel is compiled.
+"""The working arrays of one batch of people.
 
 The last axis of every working array is the person, and the innermost loops run along it without
 branches, so that one instruction serves several people. Parts of an array that are written in the
@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from nssi_bayes.integrate.compiling import inlined
 from nssi_bayes.integrate.kernel.arrangement import BATCH, MOST_NODES, Arrangement
 
 __all__ = [
-    "OPTIONS",
     "R1",
     "R2",
     "R3",
@@ -26,7 +25,6 @@ __all__ = [
     "W2",
     "Array",
     "Room",
-    "compiled",
     "load",
     "make_room",
 ]
@@ -40,14 +38,6 @@ R4: Final = 4 * BATCH
 R5: Final = 5 * BATCH
 W1: Final = MOST_NODES * BATCH
 W2: Final = 2 * MOST_NODES * BATCH
-
-OPTIONS: Final[dict[str, Any]] = {"nogil": True, "fastmath": False, "error_model": "numpy"}
-"""No fast-math: a cold and a warm cache agree."""
-
-
-def compiled[F](function: F) -> F:
-    """Compile for use in other compiled functions."""
-    return njit(**OPTIONS)(function)
 
 
 class Room(NamedTuple):
@@ -80,7 +70,7 @@ class Room(NamedTuple):
     wide: Array  # [row x node x person]
 
 
-@compiled
+@inlined
 def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
     """Allocate."""
     w, functions, order, count = a.width, a.functions, len(a.nodes), len(a.chebyshev)
@@ -113,7 +103,7 @@ def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
     )
 
 
-@compiled
+@inlined
 def load(matrix: Array, upper: Array, lower: Array, batch: int, room: Room) -> None:
     """Turn people into the last axis; what is left of the batch is people who answered nothing."""
     size, w = matrix.shape[1], room.mode.shape[1]

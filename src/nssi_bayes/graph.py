@@ -1,0 +1,185 @@
+"""The model as PyMC states it: for those who look at it, and the oracle of what is sampled.
+
+It has parameters only; every person is integrated out (or, on the explicit route, their functions
+are sampled with everything else). The person's whole data are one row of one observed variable, so
+that prior predictive draws and the pointwise log-likelihood exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.transforms import log_exp_m1
+from pytensor import wrap_jax
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import generate, joint
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.marginal import grid_settings
+from nssi_bayes.blocks.parameter import STEP, Parameter
+from nssi_bayes.integrate import quadrature
+
+__all__ = ["make_model", "measures", "to_rows", "with_rows"]
+
+type Theta = dict[str, Any]
+type Shapes = Mapping[str, tuple[int, ...]]
+
+
+def make_model(parameters: Sequence[Parameter], design: Design, *, explicit: bool = False) -> pm.Model:
+    """Declare parameters and data to PyMC.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        In order.
+    design : Design
+        The data.
+    explicit : bool
+        Whether people's functions are sampled too, instead of integrated out.
+
+    Returns
+    -------
+    pymc.Model
+        With named dims.
+    """
+    coords = {dim: labels for dim, labels in design.coords.items() if labels}
+    coords[n.PARTICIPANT] = list(range(design.diagnosis.shape[0]))
+    coords[n.MEASURE] = measures(design)
+    shapes = {p.name: p.shape(coords) for p in parameters}
+    with pm.Model(coords=coords) as model:
+        theta = {p.name: None for p in parameters}
+        for p in parameters:
+            theta[p.name] = _declare(p, coords, theta)
+        if explicit:
+            _observe_explicitly(theta, design, shapes)
+        else:
+            _observe(theta, design, shapes)
+    return model
+
+
+def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any:
+    if p.family == "lkj":
+        root = pm.LKJCorr(f"{p.name}_root", n=len(coords[p.dims[0]]), eta=p.alpha, dims=p.dims)
+        pm.Deterministic(p.name, root @ root.T, dims=p.dims)
+        return root
+    if p.family == "dirichlet":
+        return pm.Dirichlet(p.name, a=np.full(p.shape(coords), p.alpha), dims=p.dims)
+    name = p.name if p.scale is None else f"{p.name}_raw"
+    if p.zero_sum:
+        raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
+    elif p.family == "normal":
+        raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
+    elif p.family == "halfnormal":
+        # sampled in steps of a fifth of its prior scale, by softplus: nearly linear, so that a
+        # scale that may be 0 has a short tail, which its logarithm would not have
+        steps = pm.HalfNormal(
+            f"{p.name}_raw", sigma=1 / STEP, dims=p.dims or None, default_transform=log_exp_m1
+        )
+        return pm.Deterministic(p.name, STEP * p.sigma * steps, dims=p.dims or None)
+    else:
+        raw = pm.LogNormal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
+    if p.scale is None:
+        return raw
+    scale = theta[p.scale]
+    aligned = p.aligned_scale(scale) if p.scale_dims else scale
+    return pm.Deterministic(p.name, aligned * raw, dims=p.dims or None)
+
+
+def measures(design: Design) -> list[str]:
+    """Name every column of a person's data."""
+    outcome = [n.OUTCOME] if design.outcome_seen.any() else []
+    images = [*design.coords[n.ROI], *design.coords[n.EDGE]]
+    return [*design.coords[n.INDICATOR], *design.coords[n.FACTOR], *images, *outcome]
+
+
+def to_rows(design: Design) -> np.ndarray[Any, Any]:
+    """Return all data of a person as one row [`participant`, `measure`]; missing is 0."""
+    people = design.diagnosis.shape[0]
+    response = np.where(design.response == design.missing_response, 0, design.response)
+    activation = np.zeros((people, len(design.coords[n.ROI])))
+    activation[design.scanned] = design.activation
+    edges = np.zeros((people, len(design.coords[n.EDGE])))
+    edges[design.connected] = design.connectivity
+    outcome = design.outcome[:, None] if design.outcome_seen.any() else np.zeros((people, 0))
+    return np.concatenate([response, design.factor, activation, edges, outcome], axis=1).astype(float)
+
+
+def with_rows(design: Design, rows: Any) -> Design:
+    """Put rows of data into the places where the design has data."""
+    indicators, factors = design.response.shape[1], design.factor.shape[1]
+    regions = len(design.coords[n.ROI])
+    edges = len(design.coords[n.EDGE])
+    parts = jnp.split(rows, np.cumsum([indicators, factors, regions, edges]), axis=1)
+    missing = design.response == design.missing_response
+    changes: dict[str, Any] = {
+        "response": jnp.where(missing, design.missing_response, parts[0].astype(int)),
+        "factor": jnp.where(design.factor_seen, parts[1], 0.0),
+    }
+    if len(design.scanned):
+        changes["activation"] = jnp.where(design.activation_seen, parts[2][design.scanned], 0.0)
+    if len(design.connected):
+        changes["connectivity"] = jnp.where(design.connectivity_seen, parts[3][design.connected], 0.0)
+    if design.outcome_seen.any():
+        changes["outcome"] = jnp.where(design.outcome_seen, parts[4][:, 0], 0.0)
+    return replace(design, **changes)
+
+
+def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
+    functions = len(design.coords[n.FUNCTION])
+    grid = quadrature.make_grid(functions, **grid_settings(functions))
+
+    def loglik(rows: Any, vector: Any) -> Any:
+        return joint.log_likelihood(_unflatten(vector, shapes), with_rows(design, rows), grid)
+
+    def logp(value: Any, empty: Any, vector: Any) -> Any:
+        return wrap_jax(loglik)(value, pt.specify_shape(vector.ravel(), _size(shapes)))
+
+    def random(empty: Any, vector: Any, rng: Any = None, size: Any = None) -> Any:
+        values = _unflatten(np.ravel(vector), shapes)
+        return to_rows(generate.generate(values, design, rng))
+
+    vector = pt.concatenate([value.ravel() for value in theta.values()])
+    rows = to_rows(design)
+    pm.CustomDist(
+        "data",
+        np.zeros_like(rows),
+        vector,
+        logp=logp,
+        random=random,
+        signature="(m),(d)->(m)",
+        dtype="float64",
+        observed=rows,
+        dims=(n.PARTICIPANT, n.MEASURE),
+    )
+
+
+def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
+    """Sample the functions themselves: given parameters, eta is a parameter of each person."""
+    functions = len(design.coords[n.FUNCTION])
+    people = design.diagnosis.shape[0]
+    eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
+
+    def loglik(vector: Any, eta: Any) -> Any:
+        return joint.log_joint(_unflatten(vector, shapes), design, eta).sum()
+
+    vector = pt.specify_shape(pt.concatenate([v.ravel() for v in theta.values()]), _size(shapes))
+    pm.Potential("data", wrap_jax(loglik)(vector, eta))
+
+
+def _size(shapes: Shapes) -> int:
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def _unflatten(vector: Any, shapes: Shapes) -> Theta:
+    found, start = {}, 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape))
+        found[name] = vector[start : start + size].reshape(shape)
+        start += size
+    return found
