@@ -237,7 +237,7 @@ def test_the_time_of_a_verb_is_remembered(
         _call(project, "score")
     assert caplog.messages[0].startswith("score: started, about 2 s; ")
     assert " stages to go, about " in caplog.messages[0]
-    assert 0.01 <= json.loads(Layout(project).durations.read_text(encoding="utf-8"))["score"] < 2
+    assert 0.01 <= json.loads(Layout(project).note("durations").read_text(encoding="utf-8"))["score"] < 2
 
 
 def test_a_posterior_that_is_not_there_is_a_readable_error(tmp_path: Path) -> None:

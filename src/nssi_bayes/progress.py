@@ -87,13 +87,13 @@ def announced(layout: Layout, params: Params, *, verb: str, name: str = "") -> I
     yield
     took = time.perf_counter() - start
     _LOG.info("%s: done in %.1f s", stage, took)
-    write_json(layout.durations, {**seconds, verb: took})
+    write_json(layout.note("durations"), {**seconds, verb: took})
 
 
 def _expected(layout: Layout) -> dict[str, float]:
     """Return seconds by verb: the last time on this machine, or a typical time."""
     try:
-        last = read_json(layout.durations)
+        last = read_json(layout.note("durations"))
     except ArtefactError:
         last = {}
     return {verb: float(last.get(verb) or typical) for verb, typical in _TYPICAL_SECONDS.items()}

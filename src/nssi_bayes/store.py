@@ -62,10 +62,9 @@ class Layout:
         """Return every ready set of parameters, by name."""
         return sorted(self.profile("*").parent.glob("*.yaml"))
 
-    @property
-    def durations(self) -> Path:
-        """How long each verb took the last time on this machine; no artefact."""
-        return self.root / ".nssi_bayes" / "durations.json"
+    def note(self, name: str) -> Path:
+        """Return what this machine remembers; no artefact."""
+        return self.root / ".nssi_bayes" / f"{name}.json"
 
     def study_folder(self, study: str) -> Path:
         """Return the folder of one study's mapping and derived tables."""

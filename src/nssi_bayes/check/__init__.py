@@ -19,7 +19,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
-from nssi_bayes.check import estimates, predictive, scores
+from nssi_bayes.check import estimates, predictive, scores, twin
 from nssi_bayes.check.gate import Gate, judge
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.integrate.quadrature import Moments
@@ -67,16 +67,23 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
-    rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
-    if isinstance(spec, ConventionalSpec):
-        found = _conventional(spec, cohort, tree)
+    made_from = twin.made_from(tree, params)
+    other = twin.find(layout, params, model=model, made_from=made_from)
+    if other is not None:
+        _LOG.info("%s has the posterior of %s, which is judged and scored: copied", model, other)
+        twin.copy(layout, other, model=model, description=spec.description)
     else:
-        found = _joint(spec, cohort, tree, params=params, rng=rng, where=str(layout.spec(model)))
-    _write(layout, params, model, spec=spec, tree=tree, found=found, cohort=cohort)
-    gate: Gate = found["gate"]
-    if not gate.certified:
-        failed = [c for c in gate.checks if c.passed is False]
-        problems = [f"not certified: {c.name} is {c.value:.4g} ({c.text})" for c in failed]
+        rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
+        if isinstance(spec, ConventionalSpec):
+            found = _conventional(spec, cohort, tree)
+        else:
+            found = _joint(spec, cohort, tree, params=params, rng=rng, where=str(layout.spec(model)))
+        _write(layout, params, model, spec=spec, tree=tree, found=found, cohort=cohort)
+    twin.note(layout, model=model, made_from=made_from)
+    verdicts = read_json(layout.checks(model))
+    if not verdicts["certified"]:
+        failed = [c for c in verdicts["checks"] if c["passed"] is False]
+        problems = [f"not certified: {c['name']} is {c['value']:.4g} ({c['text']})" for c in failed]
         if not params.allow_uncertified:
             cure = "raise sampler.tune or sampler.draws, or set allow_uncertified: true in params.yaml"
             raise ArtefactError(problems, where=model, cure=cure)
