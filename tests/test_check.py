@@ -24,7 +24,7 @@ from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import _quantities, estimates, scores
-from nssi_bayes.check.gate import judge
+from nssi_bayes.check.gate import judge, judge_ends
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
 from nssi_bayes.store import Layout, read_dataset
@@ -221,6 +221,24 @@ def test_the_gate_sees_every_reported_quantity(fitted: Fitted) -> None:
         gate = judge(fitted.tree, broken)
         assert gate.sampling["worst"][0]["quantity"] == name
         assert gate.sampling["max_rhat"] > 2
+
+
+def test_the_ends_of_every_printed_interval_are_judged() -> None:
+    """The hardest end is that of ArviZ; what is fixed, and the prior, do not count."""
+    sticky = np.repeat(np.random.default_rng(8).standard_normal((4, 25)), 10, axis=1)
+    summary = estimates._Summary(0.9, 0.2, chains=4)
+    summary.interval(np.random.default_rng(9).standard_normal(1000))
+    summary.interval(np.ones(1000))
+    free = summary.fewest()
+    summary.interval(np.zeros(7), prior=True)
+    assert summary.fewest() == free
+    summary.signed(sticky.ravel())
+    values = xr.DataArray(sticky, dims=("chain", "draw")).rename("v")
+    theirs = min(float(azs.ess(values, method="quantile", prob=p)) for p in (0.05, 0.95))
+    assert summary.fewest() == pytest.approx(theirs)
+    assert theirs < free
+    assert judge_ends(999.0).passed is False
+    assert judge_ends(1000.0).passed is True
 
 
 def test_a_dropped_block_changes_the_scores(fitted: Fitted) -> None:

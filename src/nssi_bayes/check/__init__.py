@@ -20,7 +20,7 @@ from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.check import estimates, predictive, scores, twin
-from nssi_bayes.check.gate import Gate, judge
+from nssi_bayes.check.gate import Gate, judge, judge_ends
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
@@ -107,14 +107,16 @@ def _joint(
     gate = judge(
         tree, _quantities(posterior, design, met, log_likelihood[tuple(blocks)], chains), person=person
     )
+    summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
+    ends = judge_ends(summaries["min_ess_of_ends"])
     informative = predictive.check(theta, design, rng)
     return {
-        "gate": Gate([*gate.checks, *informative], gate.sampling),
+        "gate": Gate([*gate.checks, ends, *informative], gate.sampling),
         "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains),
         "observed": scores.observed_digests(design, spec.outcome),
         "conditioned": scores.conditions(blocks),
         "blocks": blocks,
-        "estimates": estimates.estimate(tree, design, moments, met, params=params, cohort=cohort),
+        "estimates": summaries,
         "person": _person(moments, cohort, design),
         "participants": design.diagnosis.shape[0],
     }

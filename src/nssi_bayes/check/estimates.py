@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
@@ -88,7 +89,7 @@ def estimate(
         As ``estimates.json``.
     """
     posterior, prior = (_flat(tree[g].to_dataset()) for g in ("posterior", "prior"))
-    summary = _Summary(params.interval, params.rope)
+    summary = _Summary(params.interval, params.rope, chains=tree["posterior"].sizes[n.CHAIN])
     found: dict[str, Any] = {part: [] for part in PARTS}
     found.update(rope=params.rope, interval=params.interval)
     kinds = {"as_met": met}
@@ -115,18 +116,28 @@ def estimate(
             _table(summary, posterior, "lambda", (n.INDICATOR,)), design.function_of, strict=True
         )
     ]
+    found["min_ess_of_ends"] = summary.fewest()
     return found
 
 
 class _Summary:
-    """Mean, equal-tailed interval and probabilities of draws."""
+    """Mean, equal-tailed interval and probabilities of draws, and how well the ends are known."""
 
-    def __init__(self, interval: float, rope: float) -> None:
+    def __init__(self, interval: float, rope: float, *, chains: int) -> None:
         self.tails = ((1 - interval) / 2, (1 + interval) / 2)
-        self.rope = rope
+        self.rope, self._chains = rope, chains
+        self._printed: list[Array] = []
 
-    def interval(self, draws: Array) -> Row:
+    def fewest(self) -> float:
+        """Return the smallest effective sample size of the end of any interval so far."""
+        draws = np.stack(self._printed).reshape(len(self._printed), self._chains, -1)
+        draws = draws[np.ptp(draws, axis=(1, 2)) > 0]  # what is fixed has no end
+        return min(float(array_stats.ess(draws, method="quantile", prob=p).min()) for p in self.tails)
+
+    def interval(self, draws: Array, *, prior: bool = False) -> Row:
         """Return mean and interval."""
+        if not prior:
+            self._printed.append(draws)
         low, high = np.quantile(draws, self.tails)
         return {"mean": float(draws.mean()), "low": float(low), "high": float(high)}
 
@@ -201,9 +212,10 @@ def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) 
                 draws = [side.sel(at).transpose("sample", n.DISORDER).to_numpy() for side in sides]
                 largest = [d.max(axis=1) - d.min(axis=1) for d in draws]
                 rows = [
-                    {"finite_sd": summary.interval(d.std(axis=1)), "largest": summary.interval(span),
-                     "tau": summary.interval(tau)}
-                    for d, span, tau in zip(draws, largest, taus, strict=True)
+                    {"finite_sd": summary.interval(d.std(axis=1), prior=given),
+                     "largest": summary.interval(span, prior=given),
+                     "tau": summary.interval(tau, prior=given)}
+                    for d, span, tau, given in zip(draws, largest, taus, (False, True), strict=True)
                 ]  # fmt: skip
                 yield {
                     "term": term, "function": str(f), "detail": detail,

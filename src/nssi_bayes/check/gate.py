@@ -16,10 +16,12 @@ from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 
-__all__ = ["CheckResult", "Gate", "judge"]
+__all__ = ["CheckResult", "Gate", "judge", "judge_ends"]
 
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
+FEWEST_AT_ENDS: Final = 1000.0
+"""Effective draws of an interval's ends, where it is printed."""
 FEWEST_CHAINS: Final = 4
 FEWEST_DRAWS: Final = 1000
 SMALLEST_BFMI: Final = 0.3
@@ -123,6 +125,12 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
     ]
     checks = [_check(name, sampling[key], limit, rule, what) for name, key, limit, rule, what in rules]
     return Gate(checks if person is None else [*checks, *_person_checks(person)], sampling)
+
+
+def judge_ends(fewest: float) -> CheckResult:
+    """Judge the smallest effective sample size of the ends of the intervals that are printed."""
+    what = "smallest ESS of the end of a printed interval"
+    return _check("ess_ends", fewest, FEWEST_AT_ENDS, "at least", what)
 
 
 def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
