@@ -51,7 +51,8 @@ class TableView(Strict):
     Parameters
     ----------
     file : str, optional
-        Path of the file; the view's own name if left out.
+        Path of the file; the view's own name if left out. With `*` many files, each of the person in its
+        path: ``sub-*/sub-*_sessions.tsv``.
     sheet : str, optional
         Sheet of a workbook; its first if left out.
     id : str, optional
@@ -302,18 +303,22 @@ class Study(Strict):
             raise ValueError(f"{', '.join(unknown)}: not under `instruments`")
         if len(set(self.items)) != len(self.items):
             raise ValueError("an instrument stands twice under `items`")
-        read = {self.participants.table, self.disorders.table}
-        read |= {place.table for place in self.instruments.values()}
-        read |= {c.table for c in self.covariates.values() if c.table}
-        read |= {o.table for o in self.outcomes.values() if o.table}
         idle = [
-            f"tables.{name}: nothing reads it. {did_you_mean(name, read)}"
+            f"tables.{name}: nothing reads it. {did_you_mean(name, self.tables_read)}"
             for name in self.tables
-            if name not in read
+            if name not in self.tables_read
         ]
         if idle:
             raise ValueError("; ".join(idle))
         return self
+
+    @property
+    def tables_read(self) -> set[str]:
+        """Every table that something of the study stands in."""
+        read = {self.participants.table, self.disorders.table}
+        read |= {place.table for place in self.instruments.values()}
+        read |= {c.table for c in self.covariates.values() if c.table}
+        return read | {o.table for o in self.outcomes.values() if o.table}
 
     @property
     def keyed(self) -> bool:

@@ -17,7 +17,7 @@ import pandas as pd
 from nssi_bayes.sidecars import means_missing
 from nssi_bayes.sources import About
 
-__all__ = ["Cells", "Numbers", "Reading", "canonical"]
+__all__ = ["Cells", "Numbers", "Reading", "canonical", "says_nothing"]
 
 _MISSING: Final = frozenset(
     ["", ".", "n/a", "N/A", "na", "NA", "nan", "NaN", "NAN", "<NA>", "#N/A", "#NULL!", "NULL", "null"]
@@ -31,6 +31,11 @@ def canonical(word: str) -> str:
     """Return a word as it is compared: ``35.0`` and ``35`` are equal, and so are the two minus signs."""
     word = word.strip().replace("\u2212", "-")
     return re.sub(r"^([+-]?\d+)\.0+$", r"\1", word)
+
+
+def says_nothing(word: str) -> bool:
+    """Return whether a word is a blank or one of the usual signs of a missing value."""
+    return word in _MISSING
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Numbers:
 
 def _is_missing(word: str, about: About, codes: frozenset[str]) -> bool:
     same = canonical(word)
-    if word in _MISSING or same in codes:
+    if says_nothing(word) or same in codes:
         return True
     label = about.labels.get(word) or about.labels.get(same)
     if label is not None and means_missing(label):

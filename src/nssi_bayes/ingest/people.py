@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from nssi_bayes.ingest.cells import Numbers, Reading, canonical
+from nssi_bayes.ingest.labels import almost_known
 from nssi_bayes.ingest.reader import Line, Reader
 from nssi_bayes.study import Study
 
-__all__ = ["covariates", "outcomes", "site_of"]
+__all__ = ["covariates", "match_people", "outcomes", "site_of"]
 
 _CODES: Final = (
     999, 9999, 99, 88, 77, 95, 888, 777, -7, -8, -9, -77, -88, -99, -300, -888, -900, -999, -9999,
@@ -54,6 +55,13 @@ def site_of(reader: Reader, study: Study) -> pd.Series:
                 "that are not under participants.site_names"
             )
         words = words.map(names)
+    different = words.dropna().unique()
+    alike = len(different) - len({str(name).casefold() for name in different})
+    if alike:
+        reader.problems.append(
+            f"{place.table}: column {place.site!r} holds {2 * alike} names that differ in capitals alone; "
+            "write one name for each under participants.site_names"
+        )
     recoded = int(words.notna().sum()) if place.site_names is not None else 0
     reader.note(
         Line(
@@ -61,6 +69,42 @@ def site_of(reader: Reader, study: Study) -> pd.Series:
         )
     )
     return words
+
+
+def match_people(reader: Reader, name: str) -> None:
+    """Note whose rows a table has, and a problem where its labels are not those of the participants.
+
+    Parameters
+    ----------
+    reader : Reader
+        The folder.
+    name : str
+        The table.
+    """
+    read = reader.table(name)
+    if read is None:
+        return
+    index = read.frame.index
+    unknown = int((~index.isin(reader.people)).sum())
+    almost = int(almost_known(read.labels, reader.labels_of_people()).sum())
+    if len(reader.people) and unknown == len(index) and not almost:
+        reader.problems.append(f"{name}: none of its {unknown} people is in the table of participants")
+    if almost:
+        reader.problems.append(
+            f"{name}: {almost} labels are in the table of participants with other leading zeros, marks or "
+            "capitals; write them alike (a spreadsheet takes leading zeros away)"
+        )
+    reader.note(
+        Line(
+            name,
+            "participant_id",
+            "is in the table of participants",
+            read=len(index),
+            dropped=unknown,
+            missing=int((~reader.people.isin(index)).sum()),
+            note="dropped: not a participant of the study" if unknown else "",
+        )
+    )
 
 
 def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,9 +14,10 @@ import pandas as pd
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, did_you_mean
 from nssi_bayes.ingest.cells import Cells, Numbers, Reading, canonical, read_numbers, read_words
+from nssi_bayes.ingest.labels import NOBODY, person
+from nssi_bayes.ingest.stacked import read_described
 from nssi_bayes.privacy import binned, found, pseudonym, shifted
-from nssi_bayes.sidecars import describe
-from nssi_bayes.sources import About, read_source
+from nssi_bayes.sources import About
 from nssi_bayes.study import Study, TableView
 
 __all__ = ["Line", "Reader"]
@@ -146,6 +146,11 @@ class Reader:
                 self._tables[name] = None
         return self._tables[name]
 
+    def labels_of_people(self) -> pd.Index:
+        """Return the labels of the participants as the folder has them."""
+        base = self.table(self.study.participants.table)
+        return pd.Index([], dtype="str") if base is None else base.labels
+
     def labels(self, table: str, column: str) -> dict[str, str]:
         """Return what the folder says the codes of a column mean."""
         read = self.table(table)
@@ -243,10 +248,9 @@ class Reader:
 
     def _indexed(self, name: str) -> _Table:
         view = self.study.view(name)
-        path = self.source / str(view.file)
-        source = read_source(path, sheet=view.sheet)
-        about, unread = describe(path)
-        about = {**about, **{k: v for k, v in source.about.items() if v != About()}}
+        source, about, unread = read_described(
+            self.source, str(view.file), id_column=view.id or self.study.participants.id, sheet=view.sheet
+        )
         id_column = self._id_column(source.frame, view)
         for fact, rows in source.facts:
             self.note(Line(name, "all columns", fact, read=len(source.frame), changed=rows))
@@ -254,7 +258,7 @@ class Reader:
             self.note(Line(name, "all columns", "sidecar", read=len(source.frame), note=sentence))
         frame = self._chosen_rows(name, source.frame, view)
         raw = frame[id_column].astype("str")
-        labels = raw.map({word: _label(word) for word in raw.unique()})
+        labels = raw.map({word: person(word) for word in raw.unique()})
         frame, labels = self._one_row_each(name, frame, labels, id_column)
         raw = raw[labels.index]
         line = Line(name, id_column, "label without blanks, beginning with sub-", read=len(labels))
@@ -266,7 +270,7 @@ class Reader:
         self, name: str, frame: pd.DataFrame, labels: pd.Series, id_column: str
     ) -> tuple[pd.DataFrame, pd.Series]:
         """Leave out rows that repeat another; rows of nobody, and of somebody twice, are problems."""
-        blank = labels == "sub-"
+        blank = labels == NOBODY
         if blank.any():
             self.problems.append(f"{name}: {int(blank.sum())} rows without a participant label")
         frame, labels = frame[~blank], labels[~blank]
@@ -348,11 +352,6 @@ class Reader:
             return pd.Index(labels, name=n.PARTICIPANT)
         key = self.key
         return pd.Index([pseudonym(label, key) for label in labels], name=n.PARTICIPANT, dtype="str")
-
-
-def _label(raw: str) -> str:
-    """Return a BIDS label: no blanks or underscores, ``sub-`` in front; ``1.0`` is the number 1."""
-    return "sub-" + re.sub(r"[\s_]", "", canonical(raw)).removeprefix("sub-")
 
 
 def _wave_hint(frame: pd.DataFrame, name: str) -> str:
