@@ -126,7 +126,8 @@ def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
     for name, rule in study.covariates.items():
         table = rule.table or study.participants.table
         reader.check_unit(table, rule.column, rule.unit)
-        numbers = reader.numbers(table, rule.column, Reading(rule.missing, codes=rule.codes))
+        how = Reading(rule.missing, codes=rule.codes, trust_levels=_open(rule.minimum, rule.maximum))
+        numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
             found[f"covariate_{name}"] = pd.Series(np.nan, index=reader.people)
             continue
@@ -157,13 +158,19 @@ def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
         if rule.column is None:
             continue
         table = rule.table or study.participants.table
-        numbers = reader.numbers(table, rule.column, Reading(rule.missing))
+        how = Reading(rule.missing, trust_levels=_open(rule.minimum, rule.maximum))
+        numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
             continue
         _check_range(reader, table, rule.column, numbers=numbers, ends=(rule.minimum, rule.maximum))
         reader.record(table, rule.column, f"outcome {name}", numbers=numbers)
         found[f"outcome_{name}"] = numbers.series(reader.people)
     return found
+
+
+def _open(minimum: float | None, maximum: float | None) -> bool:
+    """Return whether the study leaves an end of the possible range to the folder."""
+    return minimum is None or maximum is None
 
 
 def _check_range(
@@ -175,7 +182,7 @@ def _check_range(
     bad = int(((values < low) | (values > high)).sum())
     if bad:
         reader.problems.append(f"{table}: column {column!r} holds {bad} values outside {low:g} to {high:g}")
-    codes = {code for code in _hidden_codes(values) if not (ends[0] is not None and ends[1] is not None)}
+    codes = {code for code in _hidden_codes(values) if _open(*ends)}
     if codes and not bad:
         people = int(np.isin(values, list(codes)).sum())
         reader.problems.append(

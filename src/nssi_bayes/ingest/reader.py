@@ -192,7 +192,7 @@ class Reader:
 
     def numbers(self, table: str, column: str, how: Reading) -> Numbers | None:
         """Return one column of numbers for everyone, or None (with the problem noted)."""
-        how = Reading([*how.missing, *self.study.view(table).missing], how.recode, how.codes)
+        how = replace(how, missing=[*how.missing, *self.study.view(table).missing])
         treatment = self.study.privacy.treatment(column)
         if treatment in ("shift", "year", "age_90"):
             return self._protected(table, column, treatment, how)
@@ -200,14 +200,8 @@ class Reader:
         if cells is None:
             return None
         numbers = read_numbers(cells, how)
-        if numbers.bad:
-            what = "no number" if how.codes is None else "not under its `codes`"
-            self.problems.append(f"{table}: column {column!r} holds {numbers.bad} values that are {what}")
-        if numbers.unclear:
-            self.problems.append(
-                f"{table}: column {column!r} holds {numbers.unclear} values whose comma may stand for "
-                f"thousands; write `decimal: comma` under tables.{table} if it does not"
-            )
+        said = numbers.problems(table, coded=how.codes is not None)
+        self.problems += [f"{table}: column {column!r} {sentence}" for sentence in said]
         return numbers
 
     def _protected(self, table: str, column: str, treatment: str, how: Reading) -> Numbers | None:

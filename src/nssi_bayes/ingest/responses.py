@@ -59,7 +59,9 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
         if column is None:
             missing_columns += 1
             continue
-        how = Reading([*form.missing, *form.item_missing.get(number, ()), *place.missing], place.recode)
+        codes = [*form.missing, *form.item_missing.get(number, ()), *place.missing]
+        looked = place.confirmed or place.out_of_range == "missing"
+        how = Reading(codes, place.recode, trust_levels=not looked)
         numbers = reader.numbers(place.table, column, how)
         if numbers is None:
             missing_columns += 1
