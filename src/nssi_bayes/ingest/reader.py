@@ -16,7 +16,7 @@ from nssi_bayes.errors import DataError, did_you_mean
 from nssi_bayes.ingest.cells import Cells, Numbers, Reading, canonical, read_numbers, read_words
 from nssi_bayes.ingest.labels import NOBODY, person
 from nssi_bayes.ingest.stacked import read_described
-from nssi_bayes.privacy import binned, found, pseudonym, shifted
+from nssi_bayes.privacy import binned, found, per_year, pseudonym, shifted
 from nssi_bayes.sources import About
 from nssi_bayes.study import Study, TableView
 
@@ -173,7 +173,7 @@ class Reader:
             )
             return None
         if column not in read.frame:
-            hint = did_you_mean(column, read.frame.columns)
+            hint = _like(column, read.frame)
             self.problems.append(f"{table}: column {column!r} is missing. {hint}")
             return None
         words = read.frame[column].cat.categories
@@ -185,6 +185,11 @@ class Reader:
         """Return one column of words for everyone, missing as NA; its missing codes go to the audit."""
         cells = self.cells(table, column)
         if cells is None:
+            return None
+        if self.study.privacy.treatment(column) in ("shift", "year", "age_90"):
+            self.problems.append(
+                f"{table}: column {column!r} is read as words, which `privacy` cannot protect"
+            )
             return None
         words, lost = read_words(cells, [*missing, *self.study.view(table).missing])
         self.record_missing(table, column, lost, read=len(words))
@@ -220,8 +225,7 @@ class Reader:
             most = self.study.privacy.shift.days
             values = shifted(words.set_axis(labels), key=self.key, most=most)
         else:
-            months = "month" in cells.about.unit.lower() or column == "interview_age"
-            values = binned(words, treatment, per_year=12 if months else 1)
+            values = binned(words, treatment, units=per_year(column, cells.about.unit))
         numbers = Numbers(values.to_numpy("float64"), lost)
         numbers.bad = int((words.notna().to_numpy() & np.isnan(numbers.values)).sum())
         changed = int(np.isfinite(numbers.values).sum())
@@ -288,15 +292,13 @@ class Reader:
             if column in frame:
                 return column
         others = "; name it under participants.other_ids, or under `tables`" if view.id is None else ""
-        raise DataError(f"column {tries[0]!r} is missing. {did_you_mean(tries[0], frame.columns)}{others}")
+        raise DataError(f"column {tries[0]!r} is missing. {_like(tries[0], frame)}{others}")
 
     def _chosen_rows(self, name: str, frame: pd.DataFrame, view: TableView) -> pd.DataFrame:
         chosen = np.ones(len(frame), dtype=bool)
         for column, value in view.rows.items():
             if column not in frame:
-                raise DataError(
-                    f"`rows`: column {column!r} is missing. {did_you_mean(column, frame.columns)}"
-                )
+                raise DataError(f"`rows`: column {column!r} is missing. {_like(column, frame)}")
             chosen &= frame[column].astype("str").map(canonical).to_numpy() == canonical(value)
         if view.rows:
             if not chosen.any():
@@ -346,6 +348,13 @@ class Reader:
             return pd.Index(labels, name=n.PARTICIPANT)
         key = self.key
         return pd.Index([pseudonym(label, key) for label in labels], name=n.PARTICIPANT, dtype="str")
+
+
+def _like(column: str, frame: pd.DataFrame) -> str:
+    """Return a hint that quotes no other name: those of a file without a header are somebody's row."""
+    hint = did_you_mean(column, frame.columns)
+    few = f"None of the {len(frame.columns)} names in its first line is like it"
+    return hint if hint.startswith("Did you mean") else few
 
 
 def _wave_hint(frame: pd.DataFrame, name: str) -> str:
