@@ -271,7 +271,9 @@ def _coded(word: str, about: About, codes: Mapping[str, float]) -> float:
     return float(named.get(word.casefold(), named.get(label.casefold(), np.nan)))
 
 
-def read_words(cells: Cells, codes: Iterable[str] = ()) -> tuple[pd.Series, dict[str, int]]:
+def read_words(
+    cells: Cells, codes: Iterable[str] = (), *, exact: bool = False
+) -> tuple[pd.Series, dict[str, int]]:
     """Read a column as words.
 
     Parameters
@@ -280,18 +282,24 @@ def read_words(cells: Cells, codes: Iterable[str] = ()) -> tuple[pd.Series, dict
         The column.
     codes : iterable of str
         Codes of a missing value.
+    exact : bool
+        Whether words stay as they are written.
 
     Returns
     -------
     pandas.Series
-        (`participant`,) words in canonical form, NA where missing, by position.
+        (`participant`,) words, in canonical form unless `exact`, NA where missing, by position.
     dict of str to int
         Missing code: people with it.
     """
     gone = missing_words(cells, codes)
     count = cells.counts()
     words = np.array(
-        [*(None if g else canonical(w) for g, w in zip(gone, cells.words, strict=True)), None], object
+        [
+            *(None if g else w if exact else canonical(w) for g, w in zip(gone, cells.words, strict=True)),
+            None,
+        ],
+        object,
     )
     absent = int((cells.place < 0).sum())
     missing = {w or "blank": int(c) for g, w, c in zip(gone, cells.words, count, strict=True) if g and c}

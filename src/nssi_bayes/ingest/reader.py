@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -181,8 +180,11 @@ class Reader:
         codes = np.append(read.frame[column].cat.codes.to_numpy(), -1).astype("int64")
         return Cells(list(words), codes[place], read.about.get(column, About()), read.view.decimal)
 
-    def words(self, table: str, column: str, *, missing: Iterable[str] = ()) -> pd.Series | None:
-        """Return one column of words for everyone, missing as NA; its missing codes go to the audit."""
+    def words(self, table: str, column: str, *, exact: bool = False) -> pd.Series | None:
+        """Return one column of words for everyone, missing as NA; its missing codes go to the audit.
+
+        Words are in canonical form, or `exact`, where 300.00 is another word than 300.
+        """
         cells = self.cells(table, column)
         if cells is None:
             return None
@@ -191,7 +193,7 @@ class Reader:
                 f"{table}: column {column!r} is read as words, which `privacy` cannot protect"
             )
             return None
-        words, lost = read_words(cells, [*missing, *self.study.view(table).missing])
+        words, lost = read_words(cells, self.study.view(table).missing, exact=exact)
         self.record_missing(table, column, lost, read=len(words))
         return words.set_axis(self.people)
 
