@@ -217,6 +217,9 @@ class Disorders(Strict):
             raise ValueError("a study needs at least one disorder")
         if NONE_LEVEL in (*self.read, *self.small.merge):
             raise ValueError(f"{NONE_LEVEL!r} is kept for people without a diagnosis")
+        columns = list((self.flags or {}).values())
+        if len(columns) > len(set(columns)):
+            raise ValueError("flags: a column stands for two disorders")
         if set(self.present) & set(self.absent):
             raise ValueError("a value stands under `present` and `absent`")
         gone = [*self.small.drop, *(d for part in self.small.merge.values() for d in part)]

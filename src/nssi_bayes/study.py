@@ -183,6 +183,9 @@ class InstrumentTable(Strict):
             raise ValueError("write either `column` or `columns` or `totals`")
         if self.totals_are is not None and self.totals is None:
             raise ValueError("`totals_are` needs `totals`")
+        named = self.columns or tuple((self.totals or {}).values())
+        if len(named) > len(set(named)):
+            raise ValueError("a column stands for two items or scales")
         return self
 
 
