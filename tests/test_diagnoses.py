@@ -12,6 +12,7 @@ import pytest
 
 from folders import PEOPLE, mapping, params, read, refused, tables, write
 from nssi_bayes import ingest
+from nssi_bayes.diagnosis import code_tables, plain_code, read_codes
 from nssi_bayes.errors import SpecError
 from nssi_bayes.ingest.disorders import _codes_of
 from nssi_bayes.spec import parse
@@ -103,6 +104,37 @@ def test_the_code_table_of_the_shelf_gives_the_groups_of_ds000030() -> None:
     other = study.model_copy(update={"disorders": type(study.disorders).model_validate(rule)})
     one, two = (ingest.tidy(DATA / "ds000030", s)[0]["participants"] for s in (study, other))
     pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.parametrize("name", code_tables())
+def test_a_code_of_the_shelf_belongs_to_one_group(name: str) -> None:
+    owner = {plain_code(code): group for group, codes in read_codes(name).items() for code in codes}
+    assert len(owner) == sum(len(codes) for codes in read_codes(name).values())
+    for code, group in owner.items():
+        assert not [c for c, g in owner.items() if c.startswith(code) and g != group], code
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "group"),
+    [
+        ("dsm4", "309.21", "anxiety"), ("dsm4", "309.24", "adjustment"), ("dsm4", "300.00", "anxiety"),
+        ("dsm4", "303.00", "substance"), ("dsm4", "312.34", "impulse_control"), ("dsm5", "F93.0", "anxiety"),
+        ("dsm5", "F98.21", "eating"), ("dsm5", "F45.21", "somatic"), ("dsm5", "F63.81", "impulse_control"),
+        ("dsm5", "R45.88", "nonsuicidal_self_injury"), ("dsm5", "F34.81", "disruptive_mood_dysregulation"),
+        ("icd10", "F60.31", "borderline"), ("icd10", "X78.9", "self_harm"),
+        ("icd10", "F55", "behavioural_other"),
+    ],
+)  # fmt: skip
+def test_codes_of_the_manuals_are_in_their_groups(table: str, code: str, group: str) -> None:
+    plain = plain_code(code)
+    found = [g for g, codes in read_codes(table).items() if plain.startswith(tuple(map(plain_code, codes)))]
+    assert found == [group]
+
+
+def test_the_table_of_icd10_covers_its_chapter_of_mental_disorders() -> None:
+    unused = {8, 26, 27, 35, 36, 37, 46, 47, 49, 56, 57, 58, 67, 74, 75, 76, 77, 85, 86, 87, 96, 97}
+    begins = {code[:3] for codes in read_codes("icd10").values() for code in codes}
+    assert {f"F{k:02d}" for k in range(100) if k not in unused} == {c for c in begins if c.startswith("F")}
 
 
 @pytest.mark.parametrize(
