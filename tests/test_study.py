@@ -107,6 +107,14 @@ def test_an_instrument_stands_in_one_way(place: dict, words: str) -> None:
     assert words in refused(mapping(instruments={**mapping()["instruments"], "phq_9": place}))
 
 
+@pytest.mark.parametrize("name", ["participants", "../../evil", "a/b", "", "a\tb", ".hidden"])
+def test_an_instrument_is_no_path_and_no_other_table(name: str) -> None:
+    """Its table is written under its name: another place, or the participants, would be written over."""
+    place = {"form": "phq_9", "table": "a.tsv", "column": "a{item}"}
+    text = refused(mapping(instruments={**mapping()["instruments"], name: place}))
+    assert f"{name!r}: a table of that name is written" in text
+
+
 @pytest.mark.parametrize(
     "rule", [{}, {"instrument": "isas"}, {"column": "a", "instrument": "isas", "scale": "b"}]
 )

@@ -6,9 +6,10 @@ outcome exists because the study file says so.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from string import Formatter
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,6 +31,9 @@ __all__ = [
     "read_study",
     "source_folder",
 ]
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][\w-]*")
 
 
 def _pattern(text: str, *, field: str) -> str:
@@ -295,6 +299,17 @@ class Study(Strict):
     activation: ActivationSource | None = None
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
+
+    @field_validator("instruments")
+    @classmethod
+    def _names_of_tables(cls, instruments: dict[str, InstrumentTable]) -> dict[str, InstrumentTable]:
+        odd = [name for name in instruments if not _PLAIN.fullmatch(name) or name == "participants"]
+        if odd:
+            raise ValueError(
+                f"{', '.join(map(repr, odd))}: a table of that name is written, so it has letters, digits, _ "
+                "and - alone, and is not the table of participants"
+            )
+        return instruments
 
     @model_validator(mode="after")
     def _instruments_exist(self) -> Study:
