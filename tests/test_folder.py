@@ -213,7 +213,7 @@ def test_a_scale_may_be_an_outcome(tmp_path: Path) -> None:
 def test_totals_have_no_alpha_and_counts_measure_no_function(tmp_path: Path) -> None:
     study = mapping(items=["isas", "nssi_days"])
     study["instruments"]["ctq_sf"] = {"table": "participants.tsv", "totals": {"total": "severity"}}
-    study["instruments"]["nssi_days"] = {"table": "participants.tsv", "columns": ["age", "age", "age"]}
+    study["instruments"]["nssi_days"] = {"table": "participants.tsv", "columns": ["age", "sex", "severity"]}
     with pytest.raises(SpecError) as caught:
         score.run(write(tmp_path, tables(), study), params())
     assert "totals have no alpha" in str(caught.value)

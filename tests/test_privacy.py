@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from folders import PEOPLE, mapping, params, tables, write
+from folders import PEOPLE, mapping, params, refused, tables, write
 from nssi_bayes import assemble, extract, ingest, score
 from nssi_bayes.errors import DataError, NssiBayesError, SpecError
 from nssi_bayes.privacy import binned, found, pseudonym, pseudonym_key, pseudonymous, shifted
@@ -34,12 +34,20 @@ SEEN = {
     "DeviceSerialNumber": (["1"], "device serial"), "web": (["https://example.org/x"], "address on the web"),
     "host": (["10.0.0.1"], "address on the web"), "notes": (["1"], "free text"),
     "said": (["she came late again", "he did not come at all", "nothing to say today really"], "free text"),
-    "age": (["91"], "age over 89"),
+    "age": (["91"], "age over 89"), "demo_age": (["91,5"], "age over 89"), "Alter": (["92"], "age over 89"),
+    "d1": (["20190304", "20200101", ""], "date"), "d2": (["2019-03"], "date"), "d3": (["03/2019"], "date"),
+    "d4": (["4 Mar 2019"], "date"), "d5": (["March 4, 2019"], "date"), "d6": (["Mar-19"], "date"),
+    "d7": (["4. März 2019"], "date"), "d8": (["04-DEC-19"], "date"), "Datum": (["1"], "date"),
+    "d9": (["2019年3月"], "date"), "interviewdate": (["1"], "date"), "Name": (["x"], "name"),
+    "lastname": (["x"], "name"), "患者姓名": (["x"], "name"), "Straße": (["x"], "geography below the state"),
+    "c5": (["0170 1234567"], "telephone or fax"), "Telefon": (["x"], "telephone or fax"),
 }  # fmt: skip
 FINE = {
     "language": ["english"], "isas_01": ["0", "1"], "update_count": ["3"], "age": ["89", "16"],
     "diagnosis": ["296.33 Words of a manual", "300.4 Words of a manual"], "score": ["12.345678"],
     "iq": ["105"], "group": ["control", "depr"], "icd": ["F32.0"],
+    "drug_name": ["lithium"], "code": ["10293847", "29384756"], "may": ["may", "maybe"], "year": ["2019"],
+    "dx": ["F32.1 Words", "march and so on"], "ratio": ["12.2019", "2019.12"], "range": ["1-5", "10-12"],
 }  # fmt: skip
 
 
@@ -58,6 +66,53 @@ def test_an_age_in_months_is_measured_in_years() -> None:
     assert found("interview_age", ["1100"]) == "age over 89"
     assert found("interview_age", ["240"]) == ""
     assert found("age", ["95"], unit="months") == ""
+
+
+@pytest.mark.parametrize(("column", "unit"), [("age_months", ""), ("interview_age", ""), ("age", "Months")])
+def test_an_age_in_months_is_binned_in_months(tmp_path: Path, column: str, unit: str) -> None:
+    """A limit of 90 months would make everybody seven and a half years old."""
+    content = tables()
+    people = content["participants.tsv"].rename(columns={"age": column})
+    months = [str(200 + k) for k in range(PEOPLE - 1)] + ["1100,5"]
+    content["participants.tsv"] = people.assign(**{column: months})
+    study = mapping(privacy={"bin": {column: "age_90"}})
+    study["covariates"]["age"] = {"column": column}
+    layout = write(tmp_path, content, study)
+    if unit:
+        sidecar = json.dumps({column: {"Units": unit}})
+        (tmp_path / "source" / "participants.json").write_text(sidecar, encoding="utf-8")
+    ingest.run(layout, params())
+    made = read_table(layout.tables("toy") / "participants.tsv")["covariate_age"]
+    assert made.to_list() == [*(200.0 + k for k in range(PEOPLE - 1)), 1080.0]
+
+
+def test_only_whole_dates_are_shifted() -> None:
+    words = pd.Series(
+        ["2020-01-11", "20200111", "2020-01", "2020", None], index=list("aaaaa"), dtype="object"
+    )
+    moved = shifted(words, key=KEY, most=30)
+    assert moved.iloc[0] == moved.iloc[1]
+    assert moved.iloc[2:].isna().all()
+
+
+def test_a_protected_column_is_not_read_as_words(tmp_path: Path) -> None:
+    content = tables()
+    content["participants.tsv"]["site"] = "2019-03-04"
+    text = refused(tmp_path, content, mapping(privacy={"bin": {"site": "year"}}))
+    assert "column 'site' is read as words, which `privacy` cannot protect" in text
+
+
+def test_a_file_without_a_header_is_not_quoted(tmp_path: Path) -> None:
+    """Its first line is a person: no message may list it as the names of columns."""
+    layout = write(tmp_path, tables(), mapping())
+    path = tmp_path / "source" / "participants.tsv"
+    first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    row = "\t".join(["sub-zyx", *(f"Xyzzy{k}" for k in range(first.count("\t")))])
+    path.write_text("".join([row + "\n", *rest]), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        ingest.run(layout, params())
+    assert "names in its first line is like it" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("zyx", "Xyzzy"))
 
 
 def _with_identifiers() -> dict[str, pd.DataFrame]:
@@ -177,7 +232,7 @@ def test_shift_and_bin_by_hand() -> None:
     assert 0 < abs(moved[0] - 18262) <= 30
     assert np.isnan(moved[2])
     assert binned(pd.Series(["89", "90", "97"]), "age_90").tolist() == [89, 90, 90]
-    assert binned(pd.Series(["1079", "1200"]), "age_90", per_year=12).tolist() == [1079, 1080]
+    assert binned(pd.Series(["1079", "1200"]), "age_90", units=12).tolist() == [1079, 1080]
 
 
 def _everything_said(

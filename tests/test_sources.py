@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 import traceback
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -98,6 +100,62 @@ def test_an_spss_file_brings_labels_and_missing_codes(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert source.about["x"].labels == {"1": "never", "99": "refused"}
     assert source.about["x"].missing == ((90.0, 99.0),)
+
+
+def test_words_that_spss_declares_missing_are(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": ["a", "b"], "group": ["control", "zz"]})
+    pyreadstat.write_sav(table, str(tmp_path / "t.sav"), missing_ranges={"group": ["zz"]})
+    assert read_source(tmp_path / "t.sav").about["group"].labels == {"zz": "Missing"}
+
+
+def test_formulas_that_nothing_calculated_are_no_blanks(tmp_path: Path) -> None:
+    """A workbook that a program wrote holds no values of its formulas: they would all be missing."""
+    path = tmp_path / "t.xlsx"
+    book = Workbook()
+    book.active.append(["id", "total"])
+    book.active.append(["a", "=1+1"])
+    book.active.append(["b", 3])
+    book.save(path)
+    with pytest.raises(DataError, match="1 cells are formulas without a stored value"):
+        read_source(path)
+    sheet = "xl/worksheets/sheet1.xml"
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    cell = rb'<c r="B2"[^>]*>(<f>.*?</f>)(<v ?/>|<v></v>)'
+    for value, word in ((b"<v>2</v>", "2"), (b"<v></v>", "")):
+        kind = b' t="str"' if not word else b""
+        said, found = re.subn(cell, rb'<c r="B2"' + kind + rb">\1" + value, parts[sheet])
+        assert found == 1
+        with ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, said if name == sheet else content)
+        assert read_source(path).frame["total"].astype("str").to_list() == [word, "3"]
+
+
+def test_a_line_that_names_the_separator_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\nid;x\na;1\nb;2\n", encoding="utf-8")
+    source = read_source(path)
+    assert list(source.frame) == ["id", "x"]
+    assert "a line above the header left out (the separator)" in dict(source.facts)
+
+
+def test_what_is_no_table_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.xls").write_bytes(b"\xd0\xcf\x11\xe0" * 100)
+    with pytest.raises(DataError, match=r"kind \.xls is no table .*\n.*save it as CSV"):
+        read_source(tmp_path / "t.xls")
+    path = tmp_path / "t.csv"
+    path.write_text("id,photo\na," + "y" * 200_000 + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="a cell is too long") as caught:
+        read_source(path)
+    assert "yyy" not in str(caught.value)
+
+    def denied(path: Path) -> bytes:
+        raise PermissionError(str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(DataError, match="the file cannot be read"):
+        read_source(path)
 
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".sav"])

@@ -111,13 +111,28 @@ def test_a_broken_artefact_is_named(tmp_path: Path, read: Callable[[Path], objec
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [("a: [1", "not valid YAML at line"), ("- a", "keys and values")]
-)
+    ("text", "problem"),
+    [
+        ("a: [1", "not valid YAML at line"), ("- a", "keys and values"),
+        ("a: 1\nb: 2\na: 3", "'a' stands twice"),
+        ("x:\n  a: 1\n  a: 3", "'a' stands twice at line 2"), ("a: 2020-13-45", "not valid YAML"),
+        ("a: M\xfcller", "not a text in UTF-8"), ("? [a, b]\n: 2", "not valid YAML at line"),
+        ("a: !!python/name:os.system", "not valid YAML at line"),
+    ],
+)  # fmt: skip
 def test_broken_yaml_is_a_readable_error(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(SpecError, match=problem):
         read_yaml(path)
+
+
+def test_yaml_of_a_windows_editor_and_merged_keys_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("\ufeffx: &x {a: 1}\r\ny: {<<: *x, a: 2}\r\n", encoding="utf-8")
+    assert read_yaml(path) == {"x": {"a": 1}, "y": {"a": 2}}
+    with pytest.raises(SpecError, match="cannot be read"):
+        read_yaml(tmp_path)
 
 
 def test_seeds_differ_by_stage_and_root() -> None:

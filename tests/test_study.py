@@ -57,6 +57,7 @@ def test_all_problems_at_once() -> None:
     [
         ({}, "either `flags` or `codes`"),
         ({"flags": {}}, "at least one disorder"),
+        ({"flags": {"a": "x", "b": "x"}}, "a column stands for two disorders"),
         ({"flags": {"none": "dx_none"}}, "kept for people without a diagnosis"),
         ({"flags": {"a": "a"}, "present": ["1"], "absent": ["1"]}, "`present` and `absent`"),
         ({"codes": {"columns": ["c"], "groups": {"a": ["296"], "b": ["296.3"]}}}, "overlaps"),
@@ -98,10 +99,20 @@ def test_a_view_that_nothing_reads_gets_a_suggestion() -> None:
         ({"table": "a.tsv"}, "either `column` or `columns` or `totals`"),
         ({"table": "a.tsv", "column": "a{item}", "totals": {"x": "y"}}, "either `column`"),
         ({"table": "a.tsv", "column": "a{item}", "totals_are": "sum"}, "`totals_are` needs `totals`"),
+        ({"table": "a.tsv", "columns": ["q1", "q1"]}, "a column stands for two items"),
+        ({"table": "a.tsv", "totals": {"a": "x", "b": "x"}}, "a column stands for two items"),
     ],
 )
 def test_an_instrument_stands_in_one_way(place: dict, words: str) -> None:
     assert words in refused(mapping(instruments={**mapping()["instruments"], "phq_9": place}))
+
+
+@pytest.mark.parametrize("name", ["participants", "../../evil", "a/b", "", "a\tb", ".hidden"])
+def test_an_instrument_is_no_path_and_no_other_table(name: str) -> None:
+    """Its table is written under its name: another place, or the participants, would be written over."""
+    place = {"form": "phq_9", "table": "a.tsv", "column": "a{item}"}
+    text = refused(mapping(instruments={**mapping()["instruments"], name: place}))
+    assert f"{name!r}: a table of that name is written" in text
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,45 @@ def test_a_folder_is_drafted_edited_and_checked(tmp_path: Path) -> None:
     assert (code, "Did you mean 'drop'" in output) == (2, True)
 
 
+def test_a_draft_quotes_no_date_and_no_text(tmp_path: Path) -> None:
+    """Waves that are called after their day, and what stands beside a diagnosis, are in no drafted file."""
+    lab(tmp_path / "lab")
+    isas = pd.read_csv(tmp_path / "lab" / "q" / "isas.csv")
+    isas["redcap_event_name"] = isas["redcap_event_name"].map({"t1": "ses-20190304", "t2": "ses-20190911"})
+    isas.to_csv(tmp_path / "lab" / "q" / "isas.csv", index=False)
+    people = pd.read_csv(tmp_path / "lab" / "people.csv", sep=";")
+    people = people.drop(columns=[c for c in people if c.startswith("dx_")])
+    people["dx_date"] = ["2019-03-04", "2019-05-06"] * (len(people) // 2)
+    people["diagnosis_notes"] = ["she came after her brother", "he was sent by a friend"] * (len(people) // 2)
+    people["group"] = ["patient", "control"] * (len(people) // 2)
+    people.to_csv(tmp_path / "lab" / "people.csv", index=False, sep=";")
+    code, output = call(tmp_path, "study", "init", str(tmp_path / "lab"))
+    assert code == 0, output
+    text = Layout(tmp_path).study("lab").read_text(encoding="utf-8")
+    assert not any(word in text for word in ("2019", "brother", "friend"))
+    assert "redcap_event_name tells dates" in text
+    assert yaml.safe_load(text)["disorders"]["primary"]["column"] == "group"
+
+
+def test_a_draft_hints_at_sessions_files_and_lists_no_idle_view(tmp_path: Path) -> None:
+    lab(tmp_path / "lab")
+    for label in ("sub-001", "sub-002"):
+        (tmp_path / "lab" / label).mkdir()
+        path = tmp_path / "lab" / label / f"{label}_sessions.tsv"
+        path.write_text("session_id\tacq_time\nses-01\t2019-03-04\nses-02\t2019-09-04\n", encoding="utf-8")
+    more = pd.DataFrame({"record_id": ["1", "1"], "visit": ["a", "b"], "x": ["1", "2"]})
+    more.to_csv(tmp_path / "lab" / "q" / "more.csv", index=False)
+    code, output = call(tmp_path, "study", "init", str(tmp_path / "lab"))
+    assert code == 0, output
+    text = Layout(tmp_path).study("lab").read_text(encoding="utf-8")
+    hint = 'first_wave: {file: "sub-*/sub-*_sessions.tsv", rows: {session_id: "ses-01"}}'
+    assert hint in text
+    assert "4 rows in one file a person" in text
+    assert "2019" not in text
+    assert list(yaml.safe_load(text)["tables"]) == ["q/isas.csv"]
+    assert call(tmp_path, "study", "check", "lab")[0] == 0
+
+
 def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, output = call(tmp_path, "study", "init", str(tmp_path / "empty"))

@@ -13,7 +13,7 @@ from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.names import NONE_LEVEL
 from nssi_bayes.spec import Strict
 
-__all__ = ["Codes", "Disorders", "Primary", "SmallGroups", "code_tables", "read_codes"]
+__all__ = ["Codes", "Disorders", "Primary", "SmallGroups", "code_tables", "plain_code", "read_codes"]
 
 
 def code_tables() -> list[str]:
@@ -51,13 +51,22 @@ def read_codes(name: str) -> dict[str, tuple[str, ...]]:
     return {group: tuple(str(code) for code in codes) for group, codes in content["groups"].items()}
 
 
+def plain_code(code: str) -> str:
+    """Return a code as it is compared: dots and case do not count (F32.0, f320)."""
+    return code.replace(".", "").strip().upper()
+
+
+def _overlap(code: str, other: str) -> bool:
+    return code.startswith(other) or other.startswith(code)
+
+
 class Codes(Strict):
     """Diagnoses as codes in one or several columns, such as those of an interview.
 
     Parameters
     ----------
     columns : tuple of str
-        Columns that may each hold one code, with or without text after it.
+        Columns that may each hold codes, joined by blanks or one of ``; , + / |``, with or without text.
     table : str, optional
         A file of the shelf ``diagnoses`` (``icd10``, ``dsm4``, ``dsm5``), from which `use` takes groups.
     use : tuple of str
@@ -84,8 +93,11 @@ class Codes(Strict):
         owner: dict[str, str] = {}
         for group, codes in {**self.known, "ignore": self.left_out}.items():
             for code in codes:
+                plain = plain_code(code)
+                if not plain:
+                    raise ValueError(f"{group!r} holds an empty code, with which every code begins")
                 for other, by in owner.items():
-                    if by != group and (code.startswith(other) or other.startswith(code)):
+                    if by != group and _overlap(plain, plain_code(other)):
                         raise ValueError(f"code {code!r} of {group!r} overlaps {other!r} of {by!r}")
                 owner[code] = group
         return self
@@ -118,7 +130,7 @@ class Codes(Strict):
             return self.ignore
         rest = [c for g, codes in self._shelf.items() if g not in self.known for c in codes]
         taken = [c for codes in self.known.values() for c in codes]
-        apart = [c for c in rest if not any(c.startswith(t) or t.startswith(c) for t in taken)]
+        apart = [c for c in rest if not any(_overlap(plain_code(c), plain_code(t)) for t in taken)]
         return (*self.ignore, *apart)
 
 
@@ -205,6 +217,9 @@ class Disorders(Strict):
             raise ValueError("a study needs at least one disorder")
         if NONE_LEVEL in (*self.read, *self.small.merge):
             raise ValueError(f"{NONE_LEVEL!r} is kept for people without a diagnosis")
+        columns = list((self.flags or {}).values())
+        if len(columns) > len(set(columns)):
+            raise ValueError("flags: a column stands for two disorders")
         if set(self.present) & set(self.absent):
             raise ValueError("a value stands under `present` and `absent`")
         gone = [*self.small.drop, *(d for part in self.small.merge.values() for d in part)]

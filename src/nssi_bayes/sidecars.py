@@ -13,16 +13,36 @@ from nssi_bayes.sources import About, read_source_table
 __all__ = ["describe", "means_missing"]
 
 _MISSING: Final = re.compile(
-    r"^(missing|not (assessed|available|applicable|answered|administered|done|known|asked)|n/?a|refused|"
-    r"(don.?t|do not|did not) know|unknown|skip(ped)?|no (answer|response|data)|prefer not|declined)\b",
+    r"(missing|not (assessed|available|applicable|answered|administered|asked|known|recorded|reported)|n/?a|"
+    r"refused( to answer)?|(don.?t|do not|did(n.?t| not)) know|unknown|no (answer|data)|"
+    r"prefer(s|red)? not( to (answer|say))?)"
+    r"(?=$|\s*[^\w\s]|\s+(or|and|data|values?|codes?|answers?|responses?)\b)",
     re.IGNORECASE,
 )
+_MAYBE: Final = re.compile(r"(no response|declined|skip(ped)?|not done)\b", re.IGNORECASE)
+_CODE_OF_NOTHING: Final = re.compile(r"-\d+(\.0)?|([789])\2+(\.0)?|95(\.0)?|\D*")
 _PAIR: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*=\s*([^;|=]+?)\s*(?=;|\||$|,\s*-?\d+\s*=)")
 
 
-def means_missing(label: str) -> bool:
-    """Return whether a level's label says that nothing was observed."""
-    return _MISSING.match(label.strip()) is not None
+def means_missing(label: str, code: str) -> bool:
+    """Return whether a level says that nothing was observed.
+
+    Parameters
+    ----------
+    label : str
+        Its label. Some words may be an answer as well (no response to treatment, a state that declined).
+    code : str
+        Its code; such words mean missing only with one that is used for nothing else (-9, 99, 777).
+
+    Returns
+    -------
+    bool
+        Whether its cells are missing.
+    """
+    said = label.strip()
+    if _MISSING.match(said):
+        return True
+    return _MAYBE.match(said) is not None and _CODE_OF_NOTHING.fullmatch(code.strip()) is not None
 
 
 def describe(path: Path) -> tuple[dict[str, About], list[str]]:
@@ -49,6 +69,10 @@ def describe(path: Path) -> tuple[dict[str, About], list[str]]:
             found |= {str(k): _bids(v) for k, v in content.items() if isinstance(v, dict)}
         except (OSError, ValueError, AttributeError):
             unread.append(f"the sidecar {sidecar.name} is no JSON that BIDS knows")
+    elif sidecar.is_symlink():
+        unread.append(
+            f"the sidecar {sidecar.name} was not fetched (`datalad get`), so its levels are not known"
+        )
     for dictionary in sorted([*path.parent.glob(f"{path.stem}_definitions.*"), *_redcap(path)]):
         try:
             rows = read_source_table(dictionary).to_dict("records")
@@ -58,8 +82,10 @@ def describe(path: Path) -> tuple[dict[str, About], list[str]]:
         for row in rows:
             cells = {str(k).lower(): str(v) for k, v in row.items()}
             name = cells.get("elementname") or cells.get("variable / field name") or ""
-            if name:
-                found[name] = _nda(cells) if "elementname" in cells else _field(cells)
+            if name and "elementname" in cells:
+                found[name] = _nda(cells)
+            elif name:
+                found |= _field(name, cells)
     return found, unread
 
 
@@ -84,11 +110,18 @@ def _nda(cells: dict[str, str]) -> About:
     return About(labels, unit="months" if "in months" in description else "")
 
 
-def _field(cells: dict[str, str]) -> About:
-    """Read a row of a REDCap dictionary: ``1, Yes | 0, No`` and the column *Identifier?*."""
+def _field(name: str, cells: dict[str, str]) -> dict[str, About]:
+    """Read a row of a REDCap dictionary: ``1, Yes | 0, No`` and the column *Identifier?*.
+
+    A field of checkboxes is exported as one column a choice, ``name___1``, with 0 and 1.
+    """
     labels = {}
     for choice in cells.get("choices, calculations, or slider labels", "").split("|"):
         code, comma, label = choice.partition(",")
         if comma and re.fullmatch(r"-?\w+", code.strip()):
             labels[code.strip()] = label.strip()
-    return About(labels, identifier=cells.get("identifier?", "").strip().lower() in ("y", "yes", "1"))
+    identifier = cells.get("identifier?", "").strip().lower() in ("y", "yes", "1")
+    if cells.get("field type", "").strip().lower() != "checkbox":
+        return {name: About(labels, identifier=identifier)}
+    box = About({"0": "Unchecked", "1": "Checked"}, identifier=identifier)
+    return {f"{name}___{code.lower().replace('-', '_')}": box for code in labels}

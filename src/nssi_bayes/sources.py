@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -26,11 +27,16 @@ __all__ = ["About", "Source", "read_source", "read_source_table"]
 
 _TABS: Final = (".tsv", ".txt", ".tab")
 _SEPARATORS: Final = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+_OTHERS: Final = (
+    ".xls", ".ods", ".numbers", ".dta", ".sas7bdat", ".xpt", ".por", ".rds", ".rdata", ".json", ".zip", ".gz",
+    ".pdf",
+)  # fmt: skip
 _SNIFFED: Final = 20  # lines that decide on the separator
 _BROKEN_BOOK: Final = (
     ArithmeticError, AttributeError, BadZipFile, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
     TypeError, ValueError, zlib.error,
 )  # fmt: skip
+_UNCALCULATED: Final = re.compile(rb"<c\b([^>]*)><f\b(?:[^>]*/>|[^>]*>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>")
 _FETCH: Final = "get the data first: its link leads nowhere (run `datalad get`, or `git annex get`, on it)"
 
 
@@ -101,6 +107,9 @@ def read_source(path: Path, *, sheet: str | None = None) -> Source:
         raise DataError(found, where=str(path), cure="mend its name")
     if not path.is_file():
         raise DataError("it is a folder, not a table", where=str(path), cure="name the table in it")
+    if path.suffix.lower() in _OTHERS:
+        found = f"a file of kind {path.suffix.lower()} is no table that is read here"
+        raise DataError(found, where=str(path), cure="save it as CSV, XLSX or SPSS (.sav)")
     if path.suffix.lower() in (".sav", ".zsav"):
         return _spss(path)
     if path.suffix.lower() in (".xlsx", ".xlsm"):
@@ -148,8 +157,15 @@ def _arranged(rows: list[list[str]], facts: list[str], *, where: str) -> Source:
 
 
 def _headed(rows: list[list[str]]) -> tuple[list[list[str]], list[tuple[str, int]]]:
-    """Take away what an NDA table has around its header: name and version above, descriptions below."""
+    """Take away what a spreadsheet or NDA puts around a header: separator, name and version, descriptions."""
     facts: list[tuple[str, int]] = []
+    if (
+        len(rows) > 1
+        and rows[0][0].strip().lower().startswith("sep=")
+        and not any(map(str.strip, rows[0][1:]))
+    ):
+        rows = rows[1:]
+        facts.append(("a line above the header left out (the separator)", 1))
     if len(rows) > 1:
         first = [cell.strip() for cell in rows[0] if cell.strip()]
         if len(first) == 2 and first[1].isdigit() and len([c for c in rows[1] if c.strip()]) > 2:
@@ -176,7 +192,11 @@ def _categorical(cells: Iterable[Any], word: Callable[[Any], str]) -> pd.Categor
 
 def _delimited(path: Path) -> tuple[list[list[str]], list[str]]:
     tabs = path.suffix.lower() in _TABS
-    text, encoding = _decoded(path.read_bytes())
+    try:
+        text, encoding = _decoded(path.read_bytes())
+    except OSError:
+        cure = "see whether the file is yours to read"
+        raise DataError("the file cannot be read", where=str(path), cure=cure) from None
     facts = [] if encoding in ("utf-8", "utf-8-sig") else [f"read as {encoding}"]
     facts += ["a byte order mark left out"] * (encoding == "utf-8-sig")
     facts += ["line ends of another system"] * ("\r" in text)
@@ -187,7 +207,11 @@ def _delimited(path: Path) -> tuple[list[list[str]], list[str]]:
         return list(_rows(text, separator)), facts
     except csv.Error:  # a quote that nothing closes: every quote is a character
         bare = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=csv.QUOTE_NONE)
-        return [[_unquoted(cell.strip()) for cell in row] for row in bare], facts
+        try:
+            return [[_unquoted(cell.strip()) for cell in row] for row in bare], facts
+        except csv.Error:
+            cure = "take texts and pictures out of it"
+            raise DataError("a cell is too long to be one of a table", where=str(path), cure=cure) from None
 
 
 def _unquoted(cell: str) -> str:
@@ -249,8 +273,31 @@ def _sheet(path: Path, sheet: str | None) -> list[list[str]]:
         book = load_workbook(file, read_only=True, data_only=True)
         if sheet is not None and sheet not in book.sheetnames:
             raise DataError(f"no sheet {sheet!r}", where=str(path), cure="mend `sheet` in the study file")
-        page = book[sheet] if sheet is not None else book.worksheets[0]
-        return [[_word(cell) for cell in row] for row in page.iter_rows(values_only=True)]
+        name = sheet if sheet is not None else book.worksheets[0].title
+        rows = [[_word(cell) for cell in row] for row in book[name].iter_rows(values_only=True)]
+        empty = _formulas_without_values(path, rows, name)
+    if empty:
+        cure = "open it in a spreadsheet program and save it, or save the values alone"
+        raise DataError(f"{empty} cells are formulas without a stored value", where=str(path), cure=cure)
+    return rows
+
+
+def _formulas_without_values(path: Path, rows: list[list[str]], name: str) -> int:
+    """Count blank cells of a sheet that hold a formula, which nothing has calculated."""
+    from openpyxl import load_workbook
+
+    with ZipFile(path) as archive:
+        parts = [part for part in archive.namelist() if part.startswith("xl/worksheets/")]
+        found = (match for part in parts for match in _UNCALCULATED.finditer(archive.read(part)))
+        if all(b't="str"' in match[1] for match in found):  # an empty text is a value
+            return 0
+    with path.open("rb") as file:
+        page = load_workbook(file, read_only=True)[name]
+        return sum(
+            isinstance(cell, str) and cell.startswith("=") and not word
+            for row, words in zip(page.iter_rows(values_only=True), rows, strict=True)
+            for cell, word in zip(row, words, strict=True)
+        )
 
 
 def _word(cell: object) -> str:
@@ -289,6 +336,7 @@ def _spss(path: Path) -> Source:
         declared: Any = meta.missing_ranges.get(name, ())
         ranges = [(r["lo"], r["hi"]) for r in declared]
         numeric = tuple((float(a), float(b)) for a, b in ranges if _both_numbers(a, b))
+        labels |= {_clean(a): "Missing" for a, _ in ranges if isinstance(a, str)}
         about[_clean(str(name))] = About(labels, numeric)
     return Source(frame, about, facts=(("SPSS file", len(frame)),))
 

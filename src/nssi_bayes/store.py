@@ -21,9 +21,9 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import xarray as xr
-import yaml
 
 from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.plain_yaml import load_yaml
 
 __all__ = [
     "Layout", "atomic", "atomic_folder", "digest", "read_arrays", "read_dataset", "read_json", "read_table",
@@ -284,16 +284,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        If the file is missing or is no YAML mapping.
+        If the file is missing, cannot be read, is no YAML mapping, or names a key twice.
     """
     if not path.exists():
         raise SpecError("the file does not exist", where=str(path), cure="write it, or mend its name")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark is not None else ""
-        raise SpecError(f"not valid YAML{place}", where=str(path), cure="mend the YAML") from error
+    content = load_yaml(path)
     if not isinstance(content, dict):
         raise SpecError("expected keys and values at the top", where=str(path), cure="mend the YAML")
     return content

@@ -6,9 +6,10 @@ outcome exists because the study file says so.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from string import Formatter
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][\w-]*")
+
+
 def _pattern(text: str, *, field: str) -> str:
     example = {"item": 1}
     try:
@@ -51,7 +55,8 @@ class TableView(Strict):
     Parameters
     ----------
     file : str, optional
-        Path of the file; the view's own name if left out.
+        Path of the file; the view's own name if left out. With `*` many files, each of the person in its
+        path: ``sub-*/sub-*_sessions.tsv``.
     sheet : str, optional
         Sheet of a workbook; its first if left out.
     id : str, optional
@@ -182,6 +187,9 @@ class InstrumentTable(Strict):
             raise ValueError("write either `column` or `columns` or `totals`")
         if self.totals_are is not None and self.totals is None:
             raise ValueError("`totals_are` needs `totals`")
+        named = self.columns or tuple((self.totals or {}).values())
+        if len(named) > len(set(named)):
+            raise ValueError("a column stands for two items or scales")
         return self
 
 
@@ -292,6 +300,17 @@ class Study(Strict):
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
 
+    @field_validator("instruments")
+    @classmethod
+    def _names_of_tables(cls, instruments: dict[str, InstrumentTable]) -> dict[str, InstrumentTable]:
+        odd = [name for name in instruments if not _PLAIN.fullmatch(name) or name == "participants"]
+        if odd:
+            raise ValueError(
+                f"{', '.join(map(repr, odd))}: a table of that name is written, so it has letters, digits, _ "
+                "and - alone, and is not the table of participants"
+            )
+        return instruments
+
     @model_validator(mode="after")
     def _instruments_exist(self) -> Study:
         used = {f"items: {name}": name for name in self.items}
@@ -302,18 +321,22 @@ class Study(Strict):
             raise ValueError(f"{', '.join(unknown)}: not under `instruments`")
         if len(set(self.items)) != len(self.items):
             raise ValueError("an instrument stands twice under `items`")
-        read = {self.participants.table, self.disorders.table}
-        read |= {place.table for place in self.instruments.values()}
-        read |= {c.table for c in self.covariates.values() if c.table}
-        read |= {o.table for o in self.outcomes.values() if o.table}
         idle = [
-            f"tables.{name}: nothing reads it. {did_you_mean(name, read)}"
+            f"tables.{name}: nothing reads it. {did_you_mean(name, self.tables_read)}"
             for name in self.tables
-            if name not in read
+            if name not in self.tables_read
         ]
         if idle:
             raise ValueError("; ".join(idle))
         return self
+
+    @property
+    def tables_read(self) -> set[str]:
+        """Every table that something of the study stands in."""
+        read = {self.participants.table, self.disorders.table}
+        read |= {place.table for place in self.instruments.values()}
+        read |= {c.table for c in self.covariates.values() if c.table}
+        return read | {o.table for o in self.outcomes.values() if o.table}
 
     @property
     def keyed(self) -> bool:

@@ -97,6 +97,23 @@ def test_no_two_files_of_the_shelf_hold_wording() -> None:
         assert all(isinstance(i, int) for items in content["subscales"].values() for i in items)
 
 
+def test_both_time_frames_of_the_osi_may_stand_in_one_model() -> None:
+    """Li et al. (2026): 15 and 14 of 29 reasons; self-punishment is one of the former."""
+    onset, month = read_instrument("osi_onset"), read_instrument("osi_past_month")
+    assert not set(onset.subscales) & set(month.subscales)
+    assert list(onset.subscales.values()) == list(month.subscales.values())
+    assert [len(items) for items in onset.subscales.values()] == [15, 14]
+    assert 6 in onset.subscales["self_related_at_onset"]
+    assert month.unscored == (30,)
+
+
+def test_half_points_have_a_category_each() -> None:
+    form = read_instrument("ucla_lsi")
+    assert form.categories == 9
+    scores = scale_scores(form, form.oriented(np.array([[1.5, 5, 1, 1, 1, 1, 1, np.nan]])))
+    assert scores["chronic_stress"][0] == pytest.approx(11.5 / 7)
+
+
 def test_the_self_model_is_a_difference() -> None:
     form = read_instrument("rq")
     scores = scale_scores(form, form.oriented(np.array([[7.0, 1, 1, 7], [1, 7, 7, 1], [4, 4, 4, 4]])))
@@ -132,8 +149,8 @@ def test_reversal_twice_is_identity(ordinal: Instrument) -> None:
     raw = np.column_stack([rng.integers(low, high + 1, size=20) for low, high in ends]).astype(float)
     raw[0, 0] = np.nan
     low = np.array([end[0] for end in ends])
-    once = form.oriented(raw) + low
-    np.testing.assert_array_equal(form.oriented(once) + low, raw)
+    once = form.oriented(raw) * form.step + low
+    np.testing.assert_array_equal(form.oriented(once) * form.step + low, raw)
     turned = [i - 1 for i in form.reverse]
     kept = [i - 1 for i in form.numbers if i not in form.reverse]
     np.testing.assert_array_equal(once[:, kept], raw[:, kept])
@@ -182,6 +199,15 @@ def test_a_free_function_has_three_indicators() -> None:
         ({"cutoffs": {"b": [{"bands": {"x": 1}, "source": "y"}]}}, "must name scales"),
         ({"cutoffs": {"a": [{"bands": {"x": 2, "y": 1}, "source": "y"}]}}, "must rise"),
         ({"functions": {"f": {"by": ["a"], "how": "weak"}}}, "3 indicators are not 'weak'"),
+        ({"subscales": {"a": (1, 2, 3), "b": ()}, "polarity": {"a": "x", "b": "y"}}, "subscales.b"),
+        ({"step": 0.3}, "does not lead from 0 to 2"),
+        ({"step": float("inf")}, "finite"),
+        ({"items": 10**9}, "items"),
+        ({"missing": ("2",)}, "within the range"),
+        ({"item_missing": {1: ("1",)}}, "within the range"),
+        ({"confusable": ("t",)}, "the form itself"),
+        ({"composites": {"t": {"of": ["a", "a"], "how": "sum"}}}, "twice"),
+        ({"cutoffs": {"a": [{"bands": {"x": 1, "y": float("nan")}, "source": "y"}]}}, "finite"),
         ({"reference": {"citation": "x", "doi": "https://doi.org/10.1000/1"}}, "reference.doi"),
     ],
 )

@@ -16,7 +16,7 @@ import pandas as pd
 from nssi_bayes import names as n
 from nssi_bayes.errors import SpecError
 from nssi_bayes.ingest.disorders import diagnoses
-from nssi_bayes.ingest.people import covariates, outcomes, site_of
+from nssi_bayes.ingest.people import covariates, match_people, outcomes, site_of
 from nssi_bayes.ingest.reader import Line, Reader
 from nssi_bayes.ingest.responses import responses
 from nssi_bayes.instruments import Instrument, study_instrument
@@ -112,19 +112,21 @@ def tidy(
     tables = {"participants": people.reset_index()}
     for name, place in study.instruments.items():
         tables[name] = responses(reader, forms[name], place)
+    answered = {study.participants.table, *(place.table for place in study.instruments.values())}
+    for other in sorted(study.tables_read - answered):
+        match_people(reader, other)
     reader.refuse()
+    _note_unverified(reader, forms)
+    return tables, pd.DataFrame(reader.audit, columns=list(n.AUDIT))
+
+
+def _note_unverified(reader: Reader, forms: dict[str, Instrument]) -> None:
+    """Say in the audit which keys nobody read in a source."""
     for name, form in forms.items():
         if not form.verified:
-            reader.note(
-                Line(
-                    study.instruments[name].table,
-                    name,
-                    "scoring key not verified",
-                    read=len(reader.people),
-                    note=form.verified_by,
-                )
-            )
-    return tables, pd.DataFrame(reader.audit, columns=list(n.AUDIT))
+            table = reader.study.instruments[name].table
+            rule = "scoring key not verified"
+            reader.note(Line(table, name, rule, read=len(reader.people), note=form.verified_by))
 
 
 def forms_of(study: Study, shelf: Path | None) -> dict[str, Instrument]:

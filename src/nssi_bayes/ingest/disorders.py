@@ -9,13 +9,22 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from nssi_bayes.diagnosis import Codes, Disorders, Primary
+from nssi_bayes.diagnosis import Codes, Disorders, Primary, plain_code
 from nssi_bayes.ingest.cells import canonical
 from nssi_bayes.ingest.reader import Line, Reader
 
 __all__ = ["diagnoses"]
 
 _BETWEEN: Final = re.compile(r"[;,+/|]")
+_CODE: Final = re.compile(
+    r"[A-TV-Z]\d[\dA-Z](\.[\dA-Z]{1,4}|\d{1,4})?[*+!-]?|V\d{2}(\.\d{1,2})?|\d{3}\.\d{1,2}", re.IGNORECASE
+)
+_BARE: Final = re.compile(r"\d{3}")
+_DOUBT: Final = re.compile(  # marks of the German form of ICD-10, and words
+    r"(^|[;,+/|\s])[A-Z]\d{2}(\.\d{1,2})?[*+!-]?\s*[VA](?=\s*($|[;,+/|]))|"
+    r"\b(V\. ?a\.|rule[- ]?out|r/o|suspected|excluded|Verdacht|Ausschluss)",
+    re.IGNORECASE,
+)
 
 
 def diagnoses(reader: Reader, rule: Disorders, *, min_cell: int) -> dict[str, pd.Series]:
@@ -130,48 +139,64 @@ def _from_flags(reader: Reader, rule: Disorders) -> dict[str, pd.Series]:
     return flags
 
 
-def _columns(reader: Reader, table: str, columns: Sequence[str]) -> pd.DataFrame | None:
-    read = [reader.words(table, column) for column in columns]
+def _columns(
+    reader: Reader, table: str, columns: Sequence[str], *, exact: bool = False
+) -> pd.DataFrame | None:
+    read = [reader.words(table, column, exact=exact) for column in columns]
     held = [column for column in read if column is not None]
     return pd.concat(held, axis=1) if len(held) == len(read) else None
 
 
 def _from_codes(reader: Reader, table: str, codes: Codes) -> dict[str, pd.Series]:
-    frame = _columns(reader, table, codes.columns)
+    frame = _columns(reader, table, codes.columns, exact=True)
     if frame is None:
         return {}
     assessed = frame.notna().any(axis=1)
     known = {**codes.known, "ignore": codes.left_out}
-    match = {name: frame.apply(_begins, args=(parts,)) for name, parts in known.items()}
-    covered = np.logical_or.reduce([hit.to_numpy() for hit in match.values()])
-    loose = int((frame.notna().to_numpy() & ~covered).sum())
+    begins = {name: tuple(map(plain_code, parts)) for name, parts in known.items()}
+    written = {word: _codes_of(word) for column in frame for word in frame[column].dropna().unique()}
+    hits = {name: _count(frame, written, parts) for name, parts in begins.items()}
+    read = _count(frame, written, ("",))
+    codes_read = int(read.to_numpy().sum())
+    loose = codes_read - sum(int(hit.to_numpy().sum()) for hit in hits.values())
     if loose:
         reader.problems.append(
             f"{table}: {loose} diagnosis codes are covered by no group and no entry of disorders.codes.ignore"
         )
-    reader.note(
-        Line(
-            table,
-            "codes",
-            "no disorder of the study",
-            read=int(frame.notna().sum().sum()),
-            dropped=int(match["ignore"].sum().sum()),
-            note="listed under ignore",
+    unsure = {word for word in written if _DOUBT.search(word)}
+    doubtful = int(frame.isin(unsure).to_numpy().sum())
+    if doubtful:
+        reader.problems.append(
+            f"{table}: {doubtful} cells have a code that is marked as suspected or excluded (V, A, V.a., "
+            "rule out); leave such a code out, or write it without the mark where the diagnosis stands"
         )
-    )
-    return {name: match[name].any(axis=1).astype("float64").where(assessed) for name in codes.known}
+    several = int((read.to_numpy() > frame.notna().to_numpy()).sum())
+    note = "listed under ignore" + (f"; {several} cells hold several codes" if several else "")
+    dropped = int(hits["ignore"].to_numpy().sum())
+    rule = "no disorder of the study"
+    reader.note(Line(table, "codes", rule, read=codes_read, dropped=dropped, note=note))
+    return {name: (hits[name] > 0).any(axis=1).astype("float64").where(assessed) for name in codes.known}
 
 
-def _begins(column: pd.Series, parts: Sequence[str]) -> pd.Series:
-    """Return which cells begin with one of the codes; dots and case do not count (F32.0, f320)."""
-    plain = tuple(part.replace(".", "").upper() for part in parts)
-    if not plain:
-        return pd.Series(False, index=column.index)
-    same = {
-        word: word.split(maxsplit=1)[0].replace(".", "").upper().startswith(plain)
-        for word in column.dropna().unique()
-    }
-    return column.map(same).fillna(False).astype(bool)
+def _codes_of(word: str) -> list[str]:
+    """Return the codes of a cell: its first word, and every other that can be nothing else.
+
+    After one of ``; , + / |`` a code may be bare (``300``); within text it needs its letter or its dot.
+    """
+    found: list[str] = []
+    for k, part in enumerate(_BETWEEN.split(word)):
+        tokens = [token.strip("()[].:") for token in part.split()]
+        for j, token in enumerate(token for token in tokens if token):
+            sure = _CODE.fullmatch(token) is not None or (j == 0 and _BARE.fullmatch(token) is not None)
+            if sure or (k == 0 and j == 0):
+                found.append(plain_code(token))
+    return list(dict.fromkeys(found))
+
+
+def _count(frame: pd.DataFrame, written: dict[str, list[str]], begins: tuple[str, ...]) -> pd.DataFrame:
+    """Return how many codes of each cell begin so."""
+    size = {word: sum(code.startswith(begins) for code in codes) for word, codes in written.items()}
+    return frame.apply(lambda column: column.map(size).fillna(0).astype(int))
 
 
 def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Series]:

@@ -16,6 +16,7 @@ import pandas as pd
 from nssi_bayes.diagnosis import code_tables, read_codes
 from nssi_bayes.errors import DataError
 from nssi_bayes.ingest.cells import Cells, Reading, canonical, missing_words, read_numbers
+from nssi_bayes.ingest.stacked import read_described
 from nssi_bayes.instruments import Instrument, available, read_instrument
 from nssi_bayes.privacy import found
 from nssi_bayes.sidecars import describe
@@ -44,6 +45,8 @@ _NUMBERED: Final = re.compile(r"^(.*?)(0*)(\d+)(\D*)$")
 _WORDED: Final = re.compile(r"^(.*?)(0*)(\d+)_(\D+)$")  # ari_1_annoyed
 _MOST: Final = 40  # tables that are looked at
 _FEW: Final = 6  # items with which a number of columns says anything about the form
+_SESSIONS: Final = "sub-*/sub-*_sessions.tsv"
+_DATED: Final = re.compile(r"(19|20)\d{2}[-_.]?(0[1-9]|1[0-2])")
 _HEALTHY: Final = re.compile(r"^(hc|hv|cont|ctrl|health|none|no |normal)", re.IGNORECASE)
 
 
@@ -101,19 +104,21 @@ def draft(folder: Path) -> str:
         )  # fmt: skip
     base = next((t for t in tables if Path(t.path).stem.startswith("participants")), None)
     base = base or max(tables, key=lambda t: (_one_row(t), len(t.frame)))
+    measured = [*_disorders(tables, base), *_instruments(tables)]
+    sessions, lost = _sessions(folder)
     lines = [
         "# Drafted from the folder; every line is a guess. Edit it, then run `nssi-bayes study check`.",
         f"title: {json.dumps(folder.resolve().name)}",
         "synthetic: false",
         *_people(base, tables),
-        *_views(tables),
+        *_views(tables, "\n".join(measured)),
+        *sessions,
         *_privacy(tables, base),
         *_covariates(base),
-        *_disorders(tables, base),
-        *_instruments(tables),
+        *measured,
         "# outcomes:  # one Gaussian column, or a scale of an instrument",
         "#   severity: {table: TABLE, column: COLUMN, minimum: 0, maximum: 27}",
-        *(f"# not read: {sentence}" for sentence in unread),
+        *(f"# not read: {sentence}" for sentence in [*unread, *lost]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -143,7 +148,8 @@ def _tables(folder: Path) -> tuple[list[_Seen], list[str]]:
             kind = found(
                 column, counts.index.astype("str"), counts=counts, unit=table.about.get(column, About()).unit
             )
-            if kind and not _DIAGNOSES.search(column):
+            wordy = kind == "free text" and not found(column, ())  # a manual's words beside its codes
+            if kind and not (wordy and _DIAGNOSES.search(column)):
                 table.identifying[column] = kind
         seen.append(table)
     return seen, unread
@@ -170,17 +176,49 @@ def _people(base: _Seen, tables: list[_Seen]) -> list[str]:
     return lines
 
 
-def _views(tables: list[_Seen]) -> list[str]:
-    lines = []
+def _views(tables: list[_Seen], measured: str) -> list[str]:
+    """Return a view of the first wave of every table with several rows a person; a comment, if unused."""
+    lines, comments = [], []
     for table in tables:
         wave = next((c for c in table.frame.columns if c.lower() in _WAVES), None)
-        if wave is not None and not _one_row(table):
-            waves = sorted(table.words(wave))
-            lines += [
-                f"  {json.dumps(table.path)}:  # several rows a person; waves: {', '.join(waves)}",
-                f"    rows: {{{json.dumps(wave)}: {json.dumps(waves[0])}}}  # one view a wave: see TableView",
-            ]
-    return ["tables:", *lines] if lines else []
+        if wave is None or _one_row(table):
+            continue
+        waves = sorted(table.words(wave))
+        name = json.dumps(table.path)
+        if not _tell_no_date(waves):
+            comments.append(f"# {name}: several rows a person; {wave} tells dates, so choose `rows` yourself")
+            continue
+        view = [
+            f"  {name}:  # several rows a person; waves: {json.dumps(waves, ensure_ascii=False)}",
+            f"    rows: {{{json.dumps(wave)}: {json.dumps(waves[0])}}}  # one view a wave: see TableView",
+        ]
+        if name in measured:
+            lines += view
+        else:
+            comments += [f"# {line}" for line in view]
+    return [*(["tables:", *lines] if lines else []), *comments]
+
+
+def _tell_no_date(waves: list[str]) -> bool:
+    """Say whether names of waves may stand in a file that is shared."""
+    return not found("", waves) and not any(_DATED.search(word) for word in waves)
+
+
+def _sessions(folder: Path) -> tuple[list[str], list[str]]:
+    """Return a hint at the sessions files of BIDS, which are a table a wave, and what could not be read."""
+    if next(folder.glob(_SESSIONS), None) is None:
+        return [], []
+    try:
+        frame = read_described(folder, _SESSIONS, id_column=_IDS[0])[0].frame
+    except DataError as error:
+        return [], [f"{_SESSIONS}: {'; '.join(error.problems)}"]
+    wave = "session_id" if "session_id" in frame else ""
+    waves = sorted(word for word in frame[wave].astype("str").unique() if word) if wave else []
+    lines = [f"# {_SESSIONS}: {len(frame)} rows in one file a person; a wave of them is a table, such as"]
+    if waves and _tell_no_date(waves):
+        rows = f"rows: {{{wave}: {json.dumps(waves[0])}}}"
+        return [*lines, f"#   first_wave: {{file: {json.dumps(_SESSIONS)}, {rows}}}"], []
+    return [*lines, f"#   first_wave: {{file: {json.dumps(_SESSIONS)}, rows: {{COLUMN: VALUE}}}}"], []
 
 
 def _privacy(tables: list[_Seen], base: _Seen) -> list[str]:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from nssi_bayes.ingest.cells import Numbers, Reading, canonical
+from nssi_bayes.ingest.labels import almost_known
 from nssi_bayes.ingest.reader import Line, Reader
 from nssi_bayes.study import Study
 
-__all__ = ["covariates", "outcomes", "site_of"]
+__all__ = ["covariates", "match_people", "outcomes", "site_of"]
 
 _CODES: Final = (
     999, 9999, 99, 88, 77, 95, 888, 777, -7, -8, -9, -77, -88, -99, -300, -888, -900, -999, -9999,
@@ -54,6 +55,13 @@ def site_of(reader: Reader, study: Study) -> pd.Series:
                 "that are not under participants.site_names"
             )
         words = words.map(names)
+    different = words.dropna().unique()
+    alike = len(different) - len({str(name).casefold() for name in different})
+    if alike:
+        reader.problems.append(
+            f"{place.table}: column {place.site!r} holds {2 * alike} names that differ in capitals alone; "
+            "write one name for each under participants.site_names"
+        )
     recoded = int(words.notna().sum()) if place.site_names is not None else 0
     reader.note(
         Line(
@@ -61,6 +69,42 @@ def site_of(reader: Reader, study: Study) -> pd.Series:
         )
     )
     return words
+
+
+def match_people(reader: Reader, name: str) -> None:
+    """Note whose rows a table has, and a problem where its labels are not those of the participants.
+
+    Parameters
+    ----------
+    reader : Reader
+        The folder.
+    name : str
+        The table.
+    """
+    read = reader.table(name)
+    if read is None:
+        return
+    index = read.frame.index
+    unknown = int((~index.isin(reader.people)).sum())
+    almost = int(almost_known(read.labels, reader.labels_of_people()).sum())
+    if len(reader.people) and unknown == len(index) and not almost:
+        reader.problems.append(f"{name}: none of its {unknown} people is in the table of participants")
+    if almost:
+        reader.problems.append(
+            f"{name}: {almost} labels are in the table of participants with other leading zeros, marks or "
+            "capitals; write them alike (a spreadsheet takes leading zeros away)"
+        )
+    reader.note(
+        Line(
+            name,
+            "participant_id",
+            "is in the table of participants",
+            read=len(index),
+            dropped=unknown,
+            missing=int((~reader.people.isin(index)).sum()),
+            note="dropped: not a participant of the study" if unknown else "",
+        )
+    )
 
 
 def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
@@ -82,7 +126,8 @@ def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
     for name, rule in study.covariates.items():
         table = rule.table or study.participants.table
         reader.check_unit(table, rule.column, rule.unit)
-        numbers = reader.numbers(table, rule.column, Reading(rule.missing, codes=rule.codes))
+        how = Reading(rule.missing, codes=rule.codes, trust_levels=_open(rule.minimum, rule.maximum))
+        numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
             found[f"covariate_{name}"] = pd.Series(np.nan, index=reader.people)
             continue
@@ -113,13 +158,19 @@ def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
         if rule.column is None:
             continue
         table = rule.table or study.participants.table
-        numbers = reader.numbers(table, rule.column, Reading(rule.missing))
+        how = Reading(rule.missing, trust_levels=_open(rule.minimum, rule.maximum))
+        numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
             continue
         _check_range(reader, table, rule.column, numbers=numbers, ends=(rule.minimum, rule.maximum))
         reader.record(table, rule.column, f"outcome {name}", numbers=numbers)
         found[f"outcome_{name}"] = numbers.series(reader.people)
     return found
+
+
+def _open(minimum: float | None, maximum: float | None) -> bool:
+    """Return whether the study leaves an end of the possible range to the folder."""
+    return minimum is None or maximum is None
 
 
 def _check_range(
@@ -131,7 +182,7 @@ def _check_range(
     bad = int(((values < low) | (values > high)).sum())
     if bad:
         reader.problems.append(f"{table}: column {column!r} holds {bad} values outside {low:g} to {high:g}")
-    codes = {code for code in _hidden_codes(values) if not (ends[0] is not None and ends[1] is not None)}
+    codes = {code for code in _hidden_codes(values) if _open(*ends)}
     if codes and not bad:
         people = int(np.isin(values, list(codes)).sum())
         reader.problems.append(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +13,10 @@ import pandas as pd
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, did_you_mean
 from nssi_bayes.ingest.cells import Cells, Numbers, Reading, canonical, read_numbers, read_words
-from nssi_bayes.privacy import binned, found, pseudonym, shifted
-from nssi_bayes.sidecars import describe
-from nssi_bayes.sources import About, read_source
+from nssi_bayes.ingest.labels import NOBODY, person
+from nssi_bayes.ingest.stacked import read_described
+from nssi_bayes.privacy import binned, found, per_year, pseudonym, shifted
+from nssi_bayes.sources import About
 from nssi_bayes.study import Study, TableView
 
 __all__ = ["Line", "Reader"]
@@ -146,6 +145,11 @@ class Reader:
                 self._tables[name] = None
         return self._tables[name]
 
+    def labels_of_people(self) -> pd.Index:
+        """Return the labels of the participants as the folder has them."""
+        base = self.table(self.study.participants.table)
+        return pd.Index([], dtype="str") if base is None else base.labels
+
     def labels(self, table: str, column: str) -> dict[str, str]:
         """Return what the folder says the codes of a column mean."""
         read = self.table(table)
@@ -168,7 +172,7 @@ class Reader:
             )
             return None
         if column not in read.frame:
-            hint = did_you_mean(column, read.frame.columns)
+            hint = _like(column, read.frame)
             self.problems.append(f"{table}: column {column!r} is missing. {hint}")
             return None
         words = read.frame[column].cat.categories
@@ -176,18 +180,26 @@ class Reader:
         codes = np.append(read.frame[column].cat.codes.to_numpy(), -1).astype("int64")
         return Cells(list(words), codes[place], read.about.get(column, About()), read.view.decimal)
 
-    def words(self, table: str, column: str, *, missing: Iterable[str] = ()) -> pd.Series | None:
-        """Return one column of words for everyone, missing as NA; its missing codes go to the audit."""
+    def words(self, table: str, column: str, *, exact: bool = False) -> pd.Series | None:
+        """Return one column of words for everyone, missing as NA; its missing codes go to the audit.
+
+        Words are in canonical form, or `exact`, where 300.00 is another word than 300.
+        """
         cells = self.cells(table, column)
         if cells is None:
             return None
-        words, lost = read_words(cells, [*missing, *self.study.view(table).missing])
+        if self.study.privacy.treatment(column) in ("shift", "year", "age_90"):
+            self.problems.append(
+                f"{table}: column {column!r} is read as words, which `privacy` cannot protect"
+            )
+            return None
+        words, lost = read_words(cells, self.study.view(table).missing, exact=exact)
         self.record_missing(table, column, lost, read=len(words))
         return words.set_axis(self.people)
 
     def numbers(self, table: str, column: str, how: Reading) -> Numbers | None:
         """Return one column of numbers for everyone, or None (with the problem noted)."""
-        how = Reading([*how.missing, *self.study.view(table).missing], how.recode, how.codes)
+        how = replace(how, missing=[*how.missing, *self.study.view(table).missing])
         treatment = self.study.privacy.treatment(column)
         if treatment in ("shift", "year", "age_90"):
             return self._protected(table, column, treatment, how)
@@ -195,14 +207,8 @@ class Reader:
         if cells is None:
             return None
         numbers = read_numbers(cells, how)
-        if numbers.bad:
-            what = "no number" if how.codes is None else "not under its `codes`"
-            self.problems.append(f"{table}: column {column!r} holds {numbers.bad} values that are {what}")
-        if numbers.unclear:
-            self.problems.append(
-                f"{table}: column {column!r} holds {numbers.unclear} values whose comma may stand for "
-                f"thousands; write `decimal: comma` under tables.{table} if it does not"
-            )
+        said = numbers.problems(table, coded=how.codes is not None)
+        self.problems += [f"{table}: column {column!r} {sentence}" for sentence in said]
         return numbers
 
     def _protected(self, table: str, column: str, treatment: str, how: Reading) -> Numbers | None:
@@ -221,8 +227,7 @@ class Reader:
             most = self.study.privacy.shift.days
             values = shifted(words.set_axis(labels), key=self.key, most=most)
         else:
-            months = "month" in cells.about.unit.lower() or column == "interview_age"
-            values = binned(words, treatment, per_year=12 if months else 1)
+            values = binned(words, treatment, units=per_year(column, cells.about.unit))
         numbers = Numbers(values.to_numpy("float64"), lost)
         numbers.bad = int((words.notna().to_numpy() & np.isnan(numbers.values)).sum())
         changed = int(np.isfinite(numbers.values).sum())
@@ -243,10 +248,9 @@ class Reader:
 
     def _indexed(self, name: str) -> _Table:
         view = self.study.view(name)
-        path = self.source / str(view.file)
-        source = read_source(path, sheet=view.sheet)
-        about, unread = describe(path)
-        about = {**about, **{k: v for k, v in source.about.items() if v != About()}}
+        source, about, unread = read_described(
+            self.source, str(view.file), id_column=view.id or self.study.participants.id, sheet=view.sheet
+        )
         id_column = self._id_column(source.frame, view)
         for fact, rows in source.facts:
             self.note(Line(name, "all columns", fact, read=len(source.frame), changed=rows))
@@ -254,7 +258,7 @@ class Reader:
             self.note(Line(name, "all columns", "sidecar", read=len(source.frame), note=sentence))
         frame = self._chosen_rows(name, source.frame, view)
         raw = frame[id_column].astype("str")
-        labels = raw.map({word: _label(word) for word in raw.unique()})
+        labels = raw.map({word: person(word) for word in raw.unique()})
         frame, labels = self._one_row_each(name, frame, labels, id_column)
         raw = raw[labels.index]
         line = Line(name, id_column, "label without blanks, beginning with sub-", read=len(labels))
@@ -266,7 +270,7 @@ class Reader:
         self, name: str, frame: pd.DataFrame, labels: pd.Series, id_column: str
     ) -> tuple[pd.DataFrame, pd.Series]:
         """Leave out rows that repeat another; rows of nobody, and of somebody twice, are problems."""
-        blank = labels == "sub-"
+        blank = labels == NOBODY
         if blank.any():
             self.problems.append(f"{name}: {int(blank.sum())} rows without a participant label")
         frame, labels = frame[~blank], labels[~blank]
@@ -290,15 +294,13 @@ class Reader:
             if column in frame:
                 return column
         others = "; name it under participants.other_ids, or under `tables`" if view.id is None else ""
-        raise DataError(f"column {tries[0]!r} is missing. {did_you_mean(tries[0], frame.columns)}{others}")
+        raise DataError(f"column {tries[0]!r} is missing. {_like(tries[0], frame)}{others}")
 
     def _chosen_rows(self, name: str, frame: pd.DataFrame, view: TableView) -> pd.DataFrame:
         chosen = np.ones(len(frame), dtype=bool)
         for column, value in view.rows.items():
             if column not in frame:
-                raise DataError(
-                    f"`rows`: column {column!r} is missing. {did_you_mean(column, frame.columns)}"
-                )
+                raise DataError(f"`rows`: column {column!r} is missing. {_like(column, frame)}")
             chosen &= frame[column].astype("str").map(canonical).to_numpy() == canonical(value)
         if view.rows:
             if not chosen.any():
@@ -350,9 +352,11 @@ class Reader:
         return pd.Index([pseudonym(label, key) for label in labels], name=n.PARTICIPANT, dtype="str")
 
 
-def _label(raw: str) -> str:
-    """Return a BIDS label: no blanks or underscores, ``sub-`` in front; ``1.0`` is the number 1."""
-    return "sub-" + re.sub(r"[\s_]", "", canonical(raw)).removeprefix("sub-")
+def _like(column: str, frame: pd.DataFrame) -> str:
+    """Return a hint that quotes no other name: those of a file without a header are somebody's row."""
+    hint = did_you_mean(column, frame.columns)
+    few = f"None of the {len(frame.columns)} names in its first line is like it"
+    return hint if hint.startswith("Did you mean") else few
 
 
 def _wave_hint(frame: pd.DataFrame, name: str) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from nssi_bayes.errors import did_you_mean
 from nssi_bayes.ingest.cells import Numbers, Reading
-from nssi_bayes.ingest.reader import Line, Reader
+from nssi_bayes.ingest.people import match_people
+from nssi_bayes.ingest.reader import Reader
 from nssi_bayes.instruments import Instrument, available, read_instrument
 from nssi_bayes.study import InstrumentTable
 
@@ -39,7 +40,7 @@ def responses(reader: Reader, form: Instrument, place: InstrumentTable) -> pd.Da
     columns: dict[str, pd.Series] = {}
     if reader.table(place.table) is not None:
         columns = _totals(reader, form, place) if place.totals is not None else _items(reader, form, place)
-        _match_people(reader, place.table)
+        match_people(reader, place.table)
     table = pd.DataFrame(columns, index=reader.people).convert_dtypes()
     return table.rename_axis(index="participant_id").reset_index()
 
@@ -58,7 +59,9 @@ def _items(reader: Reader, form: Instrument, place: InstrumentTable) -> dict[str
         if column is None:
             missing_columns += 1
             continue
-        how = Reading([*form.missing, *form.item_missing.get(number, ()), *place.missing], place.recode)
+        codes = [*form.missing, *form.item_missing.get(number, ()), *place.missing]
+        looked = place.confirmed or place.out_of_range == "missing"
+        how = Reading(codes, place.recode, trust_levels=not looked)
         numbers = reader.numbers(place.table, column, how)
         if numbers is None:
             missing_columns += 1
@@ -215,24 +218,3 @@ def _as_scored(form: Instrument, scale: str, numbers: Numbers, *, as_sum: bool) 
     items = len(form.scales[scale])
     numbers.values = numbers.values / items if as_sum else numbers.values * items
     return numbers
-
-
-def _match_people(reader: Reader, name: str) -> None:
-    read = reader.table(name)
-    if read is None:
-        return
-    index = read.frame.index
-    unknown = int((~index.isin(reader.people)).sum())
-    if len(reader.people) and unknown == len(index):
-        reader.problems.append(f"{name}: none of its {unknown} people is in the table of participants")
-    reader.note(
-        Line(
-            name,
-            "participant_id",
-            "is in the table of participants",
-            read=len(index),
-            dropped=unknown,
-            missing=int((~reader.people.isin(index)).sum()),
-            note="dropped: not a participant of the study" if unknown else "",
-        )
-    )

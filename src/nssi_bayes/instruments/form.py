@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from nssi_bayes.spec import Strict
 
 __all__ = ["Composite", "Cutoffs", "Identifies", "Instrument", "Reference"]
+
+_MOST_ITEMS: Final = 1000
 
 
 class Reference(Strict):
@@ -58,7 +60,7 @@ class Cutoffs(Strict):
         Where it was published; several sets of one scale may circulate.
     """
 
-    bands: dict[str, float] = Field(min_length=1)
+    bands: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1)
     source: str
 
     @model_validator(mode="after")
@@ -155,13 +157,13 @@ class Instrument(Strict):
     respondent: str = "self"
     timeframe: str
     key_needed: bool = False
-    items: int = Field(default=0, ge=0)
+    items: int = Field(default=0, ge=0, le=_MOST_ITEMS)
     response: Literal["ordinal", "count"] = "ordinal"
     minimum: int
     maximum: int | None = None
-    step: float = Field(default=1, gt=0)
+    step: float = Field(default=1, gt=0, allow_inf_nan=False)
     ranges: dict[int, tuple[int, int]] = Field(default_factory=dict)
-    subscales: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    subscales: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(default_factory=dict)
     unscored: tuple[int, ...] = ()
     composites: dict[str, Composite] = Field(default_factory=dict)
     reverse: tuple[int, ...] = ()
@@ -205,7 +207,35 @@ class Instrument(Strict):
                 raise ValueError(f"composites.{name}: not all of its parts are subscales")
             if name in self.subscales:
                 raise ValueError(f"{name!r} is a subscale and a composite")
+            if len({*composite.of, *composite.minus}) < len(composite.of) + len(composite.minus):
+                raise ValueError(f"composites.{name}: a part stands in it twice")
+        if self.name in self.confusable:
+            raise ValueError("`confusable` names the form itself")
         return self
+
+    @model_validator(mode="after")
+    def _codes_and_steps(self) -> Instrument:
+        """Refuse codes of missing answers that are answers, and a range that steps do not fill."""
+        if self.response == "count" or self.maximum is None:
+            return self
+        for item, (low, high) in {0: (self.minimum, self.maximum), **self.ranges}.items():
+            steps = (high - low) / self.step
+            if abs(steps - round(steps)) > 1e-9:
+                raise ValueError(f"`step` does not lead from {low} to {high}")
+            codes = self.item_missing.get(item, ()) if item else self.missing
+            if any(self._is_answer(code, low, high) for code in codes):
+                raise ValueError(f"a code of a missing answer lies within the range of {low} to {high}")
+        for item in self.item_missing.keys() - self.ranges.keys():
+            if any(self._is_answer(code, self.minimum, self.maximum) for code in self.item_missing[item]):
+                raise ValueError(f"item_missing.{item}: a code lies within the range of the item")
+        return self
+
+    def _is_answer(self, code: str, low: float, high: float) -> bool:
+        try:
+            steps = (float(code) - low) / self.step
+        except ValueError:
+            return False
+        return low <= float(code) <= high and steps == round(steps)
 
     @model_validator(mode="after")
     def _ranges_and_scales(self) -> Instrument:

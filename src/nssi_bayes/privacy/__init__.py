@@ -34,6 +34,7 @@ __all__ = [
     "binned",
     "days",
     "found",
+    "per_year",
     "pseudonym",
     "pseudonym_key",
     "pseudonymous",
@@ -44,6 +45,9 @@ OLDEST: Final = 89
 """Years; Safe Harbor puts everybody older into one group of 90 or over."""
 _TEXT_WORDS: Final = 4  # words of a cell that make it a sentence ...
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
+_COMPACT: Final = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+_DAY: Final = re.compile(r"\d{4}-?\d{2}-?\d{2}(?!\d)")
+_MOST_CELLS: Final = 0.8  # of eight digits that are a date make a column of dates
 _KEY_LENGTH: Final = 16
 _TEXT_CELLS: Final = 3  # ... and different sentences of a column that make it free text
 
@@ -109,7 +113,19 @@ def _matches(column: str, patterns: Iterable[str]) -> bool:
 class _Kind(Strict):
     kind: str
     words: tuple[str, ...]
+    alone: tuple[str, ...] = ()
     content: str | None = None
+
+    def named(self, said: str) -> bool:
+        """Return whether a column's name, as words, is one of such an identifier."""
+        if said.strip() in self.alone:
+            return True
+        return any(f" {words} " in said or (words in said and _without_blanks(words)) for words in self.words)
+
+
+def _without_blanks(words: str) -> bool:
+    """Return whether a language puts no blanks between its words."""
+    return any("\u4e00" <= character <= "\u9fff" for character in words)
 
 
 @cache
@@ -121,7 +137,7 @@ def _kinds() -> tuple[_Kind, ...]:
 def _name_words(column: str) -> str:
     """Return a column's name as words: ``InterviewDate`` and ``interview_date`` are equal."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
-    return f" {' '.join(re.findall(r'[a-z]+|[0-9]+', split.lower()))} "
+    return f" {' '.join(re.findall(r'[^\W\d_]+|[0-9]+', split.lower()))} "
 
 
 def found(column: str, words: Iterable[str], *, counts: Iterable[int] = (), unit: str = "") -> str:
@@ -149,15 +165,19 @@ def found(column: str, words: Iterable[str], *, counts: Iterable[int] = (), unit
     """
     said = _name_words(column)
     for rule in _kinds():
-        if any(f" {words} " in said for words in rule.words):
+        if rule.named(said):
             return rule.kind
     cells = list(words)
+    digits = [cell for cell in cells if len(cell) == 8 and cell.isdigit()]
+    compact = sum(_COMPACT.fullmatch(cell) is not None for cell in digits)
+    if compact and compact >= _MOST_CELLS * len(digits) and 2 * len(digits) >= sum(map(bool, cells)):
+        return "date"
     long = [cell for cell in cells if len(cell) > 5 and not _PLAIN.fullmatch(cell)]
     for rule in _kinds():
         if rule.content and any(re.search(rf"(?<![\w.@]){rule.content}(?![\d@])", cell) for cell in long):
             return rule.kind
-    if " age " in said or said.startswith(" age"):
-        years = pd.to_numeric(pd.Series(cells, dtype="object"), errors="coerce") / _per_year(unit, said)
+    if " age " in said or " alter " in said or said.startswith(" age"):
+        years = _ages(pd.Series(cells, dtype="object")) / per_year(column, unit)
         if (years.between(OLDEST + 1, 130, inclusive="left")).any():
             return f"age over {OLDEST}"
     often = [*counts] or [1] * len(cells)
@@ -167,8 +187,16 @@ def found(column: str, words: Iterable[str], *, counts: Iterable[int] = (), unit
     return ""
 
 
-def _per_year(unit: str, said: str) -> int:
+def per_year(column: str, unit: str) -> int:
+    """Return how many units of an age make a year: 12 for one in months, as its name or its sidecar says."""
+    said = _name_words(column)
     return 12 if "month" in unit.lower() or " months " in said or " interview age " in said else 1
+
+
+def _ages(words: pd.Series) -> pd.Series:
+    """Return ages as numbers; a comma is a decimal one."""
+    plain = words.map(lambda word: word.replace(",", ".") if isinstance(word, str) else word)
+    return pd.to_numeric(plain, errors="coerce")
 
 
 def pseudonym(label: str, key: bytes) -> str:
@@ -258,8 +286,11 @@ def _shift_of(label: str, key: bytes, most: int) -> int:
 
 
 def days(words: pd.Series) -> pd.Series:
-    """Return dates as days since 1970-01-01; NaN for what is no date that is written year first."""
-    dates = pd.to_datetime(words.astype("object"), format="ISO8601", errors="coerce", utc=True)
+    """Return dates as days since 1970-01-01; NaN for what is no whole date that is written year first."""
+    whole = words.astype("object").map(lambda word: isinstance(word, str) and _DAY.match(word) is not None)
+    dates = pd.to_datetime(
+        words.astype("object").where(whole.astype(bool)), format="ISO8601", errors="coerce", utc=True
+    )
     return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
 
 
@@ -284,7 +315,7 @@ def shifted(words: pd.Series, *, key: bytes, most: int) -> pd.Series:
     return np.floor(days(words)) + shift
 
 
-def binned(words: pd.Series, how: str, *, per_year: int = 1) -> pd.Series:
+def binned(words: pd.Series, how: str, *, units: int = 1) -> pd.Series:
     """Return a column of dates as years, or of ages with 90 for everybody over 89.
 
     Parameters
@@ -293,7 +324,7 @@ def binned(words: pd.Series, how: str, *, per_year: int = 1) -> pd.Series:
         Dates, year first, or ages.
     how : {"year", "age_90"}
         Which of the two.
-    per_year : int
+    units : int
         Units of an age in a year: 12 for months.
 
     Returns
@@ -303,6 +334,6 @@ def binned(words: pd.Series, how: str, *, per_year: int = 1) -> pd.Series:
     """
     if how == "year":
         return pd.to_datetime(words.astype("object"), format="ISO8601", errors="coerce", utc=True).dt.year
-    ages = pd.to_numeric(words.astype("object"), errors="coerce")
-    limit = (OLDEST + 1) * per_year
+    ages = _ages(words.astype("object"))
+    limit = (OLDEST + 1) * units
     return ages.where(~(ages >= limit), limit)
