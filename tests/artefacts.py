@@ -214,6 +214,15 @@ def make_flow(people: int = 120) -> dict[str, Any]:
     }
 
 
+def make_posterior(seed: int = 1) -> xr.Dataset:
+    """Return the draws of ``posterior.nc`` that a report reads: loadings of regions by disorder."""
+    draws = np.random.default_rng(seed).normal(0.0, 0.1, (2, 50, len(DISORDERS), len(NETWORK_OF), 3))
+    draws[..., 0, 0, 0] += 0.3  # the first disorder, in the first region and function
+    dims = (n.CHAIN, n.DRAW, n.DISORDER, n.ROI, n.FUNCTION)
+    coords = {n.DISORDER: list(DISORDERS), n.ROI: list(NETWORK_OF), n.FUNCTION: list(FUNCTIONS)}
+    return xr.Dataset({"L_disorder": (dims, draws - draws.mean(axis=2, keepdims=True))}, coords=coords)
+
+
 def make_audit() -> pd.DataFrame:
     """Return ``audit.tsv``."""
     rows = [
@@ -244,6 +253,8 @@ def write_model(layout: Layout, model: str, *, certified: bool = True, gain: flo
         if model.split("/")[0] != "outcome":
             estimates["outcome"] = []
         write_json(layout.estimates(model), estimates)
+        if estimates["heterogeneity"]:
+            make_posterior().to_netcdf(layout.posterior(model), group="posterior", engine="h5netcdf")
 
 
 def write_project(root: Path, *, roster: tuple[str, ...] = ROSTER) -> Layout:

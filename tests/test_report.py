@@ -10,16 +10,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from artefacts import DISORDERS, FUNCTIONS, make_checks, make_estimates, make_flow, make_params, write_project
+from artefacts import (
+    DISORDERS,
+    FUNCTIONS,
+    make_checks,
+    make_estimates,
+    make_flow,
+    make_params,
+    make_posterior,
+    write_project,
+)
 from nssi_bayes import compare, report
 from nssi_bayes.errors import SpecError
 from nssi_bayes.report import brain
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.figures import Dot, intervals
 from nssi_bayes.report.tables import table
-from nssi_bayes.report.words import answer, finding, number, probability
+from nssi_bayes.report.words import answer, finding, number, pretty, probability
 from nssi_bayes.store import Layout, read_json, write_json
 
 CAUSAL = re.compile(r"\b(caus\w+|leads? to|due to|because of|effect of|impact\w*|drives?|protects?)\b", re.I)
@@ -74,7 +84,8 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
     page = layout.report("outcome").read_text()
     assert 'class="missing"' not in page
     kinds = [kind for kind, _ in DATA.findall(page)]
-    assert kinds.count("png") == 3 * len(FUNCTIONS)  # a glass brain, cuts and a connectome
+    # a glass brain, cuts and a connectome; a glass brain a disorder, and all of them in one picture of cuts
+    assert kinds.count("png") == (3 + len(DISORDERS) + 1) * len(FUNCTIONS)
     assert kinds.count("svg+xml") >= 16
     for name in ("answer", "comparison", "cohort", "health", "outcome", "levels", "heterogeneity", "slopes",
                  "regions", "edges", "measurement", "provenance"):  # fmt: skip
@@ -123,6 +134,33 @@ def test_a_glass_brain_has_equal_bytes_and_names_its_largest_region() -> None:
     first, second = (brain.glass_brain("a function", rows, top=0.3) for _ in range(2))
     assert first == second
     assert max(rows, key=lambda r: abs(r["mean"]))["roi"] in first.alt
+
+
+def test_contrasts_of_disorders_are_those_of_the_posterior(layout: Layout) -> None:
+    """Disorder less the mean of the disorders, in pictures, words and a table."""
+    draws = make_posterior()["L_disorder"].stack(sample=("chain", "draw"))
+    roi, disorder, function = (str(draws[d].to_numpy()[0]) for d in ("roi", "disorder", "function"))
+    one = draws.sel(roi=roi, disorder=disorder, function=function).to_numpy()
+    page = layout.report("outcome").read_text()
+    alt = next(
+        a for a in re.findall(r'alt="([^"]*)"', page)
+        if f"{pretty(function)}, {disorder} less the mean of the disorders" in a
+    )  # fmt: skip
+    assert f"Largest: {roi} {number(float(one.mean()))}, positive" in alt
+    text = _text(page)
+    low, high = np.quantile(one, [0.05, 0.95])
+    assert f"{number(one.mean())} ({number(low)} to {number(high)})".replace(" ", "\u00a0") in text.replace(
+        " ", "\u00a0"
+    )
+    assert f"through {roi}" in text
+
+
+def test_a_posterior_that_is_missing_is_named_where_the_contrasts_would_be(bare: Layout) -> None:
+    write_json(bare.estimates(ONE[0]), make_estimates())
+    bare.posterior(ONE[0]).unlink()
+    text = _text(_page(bare))
+    assert "Contrasts of disorders: the posterior of the regional associations is missing" in text
+    assert "models/heterogeneity/disorder_means/posterior.nc: the file does not exist" in text
 
 
 def test_synthetic_is_said_visibly_before_anything_else(layout: Layout) -> None:

@@ -78,11 +78,14 @@ class Image:
         What it shows, in words and numbers.
     caption : str
         Text over it, for an image that has no title of its own.
+    legend : bool
+        Whether it says only what the images before it mean.
     """
 
     source: str
     alt: str
     caption: str = ""
+    legend: bool = False
 
 
 def embed(content: bytes, kind: str) -> str:
