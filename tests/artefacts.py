@@ -209,6 +209,25 @@ def make_flow(people: int = 120) -> dict[str, Any]:
             {"disorder": d, "participants": c} for d, c in zip(DISORDERS, (70, 25, 7, 41, 38), strict=True)
         ],
         "overlap": {"participants_with_two_or_more": 39},
+        "imaging": {
+            "activation": {
+                "settings": {"atlas": "nssi_spheres", "statistic": "effect"},
+                "reliability": {
+                    "people": 14,
+                    "declared": "",
+                    "icc": {"AMY_L": {"icc": 0.41, "low": 0.21, "high": 0.58}},
+                },
+            },
+            "connectivity": {
+                "settings": {
+                    "strategy": "scrubbing",
+                    "fd_threshold_mm": "0.5",
+                    "low_pass_hz": "0.1",
+                    "cleaning": "scrubbing in one line",
+                },
+                "reliability": None,
+            },
+        },
         "synthetic": True,
         "title": "A synthetic cohort in the shape of an NSSI study",
     }

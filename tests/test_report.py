@@ -155,6 +155,34 @@ def test_contrasts_of_disorders_are_those_of_the_posterior(layout: Layout) -> No
     assert f"through {roi}" in text
 
 
+def test_reliability_stands_beside_raw_and_standardised_effects(layout: Layout) -> None:
+    text = _text(layout.report("outcome").read_text()).replace("\u00a0", " ")
+    row = re.search(r" AMY_L limbic [^A-Z]*0\.41 \(0\.21 to 0\.58\) AMY_R limbic", text)
+    assert row is not None
+    assert "ICC(1,1) of one run, from 14 people or more" in text
+    assert "enters no standard error" in text
+    assert "Reliability is not known: nobody has two runs" in text  # of edges
+
+
+def test_a_declared_reliability_names_its_source_and_few_people_are_hidden(bare: Layout) -> None:
+    flow = make_flow()
+    flow["imaging"]["activation"]["reliability"] = {"people": 0, "declared": "10.1000/invented",
+                                                    "icc": {"AMY_L": {"icc": 0.41}}}  # fmt: skip
+    write_json(bare.flow("demo"), flow)
+    write_json(bare.estimates(ONE[0]), make_estimates())
+    assert "declared, not measured in this cohort: 10.1000/invented" in _text(_page(bare))
+    flow["imaging"]["activation"]["reliability"] |= {"people": 7, "declared": ""}
+    write_json(bare.flow("demo"), flow)
+    assert "from &lt;11 people or more" in _page(bare)
+
+
+def test_how_images_were_read_is_printed(layout: Layout) -> None:
+    text = _text(layout.report("outcome").read_text())
+    told = text[text.index("How images became numbers") :][:600]
+    assert re.search(r"atlas nssi_spheres.*strategy scrubbing.*fd threshold mm 0\.5.*low pass hz 0\.1", told)
+    assert "scrubbing in one line" not in text
+
+
 def test_a_posterior_that_is_missing_is_named_where_the_contrasts_would_be(bare: Layout) -> None:
     write_json(bare.estimates(ONE[0]), make_estimates())
     bare.posterior(ONE[0]).unlink()

@@ -19,7 +19,8 @@ from nssi_bayes.extract.images import volume
 from nssi_bayes.extract.people import Arrays, extracted
 from nssi_bayes.extract.problems import Problem, Problems
 from nssi_bayes.extract.quality import mean_displacement
-from nssi_bayes.extract.regions import Grids, combined, regional_effects, reliability
+from nssi_bayes.extract.regions import Grids, combined, regional_effects
+from nssi_bayes.extract.reliable import add_reliability
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
 from nssi_bayes.store import Layout
 
@@ -94,7 +95,8 @@ def activation_of(
     -------
     xarray.Dataset
         ``activation`` with ``activation_se`` and ``activation_coverage`` (`participant`, `roi`), ``motion``
-        in mm and, where people have two runs, ``activation_reliability`` (`roi`,). With several
+        in mm and, where people have two runs or the study declares it, ``activation_reliability``
+        (`roi`,). With several
         contrasts a region stands there once each, as ``contrast:roi``, and so does its network.
     """
     roles = ("effect", "variance", "t")
@@ -112,7 +114,7 @@ def activation_of(
     recipe = {"atlas": opened.atlas.model_dump(), "statistic": rule.statistic, "coverage": rule.min_coverage}
     done = extracted(found, lambda f: _one(f, rule, grids), recipe=recipe, layout=layout, problems=problems)
     problems.close(left=len({f.participant for f, _ in done}))
-    return _dataset(done, rule, opened=opened, contrasts=contrasts)
+    return _dataset(done, rule, opened=opened, contrasts=contrasts, where=problems.where)
 
 
 def _contrasts(found: Sequence[Found], rule: ActivationSource, *, where: str) -> list[str]:
@@ -163,7 +165,12 @@ def _one(found: Found, rule: ActivationSource, grids: Grids) -> Arrays:
 
 
 def _dataset(
-    done: list[tuple[Found, Arrays]], rule: ActivationSource, *, opened: Opened, contrasts: list[str]
+    done: list[tuple[Found, Arrays]],
+    rule: ActivationSource,
+    *,
+    opened: Opened,
+    contrasts: list[str],
+    where: str,
 ) -> xr.Dataset:
     """Put runs together and everything into one data set."""
     people = sorted({f.participant for f, _ in done})
@@ -189,9 +196,7 @@ def _dataset(
         },
         coords={n.PARTICIPANT: np.array(people, dtype=object)},
     ).assign_coords(_coords(opened, contrasts))  # fmt: skip
-    if len(runs) > 1:
-        icc = reliability(value[0].reshape(len(people), -1), value[1].reshape(len(people), -1))
-        dataset[n.ACTIVATION_RELIABILITY] = (n.ROI, icc, {"units": "ICC(1,1) of one run"})
+    add_reliability(dataset, rule, value=value.reshape(flat), where=where)
     dataset.attrs = {
         "atlas": opened.atlas.name, "template": opened.atlas.template, "statistic": rule.statistic,
         "spaces": ", ".join(sorted({f.space for f, _ in done})), "min_coverage": rule.min_coverage,

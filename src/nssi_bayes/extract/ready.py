@@ -15,6 +15,7 @@ from nssi_bayes.extract.connectivity import MEASURES, Edges, labelled
 from nssi_bayes.extract.effective import fisher_z, standard_error
 from nssi_bayes.extract.people import Arrays
 from nssi_bayes.extract.problems import Problem, Problems
+from nssi_bayes.extract.reliable import add_reliability
 from nssi_bayes.extract.series import read_numbers
 from nssi_bayes.imaging import ConnectivitySource
 from nssi_bayes.names import EDGE_SEPARATOR
@@ -110,6 +111,8 @@ def from_wide_table(
     quality = np.full((len(z), len(MEASURES)), np.nan)
     dataset = labelled(list(people[some]), z, se, quality=quality, edges=edges, atlas=atlas, held=0)
     dataset.attrs |= {"kind": rule.kind, "source": "table", "cleaning": "ready-made", "spaces": ""}
+    dataset.attrs |= rule.settings()
+    add_reliability(dataset, rule, value=z[None], where=problems.where)
     return dataset
 
 

@@ -198,13 +198,26 @@ def _means(title: str, rows: Rows, key: str, unit: str) -> list[Part]:
         unit=unit, note="P(> 0)"))]  # fmt: skip
 
 
+_ORDER: Final = (
+    "atlas", "template", "spaces", "source", "statistic", "estimator", "kind", "strategy", "motion", "wm_csf",
+    "global_signal", "compcor", "n_compcor", "fd_threshold_mm", "std_dvars_threshold", "scrub_frames",
+    "high_pass_hz", "low_pass_hz", "t_r_s", "nuisance",
+)  # fmt: skip
+
+
+def _place(setting: str) -> tuple[int, str]:
+    """Return where a setting stands: in the order in which images are read, then by name."""
+    return (_ORDER.index(setting) if setting in _ORDER else len(_ORDER), setting)
+
+
 def measured(e: Evidence) -> list[Part]:
     """Return how images were turned into numbers: every setting that decides them."""
     imaging = (e.flow or {}).get("imaging") or {}
     rows = [
         {"of": block, "setting": pretty(key), "value": str(value)}
         for block, told in imaging.items()
-        for key, value in told["settings"].items()
+        for key, value in sorted(told["settings"].items(), key=lambda kv: _place(kv[0]))
+        if key != "cleaning" or "strategy" not in told["settings"]  # the same in one line
     ]
     if not rows:
         return []
