@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -124,7 +125,9 @@ def _fetched(atlas: str, source: ImageSource) -> tuple[SpatialImage, pd.DataFram
 
     fetch = getattr(datasets, f"fetch_atlas_{source.fetcher}")
     try:
-        bunch: Any = fetch(**source.arguments, verbose=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of labels without a voxel, which are left out here
+            bunch: Any = fetch(**source.arguments, verbose=0)
     except (OSError, ValueError) as error:
         raise SpecError(
             "the atlas is not in the folder nilearn_data and cannot be fetched", where=f"atlas {atlas}",
