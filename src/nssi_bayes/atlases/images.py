@@ -135,6 +135,8 @@ def _fetched(atlas: str, source: ImageSource) -> tuple[SpatialImage, pd.DataFram
         ) from error  # fmt: skip
     image = bunch["maps"] if not isinstance(bunch["maps"], str | Path) else nibabel.load(bunch["maps"])
     lut = bunch.get("lut")
+    if bunch.get("indices") is not None:  # nilearn 0.14 sorts the numbers of its table, not the names
+        lut = pd.DataFrame({"index": bunch["indices"], "name": bunch["labels"]})
     if lut is None:  # maps come without a table; their labels may begin with one for the background
         names = [str(name) for name in bunch["labels"] if str(name).lower() not in _BACKGROUND]
         lut = pd.DataFrame({"index": range(len(names)), "name": names})
