@@ -36,6 +36,12 @@ def _path(text: str | None, *, optional: set[str]) -> str | None:
     return text
 
 
+def _ordered(high_pass_hz: float | None, low_pass_hz: float | None) -> None:
+    """Check that a band holds something."""
+    if high_pass_hz and low_pass_hz and high_pass_hz >= low_pass_hz:
+        raise ValueError("`high_pass_hz` must be under `low_pass_hz`")
+
+
 class DeclaredReliability(Strict):
     """How reliable the measures are, where people have one run or their runs are no repetitions.
 
@@ -178,8 +184,7 @@ class Denoise(Strict):
 
     @model_validator(mode="after")
     def _band(self) -> Denoise:
-        if self.high_pass_hz and self.low_pass_hz and self.high_pass_hz >= self.low_pass_hz:
-            raise ValueError("`high_pass_hz` must be under `low_pass_hz`")
+        _ordered(self.high_pass_hz, self.low_pass_hz)
         return self
 
     def arguments(self) -> dict[str, Any]:
@@ -230,6 +235,11 @@ class Cleaned(Strict):
     nuisance: int = Field(ge=0)
     high_pass_hz: float | None = Field(default=None, gt=0)
     low_pass_hz: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _band(self) -> Cleaned:
+        _ordered(self.high_pass_hz, self.low_pass_hz)
+        return self
 
 
 class ConnectivitySource(Strict):

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.atlases.images import Opened
+from nssi_bayes.atlases.images import Opened, recipe_of
 from nssi_bayes.errors import DataError, SpecError
 from nssi_bayes.extract.find import Found, by_mapping, by_pattern
 from nssi_bayes.extract.images import volume
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _UNITS: Final = {"effect": "raw", "t": "t", "z": "z"}
 _AFFINE_MM: Final = 1e-3
+_ONE_SIGN: Final = 0.99  # share of voxels; some round to the other side of 0
 
 
 def check_template(rule: ActivationSource | ConnectivitySource, opened: Opened, *, where: str) -> None:
@@ -111,7 +112,7 @@ def activation_of(
         log.warning("%s: %s maps mix effect and precision; standard errors are 1 by their scale and people "
                     "with more frames look stronger", problems.where, rule.statistic)  # fmt: skip
     grids = Grids(opened)
-    recipe = {"atlas": opened.atlas.model_dump(), "statistic": rule.statistic, "coverage": rule.min_coverage}
+    recipe = {"atlas": recipe_of(opened), "statistic": rule.statistic, "coverage": rule.min_coverage}
     done = extracted(found, lambda f: _one(f, rule, grids), recipe=recipe, layout=layout, problems=problems)
     problems.close(left=len({f.participant for f, _ in done}))
     return _dataset(done, rule, opened=opened, contrasts=contrasts, where=problems.where)
@@ -149,6 +150,7 @@ def _one(found: Found, rule: ActivationSource, grids: Grids) -> Arrays:
         if effect.shape != error.shape or not np.allclose(affine, other, atol=_AFFINE_MM):
             raise Problem("grid")
         if role == "t":
+            _same_contrast(effect, error)
             with np.errstate(divide="ignore", invalid="ignore"):
                 error = (effect / error) ** 2  # where t is 0 there is no variance, and so no data
     regions = grids.on(effect.shape, affine=affine)
@@ -162,6 +164,13 @@ def _one(found: Found, rule: ActivationSource, grids: Grids) -> Arrays:
     confounds = found.paths.get("confounds")
     motion = np.nan if confounds is None else mean_displacement(confounds)
     return {"values": values, "motion": np.array(motion)}
+
+
+def _same_contrast(effect: Array, t: Array) -> None:
+    """Refuse a t map that is not of the effect: the two have one sign in every voxel."""
+    both = np.isfinite(effect) & np.isfinite(t) & (effect != 0) & (t != 0)
+    if both.any() and (np.sign(effect[both]) == np.sign(t[both])).mean() < _ONE_SIGN:
+        raise Problem("sign")
 
 
 def _dataset(

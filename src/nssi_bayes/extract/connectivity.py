@@ -16,7 +16,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.atlases import Atlas
-from nssi_bayes.atlases.images import Opened
+from nssi_bayes.atlases.images import Opened, recipe_of
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.extract.effective import effective_frames, fisher_z, standard_error
 from nssi_bayes.extract.find import SPACE, Found, by_pattern
@@ -148,7 +148,7 @@ def connectivity_of(
     found = by_pattern(source, {rule.source: pattern}, main=rule.source, spaces=spaces)
     found = [_with_confounds(f, source, rule) for f in found]
     grids = Grids(opened)
-    recipe = {"atlas": opened.atlas.model_dump(), "rule": rule.model_dump(exclude={"reliability"})}
+    recipe = {"atlas": recipe_of(opened), "rule": rule.model_dump(exclude={"reliability"})}
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):  # nilearn's, about what is counted here
             warnings.simplefilter("ignore", category)
@@ -249,7 +249,7 @@ def _left(kept: int, rule: ConnectivitySource) -> float:
     nyquist = 0.5 / rule.t_r
     top = min(cleaned.low_pass_hz or nyquist, nyquist)
     band = kept * (top - (cleaned.high_pass_hz or 0.0)) / nyquist
-    return max(1 - cleaned.nuisance / band, 0.0)
+    return max(1 - cleaned.nuisance / band, 0.0) if band > 0 else 0.0
 
 
 def edge_coords(edges: Edges, atlas: Atlas) -> xr.Coordinates:

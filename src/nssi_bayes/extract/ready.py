@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     type Array = npt.NDArray[np.float64]
 
 __all__ = ["from_matrix", "from_wide_table"]
+
+_ROUNDED: Final = 1e-6
 
 
 def from_matrix(path: Path, labels: list[str], *, rule: ConnectivitySource, edges: Edges) -> Arrays:
@@ -54,10 +56,14 @@ def from_matrix(path: Path, labels: list[str], *, rule: ConnectivitySource, edge
         If it is no matrix, or lacks a region.
     """
     table = read_numbers(path, index=True)
+    if not table.index.is_unique:
+        raise Problem("table")
     wanted = [labels[i] for i in sorted({*edges.a.tolist(), *edges.b.tolist()})]
     if set(wanted) - set(table.columns) or set(wanted) - set(table.index):
         raise Problem("labels")
     values = table.reindex(index=labels, columns=labels).to_numpy()
+    if (np.abs(values[edges.a, edges.b]) > 1 + _ROUNDED).any():
+        raise Problem("correlations")
     z = fisher_z(values[edges.a, edges.b])
     if not np.isfinite(z).any():
         raise Problem("regions")

@@ -26,6 +26,7 @@ _GREY: Final = "#8a8f98"
 STYLE: Final = {
     "svg.hashsalt": "nssi-bayes",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a label is no formula
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.spines.top": False,
