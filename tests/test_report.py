@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from artefacts import (
     DISORDERS,
@@ -25,7 +27,7 @@ from artefacts import (
 )
 from nssi_bayes import compare, report
 from nssi_bayes.errors import SpecError
-from nssi_bayes.report import brain
+from nssi_bayes.report import brain, figures
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.figures import Dot, intervals
 from nssi_bayes.report.tables import table
@@ -334,6 +336,36 @@ def test_a_long_figure_is_described_by_its_range_and_an_empty_one_refused() -> N
     assert "means from 0.00 to 19.00" in intervals("many", dots, unit="mm").alt
     with pytest.raises(ValueError, match="no estimate"):
         intervals("none", [], unit="mm")
+
+
+def test_nothing_is_drawn_beyond_the_edge_of_a_figure() -> None:
+    """The margins are the report's own: long labels, notes and a legend of two rows must fit."""
+    dots = [
+        Dot(f"a label as long as labels get {i}", i, i - 1, i + 1, series=s, group="a group", note="0.99")
+        for i in range(3) for s in ("one series", "another series", "a third series", "a fourth series")
+    ]  # fmt: skip
+    svg = base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source.split(",")[1])
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawn: list[Figure] = []
+    real = figures._fit
+
+    def kept(figure: Figure, axes: Axes) -> None:
+        real(figure, axes)
+        drawn.append(figure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_fit", kept)
+        assert base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source[26:]) == svg
+    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
+    axes, legend = drawn[0].axes[0], drawn[0].legends[0]
+    whole, width, height = axes.get_tightbbox(renderer), *drawn[0].bbox.size
+    assert whole is not None
+    assert min(whole.x0, whole.y0) >= 0
+    assert whole.x1 <= width + 1
+    assert whole.y1 <= height + 1
+    assert legend.get_window_extent(renderer).y1 <= whole.y0
+    assert axes.get_window_extent(renderer).width > 0.3 * width
 
 
 def test_an_unknown_question_gets_a_suggestion(bare: Layout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -73,6 +74,7 @@ def glass_brain(title: str, rows: Sequence[Row], *, top: float, small: bool = Fa
     )
 
 
+@cache
 def legend(*, top: float, unit: str) -> Image:
     """Draw what colour and size of a region mean."""
     under = unit.replace(", ", ",\n")

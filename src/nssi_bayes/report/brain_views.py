@@ -57,7 +57,7 @@ def _cut(axes: Axes, rows: Sequence[Row], *, across: int, at: float, top: float)
     template, first = _template()
     along, up = _VIEWS[across]
     k = int(np.clip(round(at - first[across]), 0, template.shape[across] - 1))
-    plane = np.take(template, k, axis=across).T
+    plane = template[(slice(None),) * across + (k,)].T
     left, low = first[along] - 0.5, first[up] - 0.5
     axes.imshow(
         np.ma.masked_less_equal(plane, _BRAIN), cmap="gray", origin="lower", vmin=0, vmax=1.05,
