@@ -209,9 +209,37 @@ def make_flow(people: int = 120) -> dict[str, Any]:
             {"disorder": d, "participants": c} for d, c in zip(DISORDERS, (70, 25, 7, 41, 38), strict=True)
         ],
         "overlap": {"participants_with_two_or_more": 39},
+        "imaging": {
+            "activation": {
+                "settings": {"atlas": "nssi_spheres", "statistic": "effect"},
+                "reliability": {
+                    "people": 14,
+                    "declared": "",
+                    "icc": {"AMY_L": {"icc": 0.41, "low": 0.21, "high": 0.58}},
+                },
+            },
+            "connectivity": {
+                "settings": {
+                    "strategy": "scrubbing",
+                    "fd_threshold_mm": "0.5",
+                    "low_pass_hz": "0.1",
+                    "cleaning": "scrubbing in one line",
+                },
+                "reliability": None,
+            },
+        },
         "synthetic": True,
         "title": "A synthetic cohort in the shape of an NSSI study",
     }
+
+
+def make_posterior(seed: int = 1) -> xr.Dataset:
+    """Return the draws of ``posterior.nc`` that a report reads: loadings of regions by disorder."""
+    draws = np.random.default_rng(seed).normal(0.0, 0.1, (2, 50, len(DISORDERS), len(NETWORK_OF), 3))
+    draws[..., 0, 0, 0] += 0.3  # the first disorder, in the first region and function
+    dims = (n.CHAIN, n.DRAW, n.DISORDER, n.ROI, n.FUNCTION)
+    coords = {n.DISORDER: list(DISORDERS), n.ROI: list(NETWORK_OF), n.FUNCTION: list(FUNCTIONS)}
+    return xr.Dataset({"L_disorder": (dims, draws - draws.mean(axis=2, keepdims=True))}, coords=coords)
 
 
 def make_audit() -> pd.DataFrame:
@@ -244,6 +272,8 @@ def write_model(layout: Layout, model: str, *, certified: bool = True, gain: flo
         if model.split("/")[0] != "outcome":
             estimates["outcome"] = []
         write_json(layout.estimates(model), estimates)
+        if estimates["heterogeneity"]:
+            make_posterior().to_netcdf(layout.posterior(model), group="posterior", engine="h5netcdf")
 
 
 def write_project(root: Path, *, roster: tuple[str, ...] = ROSTER) -> Layout:

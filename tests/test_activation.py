@@ -19,7 +19,7 @@ from nssi_bayes import names as n
 from nssi_bayes.atlases import read_atlas
 from nssi_bayes.atlases.images import open_atlas, voxels_on
 from nssi_bayes.errors import DataError, SpecError
-from nssi_bayes.extract.regions import combined, regional_effects, reliability
+from nssi_bayes.extract.regions import combined, regional_effects
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, read_dataset, read_table
 
@@ -331,16 +331,6 @@ class TestRunsAndContrasts:
         )
         with pytest.raises(DataError, match="nobody has a map of the contrasts anger"):
             folder.run()
-
-    def test_reliability_is_the_icc(self) -> None:
-        """Shrout & Fleiss 1979: ICC(1,1) from mean squares."""
-        rng = np.random.default_rng(4)
-        person = rng.standard_normal((200, 1))
-        runs = person + 0.8 * rng.standard_normal((200, 2))
-        between = 2 * runs.mean(axis=1).var(ddof=1)
-        within = runs.var(axis=1, ddof=1).mean()
-        expected = (between - within) / (between + within)
-        np.testing.assert_allclose(reliability(runs[:, :1], runs[:, 1:]), expected)
 
     def test_a_run_without_a_region_is_left_out(self) -> None:
         value, error = combined(np.array([[1.0], [np.nan]]), np.array([[2.0], [np.nan]]))

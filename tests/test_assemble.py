@@ -146,6 +146,24 @@ def test_edges_come_with_their_errors_regions_and_networks(tmp_path: Path, ready
     assert cohort.attrs["connectivity_cleaning"] == "simple"
 
 
+def test_settings_and_reliability_go_on_to_the_report(tmp_path: Path, ready: Path) -> None:
+    scans, series = images(SCANNED), edges(SCANNED)
+    scans.attrs = {"atlas": "three", "min_coverage": 0.5}
+    scans["activation_reliability"] = ("roi", [0.5, np.nan, 0.0], {"units": "x", "people": 10})
+    series["connectivity_reliability"] = ("edge", [0.4, 0.4], {"units": "x", "declared": "invented"})
+    layout, cohort = assembled(tmp_path, ready, scans=scans, series=series)
+    assert schema.violations(cohort) == []
+    told = read_json(layout.flow("toy"))["imaging"]
+    assert told["activation"]["settings"] == {"atlas": "three", "min_coverage": "0.5"}
+    assert told["connectivity"]["settings"] == {"kind": "correlation", "cleaning": "simple", "atlas": "three"}
+    known = told["activation"]["reliability"]
+    assert (known["people"], known["declared"], sorted(known["icc"])) == (10, "", ["one", "three"])
+    one = known["icc"]["one"]  # F of 9 and 10 degrees of freedom at 5 %: 3.020; of 10 and 9: 3.137
+    assert one["low"] == pytest.approx((3 / 3.0204 - 1) / (3 / 3.0204 + 1), abs=1e-4)
+    assert one["high"] == pytest.approx((3 * 3.1373 - 1) / (3 * 3.1373 + 1), abs=1e-4)
+    assert told["connectivity"]["reliability"]["icc"]["one--two"] == {"icc": 0.4}
+
+
 def test_motion_is_set_against_the_outcome(tmp_path: Path, ready: Path) -> None:
     layout, cohort = assembled(tmp_path, ready)
     rows = {row["motion"]: row for row in read_json(layout.flow("toy"))["motion"]}

@@ -12,7 +12,7 @@ from matplotlib import image as mpl_image
 
 from nssi_bayes.atlases import read_atlas
 from nssi_bayes.names import EDGE_SEPARATOR
-from nssi_bayes.report import brain_views
+from nssi_bayes.report import brain, brain_views, glass
 from nssi_bayes.report.figures import Image
 
 ATLAS = read_atlas("nssi_spheres")
@@ -79,3 +79,61 @@ def test_coverage_names_the_least_covered() -> None:
     picture = brain_views.coverage_map(regions())
     assert picture.alt.split("Least covered: ")[1].startswith("VMPFC 0.40")
     assert picture == brain_views.coverage_map(regions())
+
+
+def contrasts() -> dict[str, list[dict[str, Any]]]:
+    """Two contrasts, the second the first with its sign turned."""
+    first = regions()
+    return {
+        "one": first,
+        "two": [{**r, "mean": -r["mean"], "p_positive": 1 - r["p_positive"]} for r in first],
+    }
+
+
+class TestContrasts:
+    def test_cuts_go_through_the_region_that_differs_most(self) -> None:
+        picture = brain_views.contrast_cuts("a function", contrasts(), top=0.2, unit=UNIT)
+        assert picture.alt.startswith("Cuts through AMY_L")
+        assert "one: 0.20; two: −0.20" in picture.alt
+        assert UNIT in picture.alt
+        assert pixels(picture).shape[1] >= 1200
+        assert picture == brain_views.contrast_cuts("a function", contrasts(), top=0.2, unit=UNIT)
+
+    def test_left_is_left_and_colour_is_the_sign(self) -> None:
+        """AMY_L lies left of the middle in the coronal and the axial cut of its column."""
+        values = pixels(brain_views.contrast_cuts("a function", contrasts(), top=0.2, unit=UNIT))
+        values = values[: int(0.85 * len(values))]
+        red = (values[..., 0] > values[..., 1] + 0.25) & (values[..., 0] > values[..., 2] + 0.2)
+        half = values.shape[1] // 2
+        assert red[:, :half].sum() > 50 * max(red[:, half:].sum(), 1)
+        lower = red[len(red) // 3 :, :half]
+        assert np.flatnonzero(lower.any(axis=0)).max() < half / 2
+
+
+def test_a_glass_brain_does_not_remember_the_one_before() -> None:
+    alone = brain.glass_brain("a function", regions(), top=0.2)
+    brain_views.connectome("a function", edges(), top=0.2, unit=UNIT)
+    brain_views.coverage_map(regions())
+    assert brain.glass_brain("a function", regions(), top=0.2) == alone
+
+
+def test_markers_stand_where_nilearn_puts_them() -> None:
+    """The outline is drawn once and the views are emptied: the picture is that of nilearn all the same."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from nilearn.plotting import plot_glass_brain
+
+    from nssi_bayes.report.glass import DPI, WIDTH
+
+    nothing: Any = None
+    figure = Figure(figsize=(WIDTH, WIDTH * 3.2 / 9), dpi=DPI, facecolor="white")
+    display = plot_glass_brain(nothing, display_mode="lyrz", figure=figure, axes=(0.0, 0.2, 1.0, 0.8))
+    place = np.array([[-24.0, -4.0, -20.0], [46.0, 30.0, -8.0], [0.0, 50.0, 10.0]])
+    shown = {"marker_color": np.array([[1.0, 0, 0, 1]] * 3), "marker_size": 60}
+    display.add_markers(place, **shown)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    ours = Image(glass.on_glass(lambda d: d.add_markers(place, **shown)), "")
+    near = np.abs(pixels(ours)[..., :3] - whole[: len(pixels(ours))]) < 0.1
+    assert near.all(axis=2).mean() > 0.99

@@ -239,6 +239,25 @@ class TestReadyMade:
         with pytest.raises(DataError, match=r"(?s)A_L--C_se.*no column 'B_R--D'"):
             folder.run()
 
+    def test_a_reliability_may_be_declared(self, folder: Folder) -> None:
+        folder.study(bold=None, spaces=None, table="edges.tsv", edges=["A_L--C"], effective_frames=103,
+                     reliability={"icc": 0.6, "source": "invented"})  # fmt: skip
+        (folder.bids / "edges.tsv").write_text("participant_id\tA_L--C\nsub-1\t0.5\n")
+        found = folder.run()
+        assert float(found[n.CONNECTIVITY_RELIABILITY].item()) == 0.6
+        assert found.attrs["effective_frames"] == "103"
+        np.testing.assert_allclose(found[n.CONNECTIVITY_SE], 0.1)
+
+
+def test_every_setting_of_the_cleaning_is_told(folder: Folder) -> None:
+    folder.study(denoise={"strategy": "scrubbing", "motion": "basic", "low_pass_hz": 0.08})
+    folder.person("sub-1")
+    told = folder.run().attrs
+    expected = {"strategy": "scrubbing", "motion": "basic", "wm_csf": "basic", "scrub_frames": "5",
+                "global_signal": "not regressed out", "fd_threshold_mm": "0.5", "std_dvars_threshold": "1.5",
+                "high_pass_hz": "1/128, by cosines", "low_pass_hz": "0.08", "min_frames": "50"}  # fmt: skip
+    assert expected.items() <= told.items()
+
 
 class TestBadInput:
     """A count and a cure; the rest goes on."""

@@ -10,16 +10,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from artefacts import DISORDERS, FUNCTIONS, make_checks, make_estimates, make_flow, make_params, write_project
+from artefacts import (
+    DISORDERS,
+    FUNCTIONS,
+    make_checks,
+    make_estimates,
+    make_flow,
+    make_params,
+    make_posterior,
+    write_project,
+)
 from nssi_bayes import compare, report
 from nssi_bayes.errors import SpecError
-from nssi_bayes.report import brain
+from nssi_bayes.report import brain, figures
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.figures import Dot, intervals
 from nssi_bayes.report.tables import table
-from nssi_bayes.report.words import answer, finding, number, probability
+from nssi_bayes.report.words import answer, finding, number, pretty, probability
 from nssi_bayes.store import Layout, read_json, write_json
 
 CAUSAL = re.compile(r"\b(caus\w+|leads? to|due to|because of|effect of|impact\w*|drives?|protects?)\b", re.I)
@@ -74,7 +86,8 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
     page = layout.report("outcome").read_text()
     assert 'class="missing"' not in page
     kinds = [kind for kind, _ in DATA.findall(page)]
-    assert kinds.count("png") == 3 * len(FUNCTIONS)  # a glass brain, cuts and a connectome
+    # a glass brain, cuts and a connectome; a glass brain a disorder, and all of them in one picture of cuts
+    assert kinds.count("png") == (3 + len(DISORDERS) + 1) * len(FUNCTIONS)
     assert kinds.count("svg+xml") >= 16
     for name in ("answer", "comparison", "cohort", "health", "outcome", "levels", "heterogeneity", "slopes",
                  "regions", "edges", "measurement", "provenance"):  # fmt: skip
@@ -123,6 +136,61 @@ def test_a_glass_brain_has_equal_bytes_and_names_its_largest_region() -> None:
     first, second = (brain.glass_brain("a function", rows, top=0.3) for _ in range(2))
     assert first == second
     assert max(rows, key=lambda r: abs(r["mean"]))["roi"] in first.alt
+
+
+def test_contrasts_of_disorders_are_those_of_the_posterior(layout: Layout) -> None:
+    """Disorder less the mean of the disorders, in pictures, words and a table."""
+    draws = make_posterior()["L_disorder"].stack(sample=("chain", "draw"))
+    roi, disorder, function = (str(draws[d].to_numpy()[0]) for d in ("roi", "disorder", "function"))
+    one = draws.sel(roi=roi, disorder=disorder, function=function).to_numpy()
+    page = layout.report("outcome").read_text()
+    alt = next(
+        a for a in re.findall(r'alt="([^"]*)"', page)
+        if f"{pretty(function)}, {disorder} less the mean of the disorders" in a
+    )  # fmt: skip
+    assert f"Largest: {roi} {number(float(one.mean()))}, positive" in alt
+    text = _text(page)
+    low, high = np.quantile(one, [0.05, 0.95])
+    assert f"{number(one.mean())} ({number(low)} to {number(high)})".replace(" ", "\u00a0") in text.replace(
+        " ", "\u00a0"
+    )
+    assert f"through {roi}" in text
+
+
+def test_reliability_stands_beside_raw_and_standardised_effects(layout: Layout) -> None:
+    text = _text(layout.report("outcome").read_text()).replace("\u00a0", " ")
+    row = re.search(r" AMY_L limbic [^A-Z]*0\.41 \(0\.21 to 0\.58\) AMY_R limbic", text)
+    assert row is not None
+    assert "ICC(1,1) of one run, from 14 people or more" in text
+    assert "enters no standard error" in text
+    assert "Reliability is not known: nobody has two runs" in text  # of edges
+
+
+def test_a_declared_reliability_names_its_source_and_few_people_are_hidden(bare: Layout) -> None:
+    flow = make_flow()
+    flow["imaging"]["activation"]["reliability"] = {"people": 0, "declared": "10.1000/invented",
+                                                    "icc": {"AMY_L": {"icc": 0.41}}}  # fmt: skip
+    write_json(bare.flow("demo"), flow)
+    write_json(bare.estimates(ONE[0]), make_estimates())
+    assert "declared, not measured in this cohort: 10.1000/invented" in _text(_page(bare))
+    flow["imaging"]["activation"]["reliability"] |= {"people": 7, "declared": ""}
+    write_json(bare.flow("demo"), flow)
+    assert "from &lt;11 people or more" in _page(bare)
+
+
+def test_how_images_were_read_is_printed(layout: Layout) -> None:
+    text = _text(layout.report("outcome").read_text())
+    told = text[text.index("How images became numbers") :][:600]
+    assert re.search(r"atlas nssi_spheres.*strategy scrubbing.*fd threshold mm 0\.5.*low pass hz 0\.1", told)
+    assert "scrubbing in one line" not in text
+
+
+def test_a_posterior_that_is_missing_is_named_where_the_contrasts_would_be(bare: Layout) -> None:
+    write_json(bare.estimates(ONE[0]), make_estimates())
+    bare.posterior(ONE[0]).unlink()
+    text = _text(_page(bare))
+    assert "Contrasts of disorders: the posterior of the regional associations is missing" in text
+    assert "models/heterogeneity/disorder_means/posterior.nc: the file does not exist" in text
 
 
 def test_synthetic_is_said_visibly_before_anything_else(layout: Layout) -> None:
@@ -268,6 +336,36 @@ def test_a_long_figure_is_described_by_its_range_and_an_empty_one_refused() -> N
     assert "means from 0.00 to 19.00" in intervals("many", dots, unit="mm").alt
     with pytest.raises(ValueError, match="no estimate"):
         intervals("none", [], unit="mm")
+
+
+def test_nothing_is_drawn_beyond_the_edge_of_a_figure() -> None:
+    """The margins are the report's own: long labels, notes and a legend of two rows must fit."""
+    dots = [
+        Dot(f"a label as long as labels get {i}", i, i - 1, i + 1, series=s, group="a group", note="0.99")
+        for i in range(3) for s in ("one series", "another series", "a third series", "a fourth series")
+    ]  # fmt: skip
+    svg = base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source.split(",")[1])
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawn: list[Figure] = []
+    real = figures._fit
+
+    def kept(figure: Figure, axes: Axes) -> None:
+        real(figure, axes)
+        drawn.append(figure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_fit", kept)
+        assert base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source[26:]) == svg
+    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
+    axes, legend = drawn[0].axes[0], drawn[0].legends[0]
+    whole, width, height = axes.get_tightbbox(renderer), *drawn[0].bbox.size
+    assert whole is not None
+    assert min(whole.x0, whole.y0) >= 0
+    assert whole.x1 <= width + 1
+    assert whole.y1 <= height + 1
+    assert legend.get_window_extent(renderer).y1 <= whole.y0
+    assert axes.get_window_extent(renderer).width > 0.3 * width
 
 
 def test_an_unknown_question_gets_a_suggestion(bare: Layout) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.spec import Strict
 
-__all__ = ["ActivationSource", "Cleaned", "ConnectivitySource", "Denoise"]
+__all__ = ["ActivationSource", "Cleaned", "ConnectivitySource", "DeclaredReliability", "Denoise"]
 
 _EXAMPLE: Final = {"participant": "sub-01", "run": "1", "contrast": "c"}
 
@@ -34,6 +34,38 @@ def _path(text: str | None, *, optional: set[str]) -> str | None:
         also = " and ".join(f"{{{name}}}" for name in sorted(optional))
         raise ValueError(f"the pattern needs {{participant}}, and may have {also}, but no other field")
     return text
+
+
+def _ordered(high_pass_hz: float | None, low_pass_hz: float | None) -> None:
+    """Check that a band holds something."""
+    if high_pass_hz and low_pass_hz and high_pass_hz >= low_pass_hz:
+        raise ValueError("`high_pass_hz` must be under `low_pass_hz`")
+
+
+class DeclaredReliability(Strict):
+    """How reliable the measures are, where people have one run or their runs are no repetitions.
+
+    It is printed beside the effects and enters no standard error: what is unreliable in a response
+    is part of the model's residual already.
+
+    Parameters
+    ----------
+    icc : float or dict of str to float
+        Intraclass correlation of all regions or edges, or of each that is named.
+    source : str
+        Where it comes from; stands in the report.
+    """
+
+    icc: float | dict[str, float]
+    source: str = Field(min_length=1)
+
+    @field_validator("icc")
+    @classmethod
+    def _share(cls, icc: float | dict[str, float]) -> float | dict[str, float]:
+        given = list(icc.values()) if isinstance(icc, dict) else [icc]
+        if not given or not all(0 <= value <= 1 for value in given):
+            raise ValueError("a reliability lies between 0 and 1")
+        return icc
 
 
 class ActivationSource(Strict):
@@ -69,6 +101,8 @@ class ActivationSource(Strict):
         the map's: the two differ by a few mm. ``resample`` puts the atlas on the map's grid.
     min_coverage : float
         A region with a smaller share of its voxels is missing.
+    reliability : DeclaredReliability, optional
+        Reported instead of the one of people with several runs.
     """
 
     atlas: str
@@ -82,6 +116,7 @@ class ActivationSource(Strict):
     spaces: tuple[str, ...] = Field(min_length=1)
     other_template: Literal["refuse", "resample"] = "refuse"
     min_coverage: float = Field(default=0.5, gt=0, le=1)
+    reliability: DeclaredReliability | None = None
 
     @field_validator("effect", "variance", "t")
     @classmethod
@@ -149,8 +184,7 @@ class Denoise(Strict):
 
     @model_validator(mode="after")
     def _band(self) -> Denoise:
-        if self.high_pass_hz and self.low_pass_hz and self.high_pass_hz >= self.low_pass_hz:
-            raise ValueError("`high_pass_hz` must be under `low_pass_hz`")
+        _ordered(self.high_pass_hz, self.low_pass_hz)
         return self
 
     def arguments(self) -> dict[str, Any]:
@@ -166,6 +200,18 @@ class Denoise(Strict):
         }  # fmt: skip
         chosen = of[self.strategy] | {"demean": False}
         return chosen | ({"global_signal": self.global_signal} if self.global_signal else {})
+
+    def settings(self) -> dict[str, str]:
+        """Return every setting that has an effect, by its name, for the report."""
+        used = {k: str(v) for k, v in self.arguments().items() if k != "demean"}
+        named = {"fd_threshold": "fd_threshold_mm", "scrub": "scrub_frames"}
+        return {
+            "strategy": self.strategy,
+            **{named.get(k, k): v for k, v in used.items()},
+            "global_signal": self.global_signal or "not regressed out",
+            "high_pass_hz": f"{self.high_pass_hz:g}" if self.high_pass_hz else "1/128, by cosines",
+            "low_pass_hz": f"{self.low_pass_hz:g}" if self.low_pass_hz else "none",
+        }
 
     def told(self) -> str:
         """Return one line for the report."""
@@ -189,6 +235,11 @@ class Cleaned(Strict):
     nuisance: int = Field(ge=0)
     high_pass_hz: float | None = Field(default=None, gt=0)
     low_pass_hz: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _band(self) -> Cleaned:
+        _ordered(self.high_pass_hz, self.low_pass_hz)
+        return self
 
 
 class ConnectivitySource(Strict):
@@ -235,6 +286,8 @@ class ConnectivitySource(Strict):
         An edge with fewer effective frames, those held constant subtracted, is missing.
     min_coverage : float
         A region with a smaller share of its voxels is missing.
+    reliability : DeclaredReliability, optional
+        Reported instead of the one of people with several runs.
 
     Notes
     -----
@@ -261,6 +314,7 @@ class ConnectivitySource(Strict):
     min_frames: int = Field(default=50, ge=10)
     min_effective: float = Field(default=10, ge=1)
     min_coverage: float = Field(default=0.5, gt=0, le=1)
+    reliability: DeclaredReliability | None = None
 
     @field_validator("bold", "timeseries", "relmat", "confounds")
     @classmethod
@@ -291,6 +345,21 @@ class ConnectivitySource(Strict):
         if self.relmat and self.kind != "correlation":
             raise ValueError("`relmat` holds correlations; partial ones need `timeseries` or `bold`")
         return self
+
+    def settings(self) -> dict[str, str]:
+        """Return every setting that has an effect, by its name, for the report."""
+        limits = {"min_effective_frames": f"{self.min_effective:g}", "min_coverage": f"{self.min_coverage:g}"}
+        if self.source == "bold":
+            told = {**self.denoise.settings(), "t_r_s": f"{self.t_r:g}" if self.t_r else "of each image"}
+        elif self.cleaned is not None:
+            told = {k: "none" if v is None else f"{v:g}" for k, v in self.cleaned.model_dump().items()}
+        elif self.effective_frames is not None:
+            told = {"effective_frames": f"{self.effective_frames:g}"}
+        else:
+            told = {}
+        if self.source in ("bold", "timeseries"):
+            told = {**told, "min_frames": str(self.min_frames), **limits}
+        return told
 
     @property
     def source(self) -> str:

@@ -15,7 +15,7 @@ from nssi_bayes.study import Study
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["assessed_of", "flow", "motion_and_outcome"]
+__all__ = ["assessed_of", "flow", "imaging", "motion_and_outcome"]
 
 _ENOUGH = 10  # people for a correlation
 
@@ -40,8 +40,8 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
     Returns
     -------
     dict
-        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``coverage``, ``synthetic`` and
-        ``title``; counts of people.
+        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``coverage``, ``imaging``,
+        ``synthetic`` and ``title``; counts of people.
     """
     total = dataset.sizes[n.PARTICIPANT]
     blocks = {"items": (n.RESPONSE, n.ITEM), "factors": (n.FACTOR_SCORE, n.FACTOR),
@@ -81,6 +81,7 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
         "overlap": {"participants_with_two_or_more": int((diagnosis.sum(axis=1) >= 2).sum())},
         "motion": motion_and_outcome(dataset),
         "coverage": _coverage(dataset),
+        "imaging": imaging(dataset),
         "synthetic": study.synthetic,
         "title": study.title,
     }
@@ -124,6 +125,56 @@ def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:
                 row |= {"r": r, "low": float(ends[0]), "high": float(ends[1])}
             rows.append(row)
     return rows
+
+
+def imaging(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return how the images were read, and how reliable what was read is.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        The cohort.
+
+    Returns
+    -------
+    dict
+        For ``activation`` and ``connectivity``, where the cohort has them: ``settings`` by name, and
+        ``reliability`` (None where nothing is known of it) with ``people`` or ``declared`` and, by
+        region or edge, ``icc`` and the ends ``low`` and ``high`` of 90 % where it was estimated.
+    """
+    found: dict[str, Any] = {}
+    for block, variable, dim in (
+        (n.ACTIVATION, n.ACTIVATION_RELIABILITY, n.ROI),
+        (n.CONNECTIVITY, n.CONNECTIVITY_RELIABILITY, n.EDGE),
+    ):
+        if block not in dataset:
+            continue
+        prefix = f"{block}_"
+        told = {k.removeprefix(prefix): v for k, v in dataset.attrs.items() if k.startswith(prefix)}
+        settings = {k: v if isinstance(v, str) else f"{float(v):g}" for k, v in told.items() if v != ""}
+        reliability = None
+        if variable in dataset:
+            icc = dataset[variable]
+            people = int(icc.attrs.get("people", 0))
+            rows = zip(icc[dim].to_numpy(), icc.to_numpy(), strict=True)
+            reliability = {
+                "people": people, "declared": str(icc.attrs.get("declared", "")),
+                "icc": {str(label): _icc(float(v), people) for label, v in rows if np.isfinite(v)},
+            }  # fmt: skip
+        found[block] = {"settings": settings, "reliability": reliability}
+    return found
+
+
+def _icc(value: float, people: int) -> dict[str, float]:
+    """Return an ICC(1,1) of two runs with the ends of its 90 % interval (Shrout & Fleiss 1979)."""
+    from scipy.stats import f as f_ratio
+
+    if people < 3:  # declared
+        return {"icc": value}
+    ratio = (1 + value) / max(1 - value, 1e-12)
+    ends = ratio / f_ratio.ppf(0.95, people - 1, people), ratio * f_ratio.ppf(0.95, people, people - 1)
+    low, high = ((end - 1) / (end + 1) for end in ends)
+    return {"icc": value, "low": float(low), "high": float(high)}
 
 
 def _coverage(dataset: xr.Dataset) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ class Columns(Protocol):
         ...
 
 
-def _put(maker: Columns, variable: str, dims: tuple[str, ...], values: Any) -> None:
+def _put(maker: Columns, variable: str, dims: tuple[Any, ...], values: Any) -> None:
     rule = VARIABLES[variable]
     maker.dataset[variable] = (dims, values, {"units": rule.unit, "long_name": rule.meaning})
 
@@ -68,9 +68,23 @@ def add_regions(maker: Columns) -> None:
     _put(maker, n.ACTIVATION_SE, dims, kept[n.ACTIVATION_SE].to_numpy() / scale)
     _put(maker, n.ACTIVATION_COVERAGE, dims, kept[n.ACTIVATION_COVERAGE].to_numpy())
     if n.ACTIVATION_RELIABILITY in kept:
-        _put(maker, n.ACTIVATION_RELIABILITY, (n.ROI,), kept[n.ACTIVATION_RELIABILITY].to_numpy())
+        _put_reliability(maker, n.ACTIVATION_RELIABILITY, kept)
     maker.dataset = maker.dataset.assign_coords({c: kept[c] for c in _REGION})
+    _tell(maker, n.ACTIVATION, kept)
     _add_motion(maker, kept[n.MOTION].to_numpy())
+
+
+def _put_reliability(maker: Columns, variable: str, scans: xr.Dataset) -> None:
+    """Add a reliability with the people behind it, or with its source."""
+    _put(maker, variable, scans[variable].dims, scans[variable].to_numpy())
+    told = scans[variable].attrs
+    maker.dataset[variable].attrs |= {key: told[key] for key in ("people", "declared") if key in told}
+
+
+def _tell(maker: Columns, block: str, scans: xr.Dataset) -> None:
+    """Add how the images of a block were read: attributes that begin with its name."""
+    of_cohort = ("study", "synthetic")
+    maker.dataset.attrs |= {f"{block}_{k}": v for k, v in scans.attrs.items() if k not in of_cohort}
 
 
 def _add_motion(maker: Columns, motion: Array) -> None:
@@ -101,12 +115,9 @@ def add_edges(maker: Columns) -> None:
     _put(maker, n.CONNECTIVITY_SE, dims, kept[n.CONNECTIVITY_SE].to_numpy() / scale)
     _put(maker, n.CONNECTIVITY_FRAMES, dims, kept[n.CONNECTIVITY_FRAMES].to_numpy())
     if n.CONNECTIVITY_RELIABILITY in kept:
-        _put(maker, n.CONNECTIVITY_RELIABILITY, (n.EDGE,), kept[n.CONNECTIVITY_RELIABILITY].to_numpy())
+        _put_reliability(maker, n.CONNECTIVITY_RELIABILITY, kept)
     maker.dataset = maker.dataset.assign_coords({c: kept[c] for c in n.EDGE_COORDS})
-    told = {
-        f"connectivity_{key}": kept.attrs[key] for key in ("kind", "cleaning", "atlas") if key in kept.attrs
-    }
-    maker.dataset.attrs |= told
+    _tell(maker, n.CONNECTIVITY, kept)
 
 
 def add_quality(maker: Columns) -> None:

@@ -146,6 +146,10 @@ class Atlas(Strict):
         twice = [roi for roi, count in Counter(r.roi for r in regions).items() if count > 1]
         if twice:
             raise ValueError(f"labels that stand twice: {', '.join(twice)}")
+        joined = [r.roi for r in regions if EDGE_SEPARATOR in r.roi]
+        if joined:
+            raise ValueError(f"labels with {EDGE_SEPARATOR!r}, which joins the regions of an edge: "
+                             f"{', '.join(joined)}")  # fmt: skip
         return regions
 
     @property

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from nssi_bayes.atlases import Atlas, ImageSource, Region, Voxels, read_atlas, spheres
 from nssi_bayes.errors import SpecError
+from nssi_bayes.names import EDGE_SEPARATOR
+from nssi_bayes.store import digest
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
-__all__ = ["Opened", "open_atlas", "voxels_on"]
+__all__ = ["Opened", "open_atlas", "recipe_of", "voxels_on"]
 
+_WHOLE: Final = 1e-3
 _BACKGROUND = ("background", "unknown", "???")
 
 
@@ -68,7 +72,8 @@ def open_atlas(name: str, *, folder: Path) -> Opened:
                 f"{len(table)} labels, but not as many maps", where=where, cure="mend the look-up table"
             )
     else:
-        values = np.asarray(image.dataobj).reshape(image.shape[:3])
+        image = _whole(image, where=where)
+        values = np.asarray(image.dataobj)
         present = set(np.unique(values).astype(int).tolist()) - {0}
         lost = len(present - set(table["index"]))
         if lost:
@@ -85,7 +90,50 @@ def open_atlas(name: str, *, folder: Path) -> Opened:
     twice = len(regions) - len({region.roi for region in regions})
     if twice:
         raise SpecError(f"{twice} labels stand twice", where=where, cure="mend the look-up table")
+    joined = [region.roi for region in regions if EDGE_SEPARATOR in region.roi]
+    if joined:
+        raise SpecError(
+            f"labels with {EDGE_SEPARATOR!r}, which joins the regions of an edge: {', '.join(joined)}",
+            where=where, cure="mend the look-up table",
+        )  # fmt: skip
     return Opened(atlas.model_copy(update={"regions": regions}), image)
+
+
+def recipe_of(opened: Opened) -> dict[str, Any]:
+    """Return all of an atlas that decides what is extracted: its regions, and its image by content."""
+    recipe: dict[str, Any] = {"atlas": opened.atlas.model_dump()}
+    if opened.image is not None:
+        content = np.ascontiguousarray(opened.image.dataobj)
+        recipe["image"] = digest(content.tobytes() + np.asarray(opened.image.affine).tobytes())
+    return recipe
+
+
+def _whole(image: SpatialImage, *, where: str) -> SpatialImage:
+    """Return a label image of whole numbers, three-dimensional; NaN is background.
+
+    A scaled image holds 2.9999999 for 3. Numbers further from whole ones are borders that an
+    interpolation made up.
+    """
+    import nibabel
+
+    if int(np.prod(image.shape)) != int(np.prod(image.shape[:3])):
+        raise SpecError("a label image has several volumes", where=where,
+                        cure="write `kind: maps`, or the one volume with the labels")  # fmt: skip
+    values = np.asarray(image.dataobj).reshape(image.shape[:3])
+    if values.dtype.kind == "f":
+        values = np.where(np.isfinite(values), values, 0.0)
+        nearest = np.round(values)
+        off = int((np.abs(values - nearest) > _WHOLE).sum())
+        if off:
+            raise SpecError(f"{off} voxels of the label image hold no whole numbers", where=where,
+                            cure="resample labels to the nearest voxel, never linearly")  # fmt: skip
+        values = nearest.astype(np.int32)
+    return nibabel.Nifti1Image(values, image.affine)
+
+
+def _on_coarse(region: np.ndarray, target: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the voxels next to a region that is too small for a grid (`region` of it lies on it)."""
+    return np.unique(np.ravel_multi_index(tuple(target[region].astype(int).T), shape))
 
 
 def _files(atlas: str, source: ImageSource, folder: Path) -> tuple[SpatialImage, pd.DataFrame]:
@@ -124,7 +172,9 @@ def _fetched(atlas: str, source: ImageSource) -> tuple[SpatialImage, pd.DataFram
 
     fetch = getattr(datasets, f"fetch_atlas_{source.fetcher}")
     try:
-        bunch: Any = fetch(**source.arguments, verbose=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of labels without a voxel, which are left out here
+            bunch: Any = fetch(**source.arguments, verbose=0)
     except (OSError, ValueError) as error:
         raise SpecError(
             "the atlas is not in the folder nilearn_data and cannot be fetched", where=f"atlas {atlas}",
@@ -132,6 +182,8 @@ def _fetched(atlas: str, source: ImageSource) -> tuple[SpatialImage, pd.DataFram
         ) from error  # fmt: skip
     image = bunch["maps"] if not isinstance(bunch["maps"], str | Path) else nibabel.load(bunch["maps"])
     lut = bunch.get("lut")
+    if bunch.get("indices") is not None:  # nilearn 0.14 sorts the numbers of its table, not the names
+        lut = pd.DataFrame({"index": bunch["indices"], "name": bunch["labels"]})
     if lut is None:  # maps come without a table; their labels may begin with one for the background
         names = [str(name) for name in bunch["labels"] if str(name).lower() not in _BACKGROUND]
         lut = pd.DataFrame({"index": range(len(names)), "name": names})
@@ -171,7 +223,8 @@ def voxels_on(opened: Opened, shape: tuple[int, int, int], *, affine: np.ndarray
     """Return the voxels of an atlas on one grid.
 
     An image on another grid is resampled to it by nilearn, labels to the nearest voxel and
-    maps linearly. Of a region that the grid cuts, the part beyond counts into its size.
+    maps linearly; a region that is lost so, being smaller than a voxel, is the voxels next to it.
+    Of a region that the grid cuts, the part beyond counts into its size.
 
     Parameters
     ----------
@@ -211,6 +264,9 @@ def voxels_on(opened: Opened, shape: tuple[int, int, int], *, affine: np.ndarray
         target = np.round(of @ inverse[:3, :3].T + inverse[:3, 3])
         on_grid = ((target >= 0) & (target < shape)).all(axis=1)
         seen = share[on_grid].sum() / share.sum()
+        if not at.size and on_grid.any():
+            at = _on_coarse(on_grid, target, shape)
+            weight = np.full(len(at), share[on_grid].sum() / len(at))
         voxels.append(at)
         weights.append(weight)
         size.append(weight.sum() / seen if seen > 0 else 1.0)

@@ -12,14 +12,15 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.atlases.images import Opened
+from nssi_bayes.atlases.images import Opened, recipe_of
 from nssi_bayes.errors import DataError, SpecError
 from nssi_bayes.extract.find import Found, by_mapping, by_pattern
 from nssi_bayes.extract.images import volume
 from nssi_bayes.extract.people import Arrays, extracted
 from nssi_bayes.extract.problems import Problem, Problems
 from nssi_bayes.extract.quality import mean_displacement
-from nssi_bayes.extract.regions import Grids, combined, regional_effects, reliability
+from nssi_bayes.extract.regions import Grids, combined, regional_effects
+from nssi_bayes.extract.reliable import add_reliability
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
 from nssi_bayes.store import Layout
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _UNITS: Final = {"effect": "raw", "t": "t", "z": "z"}
 _AFFINE_MM: Final = 1e-3
+_ONE_SIGN: Final = 0.99  # share of voxels; some round to the other side of 0
 
 
 def check_template(rule: ActivationSource | ConnectivitySource, opened: Opened, *, where: str) -> None:
@@ -94,7 +96,8 @@ def activation_of(
     -------
     xarray.Dataset
         ``activation`` with ``activation_se`` and ``activation_coverage`` (`participant`, `roi`), ``motion``
-        in mm and, where people have two runs, ``activation_reliability`` (`roi`,). With several
+        in mm and, where people have two runs or the study declares it, ``activation_reliability``
+        (`roi`,). With several
         contrasts a region stands there once each, as ``contrast:roi``, and so does its network.
     """
     roles = ("effect", "variance", "t")
@@ -109,10 +112,10 @@ def activation_of(
         log.warning("%s: %s maps mix effect and precision; standard errors are 1 by their scale and people "
                     "with more frames look stronger", problems.where, rule.statistic)  # fmt: skip
     grids = Grids(opened)
-    recipe = {"atlas": opened.atlas.model_dump(), "statistic": rule.statistic, "coverage": rule.min_coverage}
+    recipe = {"atlas": recipe_of(opened), "statistic": rule.statistic, "coverage": rule.min_coverage}
     done = extracted(found, lambda f: _one(f, rule, grids), recipe=recipe, layout=layout, problems=problems)
     problems.close(left=len({f.participant for f, _ in done}))
-    return _dataset(done, rule, opened=opened, contrasts=contrasts)
+    return _dataset(done, rule, opened=opened, contrasts=contrasts, where=problems.where)
 
 
 def _contrasts(found: Sequence[Found], rule: ActivationSource, *, where: str) -> list[str]:
@@ -147,6 +150,7 @@ def _one(found: Found, rule: ActivationSource, grids: Grids) -> Arrays:
         if effect.shape != error.shape or not np.allclose(affine, other, atol=_AFFINE_MM):
             raise Problem("grid")
         if role == "t":
+            _same_contrast(effect, error)
             with np.errstate(divide="ignore", invalid="ignore"):
                 error = (effect / error) ** 2  # where t is 0 there is no variance, and so no data
     regions = grids.on(effect.shape, affine=affine)
@@ -162,8 +166,20 @@ def _one(found: Found, rule: ActivationSource, grids: Grids) -> Arrays:
     return {"values": values, "motion": np.array(motion)}
 
 
+def _same_contrast(effect: Array, t: Array) -> None:
+    """Refuse a t map that is not of the effect: the two have one sign in every voxel."""
+    both = np.isfinite(effect) & np.isfinite(t) & (effect != 0) & (t != 0)
+    if both.any() and (np.sign(effect[both]) == np.sign(t[both])).mean() < _ONE_SIGN:
+        raise Problem("sign")
+
+
 def _dataset(
-    done: list[tuple[Found, Arrays]], rule: ActivationSource, *, opened: Opened, contrasts: list[str]
+    done: list[tuple[Found, Arrays]],
+    rule: ActivationSource,
+    *,
+    opened: Opened,
+    contrasts: list[str],
+    where: str,
 ) -> xr.Dataset:
     """Put runs together and everything into one data set."""
     people = sorted({f.participant for f, _ in done})
@@ -189,9 +205,7 @@ def _dataset(
         },
         coords={n.PARTICIPANT: np.array(people, dtype=object)},
     ).assign_coords(_coords(opened, contrasts))  # fmt: skip
-    if len(runs) > 1:
-        icc = reliability(value[0].reshape(len(people), -1), value[1].reshape(len(people), -1))
-        dataset[n.ACTIVATION_RELIABILITY] = (n.ROI, icc, {"units": "ICC(1,1) of one run"})
+    add_reliability(dataset, rule, value=value.reshape(flat), where=where)
     dataset.attrs = {
         "atlas": opened.atlas.name, "template": opened.atlas.template, "statistic": rule.statistic,
         "spaces": ", ".join(sorted({f.space for f, _ in done})), "min_coverage": rule.min_coverage,

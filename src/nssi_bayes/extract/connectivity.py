@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,13 +16,14 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.atlases import Atlas
-from nssi_bayes.atlases.images import Opened
+from nssi_bayes.atlases.images import Opened, recipe_of
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.extract.effective import effective_frames, fisher_z, standard_error
 from nssi_bayes.extract.find import SPACE, Found, by_pattern
 from nssi_bayes.extract.people import Arrays, extracted
 from nssi_bayes.extract.problems import Problem, Problems
-from nssi_bayes.extract.regions import Grids, combined, reliability
+from nssi_bayes.extract.regions import Grids, combined
+from nssi_bayes.extract.reliable import add_reliability
 from nssi_bayes.extract.series import (
     Series,
     confounds_beside,
@@ -132,8 +134,8 @@ def connectivity_of(
     -------
     xarray.Dataset
         ``connectivity`` (Fisher's z), ``connectivity_se`` and ``connectivity_frames`` (`participant`,
-        `edge`); ``quality`` (`participant`, `quality_measure`); where people have two runs
-        ``connectivity_reliability`` (`edge`,).
+        `edge`); ``quality`` (`participant`, `quality_measure`); where people have two runs or the
+        study declares it ``connectivity_reliability`` (`edge`,).
     """
     edges = edges_of(rule, opened.atlas, where=problems.where)
     if rule.table is not None:
@@ -146,8 +148,7 @@ def connectivity_of(
     found = by_pattern(source, {rule.source: pattern}, main=rule.source, spaces=spaces)
     found = [_with_confounds(f, source, rule) for f in found]
     grids = Grids(opened)
-    held = len(opened.atlas.regions) - 2 if rule.kind == "partial correlation" else 0
-    recipe = {"atlas": opened.atlas.model_dump(), "rule": rule.model_dump()}
+    recipe = {"atlas": recipe_of(opened), "rule": rule.model_dump(exclude={"reliability"})}
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):  # nilearn's, about what is counted here
             warnings.simplefilter("ignore", category)
@@ -155,7 +156,7 @@ def connectivity_of(
             found, lambda f: _one(f, rule, grids, edges), recipe=recipe, layout=layout, problems=problems
         )
     problems.close(left=len({f.participant for f, _ in done}))
-    return _dataset(done, rule, opened=opened, edges=edges, held=held)
+    return _dataset(done, rule, opened=opened, edges=edges, where=problems.where)
 
 
 def _with_confounds(found: Found, source: Path, rule: ConnectivitySource) -> Found:
@@ -248,7 +249,7 @@ def _left(kept: int, rule: ConnectivitySource) -> float:
     nyquist = 0.5 / rule.t_r
     top = min(cleaned.low_pass_hz or nyquist, nyquist)
     band = kept * (top - (cleaned.high_pass_hz or 0.0)) / nyquist
-    return max(1 - cleaned.nuisance / band, 0.0)
+    return max(1 - cleaned.nuisance / band, 0.0) if band > 0 else 0.0
 
 
 def edge_coords(edges: Edges, atlas: Atlas) -> xr.Coordinates:
@@ -268,7 +269,7 @@ def edge_coords(edges: Edges, atlas: Atlas) -> xr.Coordinates:
 
 
 def _dataset(
-    done: list[tuple[Found, Arrays]], rule: ConnectivitySource, *, opened: Opened, edges: Edges, held: int
+    done: list[tuple[Found, Arrays]], rule: ConnectivitySource, *, opened: Opened, edges: Edges, where: str
 ) -> xr.Dataset:
     """Put runs together and everything into one data set."""
     people = sorted({f.participant for f, _ in done})
@@ -279,18 +280,18 @@ def _dataset(
         at = runs.index(f.run), people.index(f.participant)
         value[at], error[at], quality[at] = arrays["z"], arrays["se"], arrays["quality"]
     z, se = combined(value, error)
+    held = len(opened.atlas.regions) - 2 if rule.kind == "partial correlation" else 0
     seen = np.isfinite(quality)
     mean = np.where(seen, quality, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     dataset = labelled(
         people, z, se, quality=np.where(seen.any(axis=0), mean, np.nan), edges=edges, atlas=opened.atlas,
         held=held,
     )  # fmt: skip
-    if len(runs) > 1:
-        icc = reliability(value[0], value[1])
-        dataset[n.CONNECTIVITY_RELIABILITY] = (n.EDGE, icc, {"units": "ICC(1,1) of one run"})
+    add_reliability(dataset, rule, value=value, where=where)
     method = rule.denoise.told() if rule.source == "bold" else "ready-made"
     dataset.attrs |= {"kind": rule.kind, "source": rule.source, "cleaning": method,
-                      "spaces": ", ".join(sorted({f.space for f, _ in done}))}  # fmt: skip
+                      "spaces": ", ".join(sorted({f.space for f, _ in done})),
+                      "nilearn": version("nilearn"), **rule.settings()}  # fmt: skip
     return dataset
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["frames_of", "load", "volume"]
 
 _TALAIRACH: Final = 3  # NIfTI's code of that space
+_FLAT: Final = 1e-6  # mm^3: a voxel without volume
 _SLAB: Final = 16  # frames that are in memory at once
 _BROKEN: Final = (OSError, EOFError, ValueError, zlib.error)
 
@@ -39,20 +40,26 @@ def load(path: Path) -> SpatialImage:
     Raises
     ------
     Problem
-        If it is no image, or in Talairach space.
+        If it is no image, in Talairach space, or does not say where it is.
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         afni = path.suffix in (".HEAD", ".BRIK")
         image: Any = nibabel.load(path) if afni else nibabel.load(path, keep_file_open=True)
-    except (ImageFileError, *_BROKEN):
+    except (ImageFileError, HeaderDataError, *_BROKEN):
         raise Problem("unreadable") from None
     header = image.header
-    nifti = isinstance(header, nibabel.Nifti1Header)
-    if nifti and _TALAIRACH in (int(header["sform_code"]), int(header["qform_code"])):
+    codes: tuple[int, ...] = (1,)
+    if isinstance(header, nibabel.Nifti1Header):
+        codes = (int(header["sform_code"]), int(header["qform_code"]))
+    if _TALAIRACH in codes:
         raise Problem("native")
+    affine = np.asarray(image.affine)
+    if not any(codes) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < _FLAT:
+        raise Problem("orientation")
     if getattr(header, "info", {}).get("TEMPLATE_SPACE") in ("TLRC", "ORIG"):  # AFNI
         raise Problem("native")
     return image

@@ -60,12 +60,15 @@ def extracted(
     with ThreadPoolExecutor(threads) as pool:
         known = list(pool.map(_contents, images))
         owners = _owners(images, known)
+        copies = Counter(next(iter(c.values())) for c in known if not isinstance(c, Problem))
         jobs = []
         for image, content in zip(images, known, strict=True):
             if isinstance(content, Problem):
                 problems.add(content.kind, image.participant)
-            elif len(owners[next(iter(content.values()))]) > 1:
+            elif len(owners[main := next(iter(content.values()))]) > 1:
                 problems.add("twice", image.participant)
+            elif copies[main] > 1:
+                problems.add("again", image.participant)
             else:
                 jobs.append((image, layout.extracted(digest({"base": base, "files": content}))))
         read = Counter[str]()
@@ -104,15 +107,18 @@ def _contents(image: Found) -> dict[str, str] | Problem:
         for role, path in image.paths.items():
             plain, wanted = split_volume(str(existing(path, kind=_ABSENT.get(role, "absent"))))
             found[role] = f"{_digest_of(Path(plain))} {wanted or ''}"
-            data = Path(plain).with_suffix(".BRIK")
-            if plain.endswith(".HEAD") and data.exists():
-                found[role] += _digest_of(data)
-            sidecar = Path(plain.removesuffix(".gz")).with_suffix(".json")
-            if sidecar.exists():
-                found[role] += _digest_of(sidecar)
+            found[role] += "".join(_digest_of(part) for part in _belonging(plain) if part.exists())
     except Problem as problem:
         return problem
     return found
+
+
+def _belonging(plain: str) -> list[Path]:
+    """Return files that may belong to an image: the other half of a pair, and the sidecar."""
+    halves = {".HEAD": (".BRIK", ".BRIK.gz"), ".BRIK": (".HEAD",), ".hdr": (".img", ".img.gz", ".mat"),
+              ".img": (".hdr", ".mat")}  # fmt: skip
+    path = Path(plain.removesuffix(".gz"))
+    return [path.with_suffix(s) for s in (*halves.get(path.suffix, ()), ".json")]
 
 
 def _digest_of(path: Path) -> str:

@@ -19,6 +19,8 @@ _FD: Final = "framewise_displacement"
 CURES: Final = {
     "space": "a map, but none in a space under `spaces`: normalise the maps to MNI152, or add the space",
     "native": "a header in Talairach or scanner space where MNI152 is expected: normalise the images",
+    "orientation": "an image without a place in space (no sform and no qform, or an affine that cannot be "
+    "inverted): write it again with its affine",
     "template": "images of another template than the atlas': use an atlas of that template, or write "
     "`other_template: resample`",
     "link": "a link without content: fetch it (`datalad get`)",
@@ -33,6 +35,8 @@ CURES: Final = {
     "empty": "no voxel of any region with a finite effect and a positive variance: mend the first level",
     "flat": "a map that is 0 in every region: mend the first level",
     "twice": "the same file as another person, so that it is not known whose it is: fetch the right one",
+    "again": "the same file as another run or contrast of the person: fetch the right one",
+    "sign": "effect and t map of different sign, so not of one contrast: name the t map that belongs to it",
     "confounds": "no confounds file beside the images or at `confounds`: add it, or mend the pattern",
     "columns": "a confounds file without the columns of the strategy: choose another `denoise.strategy`",
     "motion": f"no finite {_FD} in the confounds file: add it",
@@ -41,8 +45,9 @@ CURES: Final = {
     "t_r": "no repetition time in sidecar or header: write `t_r`",
     "frames": "too few frames left (`min_frames`): the person is missing",
     "regions": "regions without enough coverage, so that no edge is left: see `min_coverage`",
-    "table": "a table that cannot be read as numbers with a label a column: mend it",
+    "table": "a table that cannot be read as numbers with one label a column, each once: mend it",
     "labels": "a table without the labels of the atlas' regions: mend its head, or choose its atlas",
+    "correlations": "a matrix with values beyond 1 (Fisher's z?): write correlations",
     "worth": "no edge with enough effective frames (`min_effective`): the person is missing",
 }
 

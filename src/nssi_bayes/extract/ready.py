@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from nssi_bayes.extract.connectivity import MEASURES, Edges, labelled
 from nssi_bayes.extract.effective import fisher_z, standard_error
 from nssi_bayes.extract.people import Arrays
 from nssi_bayes.extract.problems import Problem, Problems
+from nssi_bayes.extract.reliable import add_reliability
 from nssi_bayes.extract.series import read_numbers
 from nssi_bayes.imaging import ConnectivitySource
 from nssi_bayes.names import EDGE_SEPARATOR
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     type Array = npt.NDArray[np.float64]
 
 __all__ = ["from_matrix", "from_wide_table"]
+
+_ROUNDED: Final = 1e-6
 
 
 def from_matrix(path: Path, labels: list[str], *, rule: ConnectivitySource, edges: Edges) -> Arrays:
@@ -53,10 +56,14 @@ def from_matrix(path: Path, labels: list[str], *, rule: ConnectivitySource, edge
         If it is no matrix, or lacks a region.
     """
     table = read_numbers(path, index=True)
+    if not table.index.is_unique:
+        raise Problem("table")
     wanted = [labels[i] for i in sorted({*edges.a.tolist(), *edges.b.tolist()})]
     if set(wanted) - set(table.columns) or set(wanted) - set(table.index):
         raise Problem("labels")
     values = table.reindex(index=labels, columns=labels).to_numpy()
+    if (np.abs(values[edges.a, edges.b]) > 1 + _ROUNDED).any():
+        raise Problem("correlations")
     z = fisher_z(values[edges.a, edges.b])
     if not np.isfinite(z).any():
         raise Problem("regions")
@@ -110,6 +117,8 @@ def from_wide_table(
     quality = np.full((len(z), len(MEASURES)), np.nan)
     dataset = labelled(list(people[some]), z, se, quality=quality, edges=edges, atlas=atlas, held=0)
     dataset.attrs |= {"kind": rule.kind, "source": "table", "cleaning": "ready-made", "spaces": ""}
+    dataset.attrs |= rule.settings()
+    add_reliability(dataset, rule, value=z[None], where=problems.where)
     return dataset
 
 

@@ -115,33 +115,41 @@ def combined(value: Array, error: Array) -> tuple[Array, Array]:
     return np.where(seen, mean, np.nan), np.where(seen, 1 / np.sqrt(safe), np.nan)
 
 
-def reliability(first: Array, second: Array) -> Array:
-    """Return the intraclass correlation of two runs, ICC(1,1), of each column.
+def reliability(value: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Return the intraclass correlation of one run, ICC(1,1), of each column.
 
-    It is reported beside the effects, never added to a standard error.
+    It is reported beside the effects, never added to a standard error. People are compared as they
+    are: where sites differ in level, the correlation over all sites is higher than within one.
 
     Parameters
     ----------
-    first, second : numpy.ndarray
-        (`participant`, column); NaN where a person has no such run.
+    value : numpy.ndarray
+        (run, `participant`, column); NaN where a person has no such run. Runs need not be the same
+        ones: who has one alone says nothing.
 
     Returns
     -------
-    numpy.ndarray
-        (column,), of one run; NaN with fewer than 3 people.
+    tuple of numpy.ndarray
+        ICC of one run, NaN with fewer than 3 people, and the people with two runs or more; (column,).
 
     References
     ----------
-    Shrout & Fleiss 1979, 10.1037/0033-2909.86.2.420.
+    Shrout & Fleiss 1979, 10.1037/0033-2909.86.2.420; for unequal numbers of runs Donner 1986,
+    10.2307/1403259.
     """
-    both = np.isfinite(first) & np.isfinite(second)
-    people = both.sum(axis=0)
+    seen = np.isfinite(value)
+    runs = seen.sum(axis=0)
+    seen = seen & (runs > 1)
+    runs = np.where(runs > 1, runs, 0)
+    people, total = (runs > 0).sum(axis=0), runs.sum(axis=0)
     usable = people >= 3
-    count = np.where(usable, people, 3)
-    a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
-    middle = (a + b) / 2
-    grand = middle.sum(axis=0) / count
-    between = 2 * (np.where(both, middle - grand, 0.0) ** 2).sum(axis=0) / (count - 1)
-    within = (np.where(both, a - b, 0.0) ** 2).sum(axis=0) / 2 / count
-    total = between + within
-    return np.where(usable & (total > 0), (between - within) / np.where(total > 0, total, 1.0), np.nan)
+    n, all_runs = np.where(usable, people, 3), np.where(usable, total, 6)
+    known = np.where(seen, value, 0.0)
+    mean = known.sum(axis=0) / np.maximum(runs, 1)
+    grand = known.sum(axis=(0, 1)) / all_runs
+    between = (runs * (mean - grand) ** 2).sum(axis=0) / (n - 1)
+    within = (np.where(seen, value - mean, 0.0) ** 2).sum(axis=(0, 1)) / (all_runs - n)
+    typical = (all_runs - (runs**2).sum(axis=0) / all_runs) / (n - 1)
+    spread = between + (typical - 1) * within
+    enough = usable & (spread > 0)
+    return np.where(enough, (between - within) / np.where(enough, spread, 1.0), np.nan), people

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterable
@@ -218,14 +219,19 @@ def read_numbers(path: Path, *, index: bool) -> pd.DataFrame:
     Problem
         If it is no such table.
     """
+    separator = "," if path.suffix == ".csv" else "\t"
     try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = next(csv.reader(file, delimiter=separator), [])
         table = pd.read_csv(
-            path, sep="," if path.suffix == ".csv" else "\t", na_values=["n/a"], encoding="utf-8-sig",
-            index_col=0 if index else None,
-        )  # fmt: skip
-        return table.astype(float)
+            path, sep=separator, na_values=["n/a"], encoding="utf-8-sig", index_col=0 if index else None
+        )
+        table = table.astype(float)
     except (ValueError, OSError):
         raise Problem("table") from None
+    if len(set(head)) < len(head):  # pandas would call the second of a label by another name
+        raise Problem("table")
+    return table
 
 
 def from_table(path: Path, labels: list[str], *, rule: ConnectivitySource) -> Series:

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from nssi_bayes.report import brain
-from nssi_bayes.report.brain_views import connectome, cuts
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.figures import Dot, Image, intervals
+from nssi_bayes.report.figures import Image, intervals
+from nssi_bayes.report.neural import edges, regions
+from nssi_bayes.report.panels import Row, Rows, by, dot, limits, panels, span
 from nssi_bayes.report.parts import Part, figure, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import finding, number, pretty, probability, split_name
 
 __all__ = ["SECTIONS"]
 
-type Row = Mapping[str, Any]
-type Rows = Sequence[Row]
-
 _ESTIMANDS: Final = {"adjusted": "adjusted", "as_met": "as met"}
 _SD: Final = "sd of the function"
-
-
-def _dot(row: Row, label: str, **kept: str) -> Dot:
-    return Dot(label, row["mean"], row["low"], row["high"], **kept)
-
-
-def _range(row: Row) -> str:
-    return f"{number(row['low'])} to {number(row['high'])}"
-
-
-def _by(rows: Rows, key: str) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row[key], []).append(row)
-    return groups
-
-
-def _limits(rows: Rows) -> tuple[float, float]:
-    """Return ends of a common axis, for panels that are read together."""
-    low, high = min(0.0, *(r["low"] for r in rows)), max(0.0, *(r["high"] for r in rows))
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
-
-
-def _panels(rows: Rows, make: Callable[[Row], Dot], *, unit: str, rope: float | None = None,
-            note: str = "", by: str = "function") -> list[Image]:  # fmt: skip
-    low, high = _limits(rows)
-    if note:
-        high += 0.16 * (high - low)  # room for the notes
-    return [
-        intervals(pretty(name), [make(r) for r in group], unit=unit, rope=rope, limits=(low, high), note=note)
-        for name, group in _by(rows, by).items()
-    ]
 
 
 def levels(e: Evidence, estimates: Row) -> list[Part]:
@@ -69,9 +34,9 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
         ),
         figure(
             "Function levels by disorder",
-            lambda: _panels(
+            lambda: panels(
                 rows,
-                lambda r: _dot(r, pretty(r["disorder"]), series=_ESTIMANDS[r["estimand"]]),
+                lambda r: dot(r, pretty(r["disorder"]), series=_ESTIMANDS[r["estimand"]]),
                 unit=_SD,
                 rope=rope,
             ),
@@ -91,8 +56,8 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
         parts.append(
             figure(
                 "Adjusted levels in every model that has them",
-                lambda: _panels(
-                    adjusted, lambda r: _dot(r, pretty(r["disorder"]), series=r["model"]), unit=_SD, rope=rope
+                lambda: panels(
+                    adjusted, lambda r: dot(r, pretty(r["disorder"]), series=r["model"]), unit=_SD, rope=rope
                 ),
                 folded=True,
             )
@@ -104,9 +69,9 @@ def levels(e: Evidence, estimates: Row) -> list[Part]:
         parts += [
             figure(
                 "Contrasts between disorders, as met" if met else "Adjusted contrasts between disorders",
-                lambda: _panels(
+                lambda: panels(
                     kept,
-                    lambda r: _dot(r, _pair(r), note=probability(r.get("p_over_rope"))),
+                    lambda r: dot(r, _pair(r), note=probability(r.get("p_over_rope"))),
                     unit=_SD,
                     rope=rope,
                     note=note,
@@ -131,7 +96,7 @@ def _levels_table(rows: Rows) -> str:
         {
             "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}",
             "disorder": pretty(r["disorder"]), "mean": number(r["mean"]), "sd": number(r.get("sd")),
-            "interval": _range(r), "P(> 0)": probability(r["p_positive"]),
+            "interval": span(r), "P(> 0)": probability(r["p_positive"]),
         }
         for r in rows
     ]  # fmt: skip
@@ -142,7 +107,7 @@ def _contrast_table(rows: Rows, rope: float) -> str:
     shown = [
         {
             "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}", "contrast": _pair(r),
-            "mean": number(r["mean"]), "interval": _range(r), "P(> 0)": probability(r["p_positive"]),
+            "mean": number(r["mean"]), "interval": span(r), "P(> 0)": probability(r["p_positive"]),
             f"P(|Δ| > {number(rope)})": probability(r["p_over_rope"]),
             "in words": finding(r, rope=rope),
         }
@@ -161,7 +126,7 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
 
     def side_by_side(title: str, group: Rows, label: Callable[[Row], str], unit: str) -> Image:
         dots = [
-            _dot(r[state]["finite_sd"], label(r), series=state)
+            dot(r[state]["finite_sd"], label(r), series=state)
             for r in group
             for state in ("posterior", "prior")
         ]
@@ -170,7 +135,7 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
     def of_functions() -> list[Image]:
         return [
             side_by_side(f"{pretty(term)}: sd over disorders", group, _what, f"{_SD} ({term})")
-            for term, group in _by(rows, "term").items()
+            for term, group in by(rows, "term").items()
             if term not in _NEURAL
         ]
 
@@ -180,7 +145,7 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
             side_by_side(
                 pretty(function), own, lambda r: pretty(r["detail"]), f"sd over disorders, {_NEURAL[term]}"
             )
-            for function, own in _by(group, "function").items()
+            for function, own in by(group, "function").items()
         ]
 
     return [
@@ -210,7 +175,7 @@ def _heterogeneity_table(rows: Rows, estimates: Row) -> str:
             "term": pretty(r["term"]),
             "of": _what(r),
             **{
-                f"{head}|{state}": f"{number(r[state][key]['mean'])} ({_range(r[state][key])})"
+                f"{head}|{state}": f"{number(r[state][key]['mean'])} ({span(r[state][key])})"
                 for key, head in (("finite_sd", "sd over disorders"), ("largest", "largest contrast"),
                                   ("tau", "scale τ"))
                 for state in ("posterior", "prior")
@@ -233,17 +198,17 @@ def slopes(e: Evidence, estimates: Row) -> list[Part]:
     unit = f"{_SD} per sd of the factor"
     parts = [
         text("Factors are error-prone measures; their unreliability is part of the model."),
-        figure("Associations with the functions", lambda: _panels(
-            rows, lambda r: _dot(r, pretty(r["factor"]), note=probability(r["p_positive"])),
+        figure("Associations with the functions", lambda: panels(
+            rows, lambda r: dot(r, pretty(r["factor"]), note=probability(r["p_positive"])),
             unit=unit, note="P(> 0)")),
     ]  # fmt: skip
     if by_disorder:
         parts.append(
             figure(
                 "The same by disorder",
-                lambda: _panels(
+                lambda: panels(
                     [{**r, "panel": f"{r['function']}, {r['factor']}"} for r in by_disorder],
-                    lambda r: _dot(r, pretty(r["disorder"])), unit=unit, by="panel",
+                    lambda r: dot(r, pretty(r["disorder"])), unit=unit, key="panel",
                 ),
                 folded=True,
             )
@@ -251,93 +216,14 @@ def slopes(e: Evidence, estimates: Row) -> list[Part]:
     return parts
 
 
-def regions(e: Evidence, estimates: Row) -> list[Part]:
-    """Return regional associations: glass brain, cuts, forest plots, table and networks."""
-    rows = sorted(estimates["rois"], key=lambda r: r["network"])
-    unit = "sd of activation per sd of the function"
-    top = _top(rows)
-
-    def brains() -> list[Image]:
-        drawn = [brain.glass_brain(pretty(f), group, top=top) for f, group in _by(rows, "function").items()]
-        return [*drawn, brain.legend(top=top, unit=unit)]
-
-    def cut() -> list[Image]:
-        return [cuts(pretty(f), group, top=top, unit=unit) for f, group in _by(rows, "function").items()]
-
-    parts = [
-        text(
-            "Regions are pooled within networks and over disorders; unreliability of a region's response "
-            "is part of the residual, so raw associations are not weakened by it, standardised ones are."
-        ),
-        figure("On a glass brain", brains, wide=True),
-        figure("Through the strongest region", cut, wide=True, folded=True),
-        figure("By network", lambda: _panels(
-            rows, lambda r: _dot(r, r["roi"], group=f"{pretty(r['network'])} network"), unit=unit)),
-        tabulated("All regions", lambda: _neural("regions", rows, "region", "roi", estimates), folded=True),
-    ]  # fmt: skip
-    return parts + _means("Network means", estimates["networks"], "network", unit)
-
-
-def edges(e: Evidence, estimates: Row) -> list[Part]:
-    """Return associations of connectivity: connectomes, forest plots, table and pairs of networks."""
-    rows = sorted(estimates["edges"], key=lambda r: r["network"])
-    unit = "sd of Fisher's z per sd of the function"
-    top = _top(rows)
-
-    def connectomes() -> list[Image]:
-        groups = _by(rows, "function").items()
-        return [connectome(pretty(f), group, top=top, unit=unit) for f, group in groups]
-
-    parts = [
-        text(
-            "Edges are pooled within pairs of networks, over the two regions that they join, and over "
-            "disorders. Each has its own standard error, from the effective number of frames."
-        ),
-        figure("Connectomes", connectomes, wide=True),
-        figure("By pair of networks", lambda: _panels(
-            rows, lambda r: _dot(r, r["edge"], group=pretty(r["network"])), unit=unit)),
-        tabulated("All edges", lambda: _neural("edges", rows, "edge", "edge", estimates), folded=True),
-    ]  # fmt: skip
-    return parts + _means("Means of pairs of networks", estimates["network_pairs"], "network_pair", unit)
-
-
-def _top(rows: Rows) -> float:
-    """Return the value of the darkest colours."""
-    return max((abs(r["mean"]) for r in rows), default=0.0) or 1.0
-
-
-def _neural(name: str, rows: Rows, title: str, key: str, estimates: Row) -> str:
-    """Return the table of all regions or edges."""
-    shown = [
-        {
-            "function": pretty(r["function"]), title: r[key], "network": pretty(r["network"]),
-            "raw|mean": number(r["mean"]), "raw|interval": _range(r),
-            "standardised|mean (sd)": number(r["standardised"]["mean"]),
-            "standardised|ends": _range(r["standardised"]), "P(> 0)": probability(r["p_positive"]),
-            f"P(|·| > {number(estimates['rope'])})": probability(r["p_over_rope"]),
-        }
-        for r in rows
-    ]  # fmt: skip
-    return table(name, shown, group="function", words=("network",))
-
-
-def _means(title: str, rows: Rows, key: str, unit: str) -> list[Part]:
-    """Return what regions or edges are pooled towards."""
-    if not rows:
-        return []
-    return [figure(title, lambda: _panels(
-        rows, lambda r: _dot(r, pretty(r[key]), note=probability(r["p_positive"])),
-        unit=unit, note="P(> 0)"))]  # fmt: skip
-
-
 def outcome(e: Evidence, estimates: Row) -> list[Part]:
     """Return associations with the outcome."""
-    dots = [_dot(r, pretty(r["term"]), note=probability(r["p_positive"])) for r in estimates["outcome"]]
-    low, high = _limits(estimates["outcome"])
-    limits = (low, high + 0.16 * (high - low))
+    dots = [dot(r, pretty(r["term"]), note=probability(r["p_positive"])) for r in estimates["outcome"]]
+    low, high = limits(estimates["outcome"])
+    ends = (low, high + 0.16 * (high - low))
     return [
         figure("Associations with the outcome", lambda: [intervals(
-            "outcome", dots, unit="sd of the outcome per unit of the term", limits=limits, note="P(> 0)")])
+            "outcome", dots, unit="sd of the outcome per unit of the term", limits=ends, note="P(> 0)")])
     ]  # fmt: skip
 
 
@@ -345,14 +231,14 @@ def measurement(e: Evidence, estimates: Row) -> list[Part]:
     """Return loadings of indicators and correlations of functions."""
     parts = []
     if estimates["correlations"]:
-        dots = [_dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]]
+        dots = [dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]]
         parts.append(figure("Correlations of functions, given predictors", lambda: [
             intervals("correlation", dots, unit="correlation", limits=(-1, 1))]))  # fmt: skip
     if estimates["measurement"]:
         rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"]}
                 for r in estimates["measurement"]]  # fmt: skip
-        parts.append(figure("Loadings of the indicators", lambda: _panels(
-            rows, lambda r: _dot(r, pretty(r["indicator"])), unit="logits per sd of the function"),
+        parts.append(figure("Loadings of the indicators", lambda: panels(
+            rows, lambda r: dot(r, pretty(r["indicator"])), unit="logits per sd of the function"),
             folded=True))  # fmt: skip
     return parts
 

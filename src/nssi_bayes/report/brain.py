@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -11,75 +12,78 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nssi_bayes.report.figures import STYLE, Image, embed
+from nssi_bayes.report.glass import DIVERGING, SMALL, WIDTH, colours, on_glass
 from nssi_bayes.report.words import number, probability
 
-__all__ = ["DIVERGING", "glass_brain", "legend"]
+__all__ = ["direction", "glass_brain", "largest", "legend"]
 
-DIVERGING: Final = "RdBu_r"  # blue to red over white: told apart with any colour vision
 _SMALL, _LARGE = 18.0, 170.0  # points^2 at a direction probability of .5 and of 1
+_EDGE: Final = {"edgecolors": "#40464f", "linewidths": 0.7}
 
 type Row = Mapping[str, Any]
 
 
-def _size(p_positive: np.ndarray) -> np.ndarray:
-    direction = np.maximum(p_positive, 1 - p_positive)
-    return np.asarray(_SMALL + (_LARGE - _SMALL) * (direction - 0.5) / 0.5)
+def direction(row: Row) -> float:
+    """Return the probability of the sign that is the more probable, from .5 to 1."""
+    return float(max(row["p_positive"], 1 - row["p_positive"]))
 
 
-def glass_brain(title: str, rows: Sequence[Row], *, top: float) -> Image:
-    """Draw one function's regional associations.
+def largest(rows: Sequence[Row], name: str) -> str:
+    """Return the five largest in words."""
+    strongest = sorted(rows, key=lambda r: -abs(r["mean"]))[:5]
+    return "; ".join(
+        f"{r[name]} {number(r['mean'])}, positive with probability {probability(r['p_positive'])}"
+        for r in strongest
+    )
+
+
+def _size(probability_of_direction: np.ndarray) -> np.ndarray:
+    return np.asarray(_SMALL + (_LARGE - _SMALL) * (probability_of_direction - 0.5) / 0.5)
+
+
+def glass_brain(title: str, rows: Sequence[Row], *, top: float, small: bool = False) -> Image:
+    """Draw the regional associations of one function or contrast.
 
     Parameters
     ----------
     title : str
-        The function.
+        The function or contrast.
     rows : sequence of mapping
         With ``roi``, ``x``, ``y``, ``z`` (mm, MNI152), ``mean`` and ``p_positive``.
     top : float
         Value of the darkest colours, equal in all panels.
+    small : bool
+        Whether several stand abreast.
 
     Returns
     -------
     Image
-        A PNG.
+        A PNG; the surest region lies on top.
     """
-    import matplotlib.pyplot as plt
-    from nilearn.plotting import plot_markers
-
-    with mpl.rc_context({**STYLE, "backend": "agg"}):
-        figure = plt.figure(figsize=(9, 2.5))
-        try:
-            plot_markers(
-                np.array([r["mean"] for r in rows]),
-                np.array([[r["x"], r["y"], r["z"]] for r in rows]),
-                node_size=_size(np.array([r["p_positive"] for r in rows])),
-                node_cmap=DIVERGING, node_vmin=-top, node_vmax=top, alpha=0.95, display_mode="lyrz",
-                figure=figure, colorbar=False, node_kwargs={"edgecolors": "#40464f", "linewidths": 0.7},
-            )  # fmt: skip
-            content = io.BytesIO()
-            figure.savefig(content, format="png", dpi=140, metadata={"Software": None})
-        finally:
-            plt.close(figure)
-    strongest = sorted(rows, key=lambda r: -abs(r["mean"]))[:5]
-    told = "; ".join(
-        f"{r['roi']} {number(r['mean'])}, positive with probability {probability(r['p_positive'])}"
-        for r in strongest
-    )
+    ordered = sorted(rows, key=direction)
+    colour = colours(top).to_rgba(np.array([r["mean"] for r in ordered]))
+    place = np.array([[r["x"], r["y"], r["z"]] for r in ordered], dtype=float)
+    size = _size(np.array([direction(r) for r in ordered])) / (2 if small else 1)
     return Image(
-        embed(content.getvalue(), "png"),
-        f"Glass brain for {title} with {len(rows)} regions. Largest: {told}.",
+        on_glass(
+            lambda display: display.add_markers(place, colour, size, alpha=0.95, **_EDGE),
+            width=SMALL if small else WIDTH,
+        ),
+        f"Glass brain for {title} with {len(rows)} regions. Largest: {largest(rows, 'roi')}.",
         caption=title,
     )
 
 
+@cache
 def legend(*, top: float, unit: str) -> Image:
     """Draw what colour and size of a region mean."""
+    under = unit.replace(", ", ",\n")
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.3, 1.15), layout="constrained")
+        figure = Figure(figsize=(4.3, 1.15 + 0.15 * under.count("\n")), layout="constrained")
         bar, sizes = figure.subplots(1, 2, width_ratios=(3, 2))
         norm = mpl.colors.Normalize(-top, top)
         figure.colorbar(
-            mpl.cm.ScalarMappable(norm, DIVERGING), cax=bar, orientation="horizontal", label=unit
+            mpl.cm.ScalarMappable(norm, DIVERGING), cax=bar, orientation="horizontal", label=under
         ).outline.set_visible(False)
         bar.set_box_aspect(0.08)
         levels = np.array([0.5, 0.75, 0.95, 1.0])
@@ -99,4 +103,5 @@ def legend(*, top: float, unit: str) -> Image:
         embed(content.getvalue(), "svg+xml"),
         f"Colour: {unit}, from {number(-top)} (blue) to {number(top)} (red). "
         "Size: probability of the direction, from .5 (small) to 1 (large).",
+        legend=True,
     )

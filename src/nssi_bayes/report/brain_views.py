@@ -2,74 +2,111 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
-from nssi_bayes.report.brain import DIVERGING
-from nssi_bayes.report.figures import STYLE, Image, embed
-from nssi_bayes.report.words import number, probability
+from nssi_bayes.report.brain import direction, largest
+from nssi_bayes.report.figures import STYLE, Image
+from nssi_bayes.report.glass import DPI, WIDTH, add_bar, colours, on_glass, pixels, png
+from nssi_bayes.report.words import number
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
 
-__all__ = ["connectome", "coverage_map", "cuts"]
+__all__ = ["connectome", "contrast_cuts", "coverage_map", "cuts"]
 
 type Row = Mapping[str, Any]
+type Point = tuple[float, float, float]
 
 _SPHERE_MM: Final = 8.0  # drawn a little larger than measured, to be seen at report width
-_STEP_MM: Final = 2
 _THIN, _THICK = 0.8, 5.0  # points, at a probability of direction of .5 and of 1
 _SEQUENTIAL: Final = "cividis"  # even in lightness and made for colour-blind readers
-_DPI: Final = 140
-_ABOVE: Final = (0.0, 0.2, 1.0, 0.8)  # where the brain is; the colour bar stands under it
+_GREY: Final = "#40464f"
+_BRAIN: Final = 0.02  # the template is 0 outside the brain
+_VIEWS: Final = ((1, 2), (0, 2), (0, 1))  # axes along and up, of the cut across the third
 
 
-def _drawn(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Return a PNG that is the same on every run."""
-    import matplotlib.pyplot as plt
+class _Template(NamedTuple):
+    """The MNI152 template, cropped to the brain, and the mm of its first voxel."""
 
-    with mpl.rc_context({**STYLE, "backend": "agg"}):
-        figure = plt.figure(figsize=size)
-        try:
-            draw(figure)
-            content = io.BytesIO()
-            figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
-        finally:
-            plt.close(figure)
-    return embed(content.getvalue(), "png")
-
-
-def _bar(figure: Figure, colours: mpl.cm.ScalarMappable, unit: str) -> None:
-    """Add a colour bar that states the unit, under everything."""
-    bar = figure.colorbar(colours, cax=figure.add_axes((0.3, 0.13, 0.4, 0.035)), orientation="horizontal")
-    bar.set_label(unit, fontsize=8)
-    bar.outline.set_visible(False)
-
-
-def _direction(row: Row) -> float:
-    """Return the probability of the sign that is the more probable, from .5 to 1."""
-    return float(max(row["p_positive"], 1 - row["p_positive"]))
-
-
-def _told(rows: Sequence[Row], name: str) -> str:
-    """Return the five largest in words."""
-    strongest = sorted(rows, key=lambda r: -abs(r["mean"]))[:5]
-    return "; ".join(
-        f"{r[name]} {number(r['mean'])}, positive with probability {probability(r['p_positive'])}"
-        for r in strongest
-    )
+    values: npt.NDArray[np.float32]
+    first: npt.NDArray[np.float64]
 
 
 @cache
-def _template() -> Any:
+def _template() -> _Template:
     from nilearn.datasets import load_mni152_template
 
-    return load_mni152_template(resolution=_STEP_MM)
+    image = load_mni152_template(resolution=1)
+    values, affine = np.asarray(image.dataobj, dtype=np.float32), np.asarray(image.affine)
+    inside = values > _BRAIN
+    ends = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {a})))[[0, -1]] for a in range(3)]
+    crop = tuple(slice(low, high + 1) for low, high in ends)
+    return _Template(values[crop], affine[:3, 3] + np.array([low for low, _ in ends]))
+
+
+def _cut(axes: Axes, rows: Sequence[Row], *, across: int, at: float, top: float) -> None:
+    """Draw one cut: the template, and the circle in which it meets each region's sphere."""
+    template, first = _template()
+    along, up = _VIEWS[across]
+    k = int(np.clip(round(at - first[across]), 0, template.shape[across] - 1))
+    plane = template[(slice(None),) * across + (k,)].T
+    left, low = first[along] - 0.5, first[up] - 0.5
+    axes.imshow(
+        np.ma.masked_less_equal(plane, _BRAIN), cmap="gray", origin="lower", vmin=0, vmax=1.05,
+        extent=(left, left + plane.shape[1], low, low + plane.shape[0]), interpolation="bilinear",
+    )  # fmt: skip
+    colour = colours(top)
+    for row in sorted(rows, key=direction):
+        place = (row["x"], row["y"], row["z"])
+        reach = _SPHERE_MM**2 - (place[across] - at) ** 2
+        sure = 2 * direction(row) - 1
+        if reach > 0:
+            axes.add_patch(Circle((place[along], place[up]), reach**0.5, edgecolor=_GREY, linewidth=0.6,
+                                  facecolor=colour.to_rgba(row["mean"]), alpha=sure))  # fmt: skip
+    axes.set_axis_off()
+    if across:  # the left of the brain is on the left
+        for side, letter in ((0.02, "L"), (0.98, "R")):
+            axes.text(side, 0.98, letter, transform=axes.transAxes, fontsize=8, va="top",
+                      ha="left" if letter == "L" else "right", color=_GREY)  # fmt: skip
+    axes.text(0.5, -0.01, f"{'xyz'[across]} = {number(at, 0)} mm", transform=axes.transAxes, fontsize=7.5,
+              va="top", ha="center", color=_GREY)  # fmt: skip
+
+
+def _panels(
+    groups: Mapping[str, Sequence[Row]], *, centre: Point, top: float, unit: str, upright: bool
+) -> str:
+    """Return cuts through one point, those of a group side by side, or under each other."""
+    cell = WIDTH / (len(groups) if upright else 3)
+    height = (3 if upright else 1) * cell * 0.9
+    head, foot = (0.25 if upright else 0.05), 0.75
+    figure = Figure(figsize=(WIDTH, head + height + foot), dpi=DPI)
+    whole = head + height + foot
+    with mpl.rc_context(STYLE):
+        grid = figure.subplots(
+            3 if upright else 1, len(groups) if upright else 3, squeeze=False,
+            gridspec_kw={"left": 0.01, "right": 0.99, "bottom": foot / whole, "top": 1 - head / whole,
+                         "wspace": 0.03, "hspace": 0.12},
+        )  # fmt: skip
+        for g, (name, rows) in enumerate(groups.items()):
+            for across in range(3):
+                axes = grid[across, g] if upright else grid[0, across]
+                _cut(axes, rows, across=across, at=centre[across], top=top)
+            if upright:
+                grid[0, g].set_title(name, fontsize=9, fontweight="bold")
+        add_bar(figure, colours(top), f"{unit}; opacity: probability of direction", foot=0.42 / whole)
+        return png(pixels(figure))
+
+
+def _centre(row: Row) -> Point:
+    return float(row["x"]), float(row["y"]), float(row["z"])
 
 
 def cuts(title: str, rows: Sequence[Row], *, top: float, unit: str) -> Image:
@@ -93,36 +130,51 @@ def cuts(title: str, rows: Sequence[Row], *, top: float, unit: str) -> Image:
     Image
         A PNG.
     """
-    from nibabel import Nifti1Image
-    from nilearn.plotting import plot_stat_map
-
-    template = _template()
-    shape, affine = template.shape, np.asarray(template.affine)
-    place = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1) @ affine[:3, :3].T
-    place += affine[:3, 3]
-    value, opacity = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    for row in rows:
-        inside = ((place - (row["x"], row["y"], row["z"])) ** 2).sum(axis=-1) <= _SPHERE_MM**2
-        value[inside], opacity[inside] = row["mean"], 2 * _direction(row) - 1
-
-    opacity[0, 0, 0] = 1  # nilearn takes the largest for opaque; this corner is in no cut
-    strongest = max(rows, key=lambda r: abs(r["mean"]) * (2 * _direction(r) - 1))
-    centre = (strongest["x"], strongest["y"], strongest["z"])
-
-    def draw(figure: Figure) -> None:
-        plot_stat_map(
-            Nifti1Image(value, affine), bg_img=template, display_mode="ortho", cut_coords=centre,
-            cmap=DIVERGING, vmax=top, vmin=-top, transparency=Nifti1Image(opacity, affine),
-            figure=figure, axes=_ABOVE, colorbar=False, draw_cross=False, threshold=None,
-        )  # fmt: skip
-        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(-top, top), DIVERGING)
-        _bar(figure, colours, f"{unit}; opacity: probability of direction")
-
+    strongest = max(rows, key=lambda r: abs(r["mean"]) * (2 * direction(r) - 1))
     return Image(
-        _drawn((9, 3.6), draw),
+        _panels({title: rows}, centre=_centre(strongest), top=top, unit=unit, upright=False),
         f"Cuts through {strongest['roi']} for {title}, {len(rows)} regions; colour: {unit}, opacity: "
-        f"probability of direction. Largest: {_told(rows, 'roi')}.",
+        f"probability of direction. Largest: {largest(rows, 'roi')}.",
         caption=f"{title}, through {strongest['roi']}",
+    )
+
+
+def contrast_cuts(title: str, groups: Mapping[str, Sequence[Row]], *, top: float, unit: str) -> Image:
+    """Draw the contrasts of several disorders side by side, on the same three cuts.
+
+    The cuts go through the region whose contrasts are the most spread.
+
+    Parameters
+    ----------
+    title : str
+        The function.
+    groups : mapping of str to sequence of mapping
+        By contrast; rows as of `cuts`, the same regions in each.
+    top, unit
+        As of `cuts`.
+
+    Returns
+    -------
+    Image
+        A PNG.
+    """
+    spread: dict[str, float] = {}
+    place: dict[str, Point] = {}
+    for row in (r for rows in groups.values() for r in rows):
+        spread[row["roi"]] = spread.get(row["roi"], 0.0) + row["mean"] ** 2
+        place[row["roi"]] = _centre(row)
+    widest = max(spread, key=lambda roi: spread[roi])
+    told = "; ".join(
+        f"{name}: {number(row['mean'])}"
+        for name, rows in groups.items()
+        for row in rows
+        if row["roi"] == widest
+    )
+    return Image(
+        _panels(groups, centre=place[widest], top=top, unit=unit, upright=True),
+        f"Cuts through {widest} for {title}, {len(groups)} contrasts; colour: {unit}, opacity: probability "
+        f"of direction. There: {told}.",
+        caption=f"{title}, through {widest}",
     )
 
 
@@ -148,30 +200,24 @@ def connectome(title: str, rows: Sequence[Row], *, top: float, unit: str) -> Ima
     Image
         A PNG.
     """
-    from nilearn.plotting import plot_connectome
-
     nodes = np.unique(np.array([row[end] for row in rows for end in ("from", "to")], dtype=float), axis=0)
+    colour = colours(top)
 
-    def draw(figure: Figure) -> None:
-        display = plot_connectome(
-            np.zeros((len(nodes), len(nodes))), nodes, node_size=14, node_color="#40464f",
-            display_mode="lyrz", figure=figure, axes=_ABOVE, colorbar=False,
-        )  # fmt: skip
-        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(-top, top), DIVERGING)
-        for row in sorted(rows, key=_direction):
-            sure = 2 * _direction(row) - 1
+    def draw(display: Any) -> None:
+        display.add_graph(np.zeros((len(nodes), len(nodes))), nodes, node_size=14, node_color=_GREY)
+        for row in sorted(rows, key=direction):
+            sure = 2 * direction(row) - 1
             display.add_graph(
                 np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([row["from"], row["to"]], dtype=float),
                 node_size=0,
-                edge_kwargs={"color": colours.to_rgba(row["mean"]), "alpha": 0.25 + 0.75 * sure,
+                edge_kwargs={"color": colour.to_rgba(row["mean"]), "alpha": 0.25 + 0.75 * sure,
                              "linewidth": _THIN + (_THICK - _THIN) * sure},
             )  # fmt: skip
-        _bar(figure, colours, f"{unit}; width: probability of direction")
 
     return Image(
-        _drawn((9, 3.2), draw),
+        on_glass(draw, bar=(colour, f"{unit}; width: probability of direction")),
         f"Connectome for {title} with {len(rows)} edges; colour: {unit}, width: probability of direction. "
-        f"Largest: {_told(rows, 'edge')}.",
+        f"Largest: {largest(rows, 'edge')}.",
         caption=f"{title}; width: probability of direction",
     )
 
@@ -190,20 +236,16 @@ def coverage_map(rows: Sequence[Row]) -> Image:
     Image
         A PNG.
     """
-    from nilearn.plotting import plot_markers
-
-    share = np.array([row["coverage"] for row in rows], dtype=float)
-
-    def draw(figure: Figure) -> None:
-        plot_markers(
-            share, np.array([[row["x"], row["y"], row["z"]] for row in rows]), node_size=60,
-            node_cmap=_SEQUENTIAL, node_vmin=0, node_vmax=1, display_mode="lyrz", figure=figure,
-            axes=_ABOVE, colorbar=False, node_kwargs={"edgecolors": "#40464f", "linewidths": 0.7},
-        )  # fmt: skip
-        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), _SEQUENTIAL)
-        _bar(figure, colours, "mean share of a region's voxels with data")
-
+    colour = colours(1.0, cmap=_SEQUENTIAL, low=0.0)
+    place = np.array([_centre(row) for row in rows])
+    shade = colour.to_rgba(np.array([row["coverage"] for row in rows]))
     least = sorted(rows, key=lambda r: r["coverage"])[:5]
     told = "; ".join(f"{r['roi']} {number(r['coverage'])}" for r in least)
-    return Image(_drawn((9, 3.2), draw), f"Coverage of {len(rows)} regions. Least covered: {told}.",
-                 caption="Coverage of the cohort")  # fmt: skip
+    return Image(
+        on_glass(
+            lambda display: display.add_markers(place, shade, 60, edgecolors=_GREY, linewidths=0.7),
+            bar=(colour, "mean share of a region's voxels with data"),
+        ),
+        f"Coverage of {len(rows)} regions. Least covered: {told}.",
+        caption="Coverage of the cohort",
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,6 +27,7 @@ _GREY: Final = "#8a8f98"
 STYLE: Final = {
     "svg.hashsalt": "nssi-bayes",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a label is no formula
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -36,6 +38,7 @@ STYLE: Final = {
     "figure.facecolor": "white",
 }
 _WIDTH: Final = 4.3  # inches: read at the width of a phone, three abreast on a screen
+_PAD: Final = 3 / 72  # inches
 _LONG: Final = 12  # rows a description spells out
 
 
@@ -78,11 +81,14 @@ class Image:
         What it shows, in words and numbers.
     caption : str
         Text over it, for an image that has no title of its own.
+    legend : bool
+        Whether it says only what the images before it mean.
     """
 
     source: str
     alt: str
     caption: str = ""
+    legend: bool = False
 
 
 def embed(content: bytes, kind: str) -> str:
@@ -124,16 +130,15 @@ def intervals(
     Raises
     ------
     ValueError
-        If there is nothing to draw.
+        If there is nothing to draw, or an estimate without its numbers.
     """
-    if not dots:
-        raise ValueError("no estimate to draw")
+    _check(dots)
     place, headings, rows = _places(dots)
     series = list(dict.fromkeys(d.series for d in dots))
     with mpl.rc_context(STYLE):
         legend = len(series) > 1
         height = 0.95 + 0.225 * rows * (1.15 if legend else 1.0) + (0.25 if legend else 0)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height))
         axes = figure.subplots()
         _draw(axes, dots, place, series)
         _frame(axes, place, headings, rows=rows, rope=rope)
@@ -144,10 +149,31 @@ def intervals(
         if limits is not None:
             axes.set_xlim(*limits)
         if legend:
-            figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+            figure.legend(loc="lower center", ncols=3, frameon=False, fontsize=8, borderpad=0)
+        _fit(figure, axes)
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return Image(embed(content.getvalue(), "svg+xml"), _describe(title, dots, unit=unit))
+
+
+def _check(dots: Sequence[Dot]) -> None:
+    if not dots:
+        raise ValueError("no estimate to draw")
+    if any(value is None for d in dots for value in (d.mean, d.low, d.high)):
+        raise ValueError("an estimate has no mean or no interval")
+
+
+def _fit(figure: Figure, axes: Axes) -> None:
+    """Give the axes what labels and legend leave; texts are measured once, not thrice as by matplotlib."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    own = axes.get_window_extent(renderer)
+    whole = axes.get_tightbbox(renderer) or own
+    width, height = figure.bbox.size
+    foot = sum(legend.get_window_extent(renderer).height for legend in figure.legends)
+    pad = _PAD * figure.dpi
+    left, bottom = own.x0 - whole.x0 + pad, own.y0 - whole.y0 + foot + pad * (2 if foot else 1)
+    right, top = width - pad - (whole.x1 - own.x1), height - pad - (whole.y1 - own.y1)
+    axes.set_position((left / width, bottom / height, (right - left) / width, (top - bottom) / height))
 
 
 def _places(dots: Sequence[Dot]) -> tuple[dict[str, float], dict[str, float], int]:
@@ -182,19 +208,18 @@ def _frame(
 
 def _draw(axes: Axes, dots: Sequence[Dot], place: dict[str, float], series: Sequence[str]) -> None:
     step = 0.5 / max(len(series), 2)
-    named = set()
-    for dot in dots:
-        k = series.index(dot.series)
-        y = place[dot.label] + step * (k - (len(series) - 1) / 2)
+    for k, name in enumerate(series):
+        own = [d for d in dots if d.series == name]
+        y = [place[d.label] + step * (k - (len(series) - 1) / 2) for d in own]
         colour = COLOURS[k % len(COLOURS)]
-        label = dot.series if dot.series not in named and len(series) > 1 else None
-        named.add(dot.series)
-        axes.plot([dot.low, dot.high], [y, y], color=colour, lw=1.6, solid_capstyle="round")
-        axes.plot(dot.mean, y, _MARKERS[k % len(_MARKERS)], color=colour, ms=4.5, label=label,
+        axes.hlines(y, [d.low for d in own], [d.high for d in own], color=colour, lw=1.6, capstyle="round")
+        axes.plot([d.mean for d in own], y, _MARKERS[k % len(_MARKERS)], color=colour, ms=4.5, zorder=3,
+                  label=name if len(series) > 1 else None,
                   markerfacecolor=colour if k == 0 else "white")  # fmt: skip
-        if dot.note:
-            axes.text(1.0, y, dot.note, transform=axes.get_yaxis_transform(), va="center", ha="right",
-                      fontsize=7.5, color="#40464f")  # fmt: skip
+        for dot, at in zip(own, y, strict=True):
+            if dot.note:
+                axes.text(1.0, at, dot.note, transform=axes.get_yaxis_transform(), va="center", ha="right",
+                          fontsize=7.5, color="#40464f")  # fmt: skip
 
 
 def _describe(title: str, dots: Sequence[Dot], *, unit: str) -> str:

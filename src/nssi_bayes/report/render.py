@@ -11,6 +11,7 @@ from nssi_bayes.report import sections
 from nssi_bayes.report.associations import SECTIONS
 from nssi_bayes.report.audited import audited
 from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.neural import measured
 from nssi_bayes.report.parts import Section, guarded, missing, text
 from nssi_bayes.report.words import pretty, split_name
 
@@ -28,7 +29,7 @@ def page(e: Evidence) -> list[Section]:
     made = [
         guarded(Section("answer", "Answer"), lambda: sections.answered(e)),
         guarded(Section("comparison", "Comparison of the models"), lambda: sections.compared(e)),
-        guarded(Section("cohort", "Cohort and missing values"), lambda: sections.cohort(e)),
+        guarded(Section("cohort", "Cohort and missing values"), lambda: [*sections.cohort(e), *measured(e)]),
         guarded(Section("audit", "From the folder to the model"), lambda: audited(e)),
         guarded(Section("health", "Health of the fits"), lambda: sections.health(e)),
     ]

@@ -48,7 +48,7 @@ def table(
     """
     if not rows:
         raise ValueError("no row to print")
-    frame = pd.DataFrame([dict(row) for row in rows])
+    frame = pd.DataFrame([dict(row) for row in rows], dtype=object)  # written cell by cell: objects are fast
     stub = next(column for column in frame.columns if column != group)
     numbers = [c for c in frame.columns if c not in (stub, group, *words)]
     for column in numbers:  # a line may break before a bracket only
