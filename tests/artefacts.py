@@ -102,6 +102,11 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
              "function": f, "standardised": _interval(rng, 0.1), **_signed(rng, 0.12, rope=True)}
             for r, m in NETWORK_OF.items() for f in FUNCTIONS
         ],
+        "rois_by_disorder": [
+            {"function": f, "disorder": d, "roi": r, "network": m[0], "hemisphere": m[1],
+             "x": m[2], "y": m[3], "z": m[4], "sd": 0.05, **_signed(rng, 0.05)}
+            for f in FUNCTIONS for d in DISORDERS for r, m in NETWORK_OF.items()
+        ],
         "networks": [
             {"network": w, "function": f, **_signed(rng, 0.1)}
             for w in sorted({m[0] for m in NETWORK_OF.values()}) for f in FUNCTIONS
@@ -233,15 +238,6 @@ def make_flow(people: int = 120) -> dict[str, Any]:
     }
 
 
-def make_posterior(seed: int = 1) -> xr.Dataset:
-    """Return the draws of ``posterior.nc`` that a report reads: loadings of regions by disorder."""
-    draws = np.random.default_rng(seed).normal(0.0, 0.1, (2, 50, len(DISORDERS), len(NETWORK_OF), 3))
-    draws[..., 0, 0, 0] += 0.3  # the first disorder, in the first region and function
-    dims = (n.CHAIN, n.DRAW, n.DISORDER, n.ROI, n.FUNCTION)
-    coords = {n.DISORDER: list(DISORDERS), n.ROI: list(NETWORK_OF), n.FUNCTION: list(FUNCTIONS)}
-    return xr.Dataset({"L_disorder": (dims, draws - draws.mean(axis=2, keepdims=True))}, coords=coords)
-
-
 def make_audit() -> pd.DataFrame:
     """Return ``audit.tsv``."""
     rows = [
@@ -267,13 +263,11 @@ def write_model(layout: Layout, model: str, *, certified: bool = True, gain: flo
         estimates = make_estimates()
         name = model.split("/")[1]
         if name == "shared":
-            for part in ("levels", "contrasts", "heterogeneity", "slopes_by_disorder"):
+            for part in ("levels", "contrasts", "heterogeneity", "slopes_by_disorder", "rois_by_disorder"):
                 estimates[part] = []
         if model.split("/")[0] != "outcome":
             estimates["outcome"] = []
         write_json(layout.estimates(model), estimates)
-        if estimates["heterogeneity"]:
-            make_posterior().to_netcdf(layout.posterior(model), group="posterior", engine="h5netcdf")
 
 
 def write_project(root: Path, *, roster: tuple[str, ...] = ROSTER) -> Layout:

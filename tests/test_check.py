@@ -17,6 +17,7 @@ import xarray as xr
 
 from designs import few, small_cohort, small_spec
 from nssi_bayes import assemble, extract, ingest, score, simulate
+from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal, measurement
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.generate import generate
@@ -239,6 +240,25 @@ def test_the_ends_of_every_printed_interval_are_judged() -> None:
     assert theirs < free
     assert judge_ends(999.0).passed is False
     assert judge_ends(1000.0).passed is True
+
+
+def test_loadings_of_disorders_are_less_their_mean() -> None:
+    rng = np.random.default_rng(10)
+    draws = rng.normal(0.3, 0.1, (200, 2, 3, 2))
+    coords = {n.DISORDER: ["a", "b"], n.ROI: ["X", "Y", "Z"], n.FUNCTION: ["f", "g"]}
+    flat = xr.Dataset({"L_disorder": (("sample", *coords), draws)}, coords=coords)
+    places = {n.ROI_NETWORK: ["u", "u", "v"], n.ROI_HEMISPHERE: ["L", "R", "M"]}
+    places |= {axis: [1.0, 2.0, 3.0] for axis in (n.ROI_X, n.ROI_Y, n.ROI_Z)}
+    cohort = xr.Dataset(coords={n.ROI: ["X", "Y", "Z"], **{k: (n.ROI, v) for k, v in places.items()}})
+    summary = estimates._Summary(0.9, 0.2, chains=4)
+    rows = estimates._rois_by_disorder(summary, flat, cohort)
+    assert len(rows) == 2 * 3 * 2
+    (row,) = [r for r in rows if (r["function"], r["disorder"], r["roi"]) == ("g", "b", "Y")]
+    expected = (draws[:, 1, 1, 1] - draws[:, 0, 1, 1]) / 2
+    assert row["mean"] == pytest.approx(expected.mean())
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(expected, [0.05, 0.95])))
+    assert (row["network"], row["hemisphere"], row["x"]) == ("u", "R", 2.0)
+    assert len(summary._printed) == len(rows)  # their ends are judged with the others
 
 
 def test_a_dropped_block_changes_the_scores(fitted: Fitted) -> None:

@@ -318,8 +318,8 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
         _without_clocks(dataset).to_netcdf(beside, engine="h5netcdf")
 
 
-def read_dataset(path: Path, *, group: str | None = None, only: list[str] | None = None) -> xr.Dataset:
-    """Read a netCDF file, or some variables of a group of it, into memory.
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read a whole netCDF file into memory.
 
     Raises
     ------
@@ -327,9 +327,9 @@ def read_dataset(path: Path, *, group: str | None = None, only: list[str] | None
         If the file is missing or cannot be read.
     """
     try:
-        with xr.open_dataset(_need(path), group=group, engine="h5netcdf") as dataset:
-            return (dataset if only is None else dataset[only]).load()
-    except (OSError, ValueError, KeyError) as error:
+        with xr.open_dataset(_need(path), engine="h5netcdf") as dataset:
+            return dataset.load()
+    except (OSError, ValueError) as error:
         raise ArtefactError(
             "not a readable netCDF file", where=str(path), cure="run its stage again"
         ) from error

@@ -20,7 +20,7 @@ __all__ = ["as_met", "contrasts", "estimate"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
-    "networks", "edges", "network_pairs", "outcome", "measurement",
+    "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
 )  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
@@ -106,6 +106,7 @@ def estimate(
         found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
     found["correlations"] = _correlations(summary, posterior, functions)
     found["rois"] = _rois(summary, posterior, design, moments, cohort)
+    found["rois_by_disorder"] = _rois_by_disorder(summary, posterior, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
     found["edges"] = _edges(summary, posterior, design, moments, cohort)
     found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
@@ -249,6 +250,21 @@ def _rois(
         return []
     seen = np.where(design.activation_seen, design.activation, np.nan)
     return _loadings(summary, flat["L"], seen, moments, roi_table(cohort))
+
+
+def _rois_by_disorder(summary: _Summary, flat: xr.Dataset, cohort: xr.Dataset) -> list[Row]:
+    """Summarise each disorder's loadings of regions, less the mean of the disorders."""
+    if "L_disorder" not in flat:
+        return []
+    values = _values(flat, "L_disorder", n.FUNCTION, n.DISORDER, n.ROI)
+    values = values - values.mean(axis=2, keepdims=True)  # zero-sum already, but for the last digits
+    functions, disorders, rois = (flat[d].to_numpy() for d in (n.FUNCTION, n.DISORDER, n.ROI))
+    places = roi_table(cohort)
+    return [
+        {"function": str(functions[f]), "disorder": str(disorders[k]), "roi": str(rois[r]),
+         **places[str(rois[r])], **summary.signed(values[:, f, k, r])}
+        for f, k, r in np.ndindex(*values.shape[1:])
+    ]  # fmt: skip
 
 
 def _edges(

@@ -11,7 +11,6 @@ import pandas as pd
 
 from nssi_bayes.errors import NssiBayesError
 from nssi_bayes.instruments import study_instrument
-from nssi_bayes.report.by_disorder import region_contrasts
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import Params, read_model
@@ -37,9 +36,6 @@ class Evidence:
         Cohort flow, what was changed or dropped, the comparison's notes and table; None where missing.
     checks, estimates, specs : dict
         By entry; an entry without the artefact is absent.
-    contrasts : list of mapping or None
-        Regional associations of each disorder less the mean of the disorders, of `main`; None where
-        they are missing or do not vary.
     main : str or None
         The entry whose estimates the report shows: the last joint model of the roster.
     unverified : list of str
@@ -60,7 +56,6 @@ class Evidence:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
     specs: dict[str, str] = field(default_factory=dict)
-    contrasts: list[dict[str, Any]] | None = None
     main: str | None = None
     unverified: list[str] = field(default_factory=list)
     cohort_hash: str | None = None
@@ -89,12 +84,6 @@ class Evidence:
     def shown(self) -> dict[str, Any] | None:
         """Estimates of the main model."""
         return self.estimates.get(self.main) if self.main else None
-
-    @property
-    def varies(self) -> bool:
-        """Whether regional associations of the main model vary by disorder."""
-        rows = (self.shown or {}).get("heterogeneity", [])
-        return any(r["term"] == "loadings" for r in rows) and bool((self.shown or {}).get("rois"))
 
 
 def gather(layout: Layout, params: Params, question: str) -> Evidence:
@@ -144,10 +133,6 @@ def gather(layout: Layout, params: Params, question: str) -> Evidence:
         estimates = read(read_json, layout.estimates(entry))
         if estimates is not None:
             found.estimates[entry] = estimates
-    if found.varies:
-        found.contrasts = read(
-            lambda p: region_contrasts(p, found.shown or {}), layout.posterior(str(found.main))
-        )
     study, shelf = layout.study(params.study), layout.instruments(params.study)
     places = read(lambda _: read_study(layout, params.study).instruments, study)
     for name, place in (places or {}).items():

@@ -11,7 +11,7 @@ from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Image
 from nssi_bayes.report.panels import Row, Rows, by, dot, panels, span
-from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
+from nssi_bayes.report.parts import Part, figure, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability
 
@@ -46,18 +46,16 @@ def regions(e: Evidence, estimates: Row) -> list[Part]:
         tabulated("All regions", lambda: _neural("regions", rows, "roi", e, estimates), folded=True),
         *_reliable(e, "activation", "region"),
         *_means("Network means", estimates["networks"], "network", _REGION),
-        *_contrasted(e, rows),
+        *_contrasted(estimates, rows),
     ]  # fmt: skip
 
 
-def _contrasted(e: Evidence, rows: Rows) -> list[Part]:
+def _contrasted(estimates: Row, rows: Rows) -> list[Part]:
     """Return how each disorder's regional associations differ from the mean of the disorders."""
-    if not e.varies:
+    if not estimates["rois_by_disorder"]:
         return []
-    if e.contrasts is None:
-        return [missing("Contrasts of disorders: the posterior of the regional associations is missing.")]
     order = {r["roi"]: i for i, r in enumerate(rows)}
-    shown = sorted(e.contrasts, key=lambda r: order[r["roi"]])
+    shown = sorted(estimates["rois_by_disorder"], key=lambda r: order[r["roi"]])
     top = _top(shown)
     unit = f"{_REGION}, {_LESS}"
 
