@@ -136,6 +136,13 @@ def test_a_glass_brain_has_equal_bytes_and_names_its_largest_region() -> None:
     assert max(rows, key=lambda r: abs(r["mean"]))["roi"] in first.alt
 
 
+def test_a_legend_is_marked_as_one(layout: Layout) -> None:
+    """Its width is that of a legend, not of the pictures before it."""
+    page = layout.report("outcome").read_text()
+    assert re.search(r'<div class="legend">\s*<img', page)
+    assert "&#34;" not in page[page.index("<body") :].split("Provenance")[0]
+
+
 def test_contrasts_of_disorders_stand_in_pictures_words_and_a_table(layout: Layout) -> None:
     """Disorder less the mean of the disorders; the cuts go through the region that differs most."""
     rows = [r for r in make_estimates()["rois_by_disorder"] if r["function"] == FUNCTIONS[0]]

@@ -93,6 +93,7 @@ def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
     counts = np.bincount(flat, minlength=size).reshape(shape).astype(float)
     ones = np.ones(len(places))
 
+    @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x)
         part, to_theta = people(theta)
