@@ -150,7 +150,9 @@ def contrast_cuts(title: str, groups: Mapping[str, Sequence[Row]], *, top: float
         The function.
     groups : mapping of str to sequence of mapping
         By contrast; rows as of `cuts`, the same regions in each.
-    top, unit
+    top : float
+        As of `cuts`.
+    unit : str
         As of `cuts`.
 
     Returns
