@@ -136,8 +136,9 @@ def test_a_fault_of_the_program_is_no_user_error(project: Path, monkeypatch: pyt
 
 def test_an_interruption_leaves_no_half_written_file(project: Path) -> None:
     code = """
-import sys, time
+import signal, sys, time
 from types import ModuleType
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
 from nssi_bayes import cli
 from nssi_bayes.store import atomic
 
