@@ -82,7 +82,7 @@ def test_the_copy_is_what_scoring_again_would_write(line: Line, tmp_path: Path) 
     assert read_dataset(line.layout.loo(two)).attrs["question"] == "heterogeneity"
 
 
-@pytest.mark.parametrize("changed", ["settings", "posterior", "result", "note", "code"])
+@pytest.mark.parametrize("changed", ["settings", "posterior", "cohort", "result", "note", "code"])
 def test_what_no_longer_fits_is_scored(line: Line, changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = ROSTER
     assert line.check(one) == 1
@@ -93,6 +93,8 @@ def test_what_no_longer_fits_is_scored(line: Line, changed: str, monkeypatch: py
         tree = read_tree(line.layout.posterior(two))
         tree.attrs["fit"] = "another"
         write_tree(line.layout.posterior(two), tree)
+    elif changed == "cohort":
+        write_dataset(line.layout.cohort("demo"), small_cohort(24).assign_attrs(title="another"))
     elif changed == "result":
         write_json(line.layout.estimates(one), {})
     elif changed == "note":

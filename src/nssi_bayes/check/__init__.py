@@ -67,7 +67,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
-    made_from = twin.made_from(tree, params)
+    made_from = twin.made_from(layout, params, tree)
     other = twin.find(layout, params, model=model, made_from=made_from)
     if other is not None:
         _LOG.info("%s has the posterior of %s, which is judged and scored: copied", model, other)

@@ -19,13 +19,14 @@ __all__ = ["copy", "find", "made_from", "note"]
 _PACKAGE = Path(__file__).parents[1]
 
 
-def made_from(tree: xr.DataTree, params: Params) -> str:
-    """Hash what decides the result: posterior, settings and code."""
+def made_from(layout: Layout, params: Params, tree: xr.DataTree) -> str:
+    """Hash what decides the result: posterior, cohort (its places and labels too), settings and code."""
     code = {
         str(path.relative_to(_PACKAGE)): digest(path.read_bytes()) for path in sorted(_PACKAGE.rglob("*.py"))
     }
     settings = {"seed": params.seed, "rope": params.rope, "interval": params.interval}
-    return digest({"fit": str(tree.attrs["fit"]), "settings": settings, "code": code})
+    cohort = digest(layout.cohort(params.study).read_bytes())
+    return digest({"fit": str(tree.attrs["fit"]), "cohort": cohort, "settings": settings, "code": code})
 
 
 def find(layout: Layout, params: Params, *, model: str, made_from: str) -> str | None:
