@@ -91,22 +91,19 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
     given = (built.spec, built.design, done)
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
         pool.submit(os.getpid)  # the processes start now, and load while coordinates are found here
-        coordinates: list[Coordinates] = []
-
-        def side_by_side(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
-            done[:] = [0] * len(seeds)
-            progress = _Progress(sampler, len(seeds))
-            calls = [
-                pool.submit(_draw_here, coordinates[0], sampler, seed, i) for i, seed in enumerate(seeds)
-            ]
-            while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
-                if any(call.done() and call.exception() for call in calls):
-                    break
-                progress.say(sum(done[:]))
-            return [call.result() for call in calls]
-
         try:
-            coordinates.append(_coordinates(compile_density(built)))
+            found = _coordinates(compile_density(built))
+
+            def side_by_side(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
+                done[:] = [0] * len(seeds)
+                progress = _Progress(sampler, len(seeds))
+                calls = [pool.submit(_draw_here, found, sampler, seed, i) for i, seed in enumerate(seeds)]
+                while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
+                    if any(call.done() and call.exception() for call in calls):
+                        break
+                    progress.say(sum(done[:]))
+                return [call.result() for call in calls]
+
             yield side_by_side
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -10,17 +10,17 @@ from typing import Any, Final
 
 from numba import njit
 
-__all__ = ["OPTIONS", "compiled", "inlined"]
+__all__ = ["compiled", "inlined"]
 
-OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 """Others may run beside it; no fast-math: a cold and a warm cache agree."""
 
 
 def compiled[F](function: F) -> F:
     """Compile a function that Python calls."""
-    return njit(cache=True, **OPTIONS)(function)
+    return njit(cache=True, **_OPTIONS)(function)
 
 
 def inlined[F](function: F) -> F:
     """Compile a function that compiled ones of its package call: no way in from Python, kept in theirs."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
