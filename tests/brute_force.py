@@ -45,6 +45,9 @@ class Person:
         factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
         mean_x, cov_x = self._factors(c, z, factors)
         root = theta.get("Omega", np.eye(functions))
+        if "h" in theta:
+            mean_c = design.diagnosis[0] - design.centred_diagnosis[0]  # of the whole cohort
+            root = np.diag([np.exp(theta["h"][f] @ (c - mean_c)) for f in range(functions)]) @ root
         slope = theta.get("B", np.zeros((functions, 0))).copy()
         for k in range(len(c)):
             if "B_disorder" in theta:
@@ -204,6 +207,10 @@ class Person:
         if y == design.missing_response:
             return np.zeros(predictor.shape)
         group = np.flatnonzero(design.categories == count)
+        if "delta" in self.theta and j in design.biased:
+            predictor = (
+                predictor + self.theta["delta"][list(design.biased).index(j)] @ design.diagnosis[self.i]
+            )
         p = self.theta[f"category_probability_{count}"][list(group).index(j)]
         below, above = np.cumsum(p)[:-1], np.cumsum(p[::-1])[::-1][1:]
         edges = np.concatenate([[-np.inf], np.log(below / above), [np.inf]])

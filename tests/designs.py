@@ -101,6 +101,7 @@ def few(design: Design, keep: Array) -> Design:
     by_edge = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")
     return replace(
         design,
+        centred_diagnosis=None if design.centred_diagnosis is None else design.centred_diagnosis[keep],
         scanned=np.array([place[int(design.scanned[i])] for i in scanned], dtype=int),
         **{name: getattr(design, name)[keep] for name in by_person},
         connected=np.array([place[int(design.connected[i])] for i in connected], dtype=int),

@@ -9,7 +9,9 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 
+from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.parameter import Parameter, draw
+from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.graph import _declare
 from nssi_bayes.spec import read_priors
 
@@ -70,6 +72,35 @@ def test_zero_sum_effects_are_a_normalised_normal_in_one_dimension_less() -> Non
     backward = model.rvs_to_transforms[model.free_RVs[0]].backward(pt.as_tensor(x)).eval()
     assert backward.sum() == pytest.approx(0, abs=1e-12)
     assert (backward**2).sum() == pytest.approx((x**2).sum())
+
+
+def test_effects_that_sum_to_zero_both_ways_are_one_normal_in_their_own_dimensions() -> None:
+    coords = {"item": list("abcdefg"), "disorder": ["p", "q", "r"]}
+    both = Parameter("bias", ("item", "disorder"), zero_sum=True, zero_sum_groups=(4, 3))
+    slots = Slots({"bias": (7, 3)})
+    free = Unconstrained([both], slots)
+    assert free.size == (3 + 2) * 2
+    x = np.random.default_rng(0).standard_normal(free.size)
+    log_prior, theta, _ = free(x)
+    value = theta.reshape(7, 3)
+    np.testing.assert_allclose(value.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose([value[:4].sum(axis=0), value[4:].sum(axis=0)], 0, atol=1e-12)
+    assert (value**2).sum() == pytest.approx((x**2).sum())  # a rotation
+    assert log_prior == pytest.approx(stats.norm.logpdf(x).sum())
+    with pm.Model(coords=coords) as model:
+        declared = _declare(both, coords, {})
+    point = [x[:6].reshape(3, 2), x[6:].reshape(2, 2)]
+    named = {v.name: part for v, part in zip(model.value_vars, point, strict=True)}
+    assert float(model.compile_logp()(named)) == pytest.approx(log_prior, rel=1e-6)
+    stated = model.replace_rvs_by_values([declared])[0]
+    np.testing.assert_allclose(
+        stated.eval(dict(zip(model.value_vars, point, strict=True))), value, atol=1e-12
+    )
+    drawn = draw([both], coords, np.random.default_rng(1), 20_000)["bias"]
+    np.testing.assert_allclose(drawn.sum(axis=2), 0, atol=1e-12)
+    # of 4 items and 3 disorders an element has variance (1 - 1/4)(1 - 1/3)
+    np.testing.assert_allclose(drawn[:, :4].var(axis=0), 0.5, rtol=0.06)
+    np.testing.assert_allclose(drawn[:, 4:].var(axis=0), (2 / 3) ** 2, rtol=0.06)
 
 
 def test_dirichlet_is_scipys_and_integrates_to_one() -> None:

@@ -135,7 +135,8 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
 
 
 def _plain(p: Parameter) -> dict[str, Any]:
-    kept = ("name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum")
+    kept = ["name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum"]
+    kept += ["zero_sum_groups"] if p.zero_sum_groups else []
     return {k: np.asarray(v).tolist() if k in ("mu", "sigma") else v for k in kept for v in [getattr(p, k)]}
 
 

@@ -71,7 +71,9 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
     if p.family == "dirichlet":
         return pm.Dirichlet(p.name, a=np.full(p.shape(coords), p.alpha), dims=p.dims)
     name = p.name if p.scale is None else f"{p.name}_raw"
-    if p.zero_sum:
+    if p.zero_sum_groups:
+        raw = _declare_groups(p, name, coords)
+    elif p.zero_sum:
         raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
@@ -89,6 +91,15 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
     scale = theta[p.scale]
     aligned = p.aligned_scale(scale) if p.scale_dims else scale
     return pm.Deterministic(p.name, aligned * raw, dims=p.dims or None)
+
+
+def _declare_groups(p: Parameter, name: str, coords: Mapping[str, list[Any]]) -> Any:
+    """Declare effects that sum to zero along both dims, group by group of the first."""
+    parts = [
+        pm.ZeroSumNormal(f"{name}_{g}", sigma=1.0, n_zerosum_axes=2, shape=(length, len(coords[p.dims[1]])))
+        for g, length in enumerate(p.zero_sum_groups)
+    ]
+    return pt.concatenate(parts, axis=0)
 
 
 def measures(design: Design) -> list[str]:

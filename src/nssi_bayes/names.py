@@ -30,6 +30,7 @@ OUTCOME: Final = "outcome"
 QUALITY_MEASURE: Final = "quality_measure"
 PATTERN: Final = "pattern"  # all diagnoses of a person together: "mood+anxiety"
 TESTLET: Final = "testlet"
+BIASED_INDICATOR: Final = "biased_indicator"  # indicators whose meaning may differ by disorder
 MEASURE: Final = "measure"  # one column of everything that was observed on a person
 CHAIN: Final = "chain"
 DRAW: Final = "draw"

@@ -75,6 +75,8 @@ class Part(NamedTuple):
         [`indicator`].
     gamma : numpy.ndarray
         [`testlet`].
+    shift : numpy.ndarray, optional
+        What bias adds to each predictor [`participant`, biased indicator].
     """
 
     constant: Array
@@ -84,6 +86,7 @@ class Part(NamedTuple):
     log_gap: Array
     loading: Array
     gamma: Array
+    shift: Array | None = None
 
 
 class _Measures(NamedTuple):
@@ -124,6 +127,8 @@ class _People:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
         self.people = design.diagnosis.shape[0]
+        self.diagnosis: Array = design.diagnosis
+        self.centred: Any = design.centred_diagnosis
         self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
         if self.factors:
             self.latents["factors"] = _linear_map(factors, design, slots)
@@ -147,6 +152,10 @@ class _People:
             root = self._root(name, theta)
             said = spread(linear, theta)
             rows = self._rows(name, said.mean, said.own)
+            if name == "structure" and self.centred is not None:
+                log_sd = self._of("h", theta) @ self.centred.T
+                rows *= np.exp(-log_sd)[:, None, :]
+                constant -= log_sd.sum(axis=0)
             precision, log_det = inverse(root)
             constant += 0.5 * (log_det - len(root) * LOG_2PI)
             kept.append((name, root, rows, precision, weigh(rows, precision, matrix)))
@@ -160,13 +169,16 @@ class _People:
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
-        part = Part(constant, rest, upper, lower, log_gap, loading, gamma)
+        shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
+        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, shift)
 
         def pull_back(by: Part) -> Array:
             found = np.zeros(self.slots.size)
             found[self.slots.where["lambda"]] = by.loading
             if len(gamma):
                 found[self.slots.where["gamma"]] = by.gamma
+            if by.shift is not None:
+                found[self.slots.where["delta"]] = (by.shift.T @ self.diagnosis).ravel()
             ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
@@ -174,6 +186,8 @@ class _People:
                 by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
                 by_root = inverse_back(root, precision, by_precision, self.people)
                 self._root_back(name, theta, by_root, found)
+                if name == "structure" and self.centred is not None:
+                    by_rows *= self._spread_back(theta, by_rows, rows, found)
                 slopes = self.factors if name == "structure" else 0
                 none = np.zeros((len(rows), 0))
                 by_mean, by_own = by_rows[:, -1].copy(), -by_rows[:, :slopes]
@@ -191,6 +205,12 @@ class _People:
             return found
 
         return part, pull_back
+
+    def _spread_back(self, theta: Array, by_rows: Array, rows: Array, found: Array) -> Array:
+        """Add the derivative by what differs in spread; return what rows were multiplied by."""
+        by_log_sd = -(by_rows * rows).sum(axis=1) - 1.0
+        found[self.slots.where["h"]] = (by_log_sd @ self.centred).ravel()
+        return np.exp(-(self._of("h", theta) @ self.centred.T))[:, None, :]
 
     def _one(self, theta: Array, name: str) -> float:
         return float(theta[self.slots.where[name].start])

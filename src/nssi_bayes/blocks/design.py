@@ -47,6 +47,11 @@ class Design:
         Number of categories [`indicator`].
     plain_of, testlets_of : list
         For each function: indicators without a residual factor; (testlet, indicators) with one.
+    biased : numpy.ndarray, optional
+        Positions of the indicators whose meaning may differ by disorder.
+    centred_diagnosis : numpy.ndarray, optional
+        Diagnoses less the cohort's mean, where the spread of functions differs by disorder
+        [`participant`, `disorder`].
     scanned : numpy.ndarray
         Positions of the people with a scan.
     activation, activation_se, activation_seen, confound : numpy.ndarray
@@ -98,6 +103,8 @@ class Design:
     pair_of: Array
     outcome: Array
     outcome_seen: Array
+    biased: Array | None = None
+    centred_diagnosis: Array | None = None
 
     @property
     def category_groups(self) -> list[int]:
@@ -195,8 +202,15 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         factor_error=np.maximum(1 - np.array(reliability), 1e-6),
         outcome=np.nan_to_num(outcome),
         outcome_seen=np.isfinite(outcome),
+        centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
         **fields,
     )
+
+
+def _centred(cohort: xr.Dataset, spec: JointSpec, where: str) -> Array:
+    """Return diagnoses less their mean: the residual sd is 1 at the average diagnosis."""
+    diagnosis = _diagnoses(cohort, spec.disorder.coding, where)["diagnosis"]
+    return diagnosis - diagnosis.mean(axis=0)
 
 
 def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
@@ -247,9 +261,13 @@ def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
         return []
     found = [
         f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
-        for name in ("slopes", "loadings")
+        for name in ("slopes", "loadings", "spread")
         if getattr(spec.disorder, name)
     ]
+    if spec.measurement.bias != "none":
+        found.append(
+            "measurement.bias: the cohort has one disorder, whose bias is no contrast; leave this out"
+        )
     everyone = bool((cohort[n.DIAGNOSIS].sum(n.DISORDER) > 0).all())
     if spec.disorder.levels and everyone:
         found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
@@ -265,7 +283,8 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
     for f, members in enumerate(spec.functions.values()):
         for name in members:
             items = np.flatnonzero(subscale == name)
-            kept = spec.measurement.testlets == "none" or name in spec.measurement.keep_items
+            whole = spec.measurement.testlets == "factor"
+            kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
             if not kept and len(members) > 1:
                 labels.append(name)
                 columns.append(response[:, items].sum(axis=1))
@@ -273,7 +292,7 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
                 function_of.append(f)
                 testlet_of.append(-1)
                 continue
-            own = name in spec.measurement.keep_items and len(members) > 1
+            own = (whole or name in spec.measurement.keep_items) and len(members) > 1
             if own:
                 testlets.append(name)
             labels += [str(v) for v in cohort[n.ITEM].to_numpy()[items]]
@@ -282,11 +301,14 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
             function_of += [f] * len(items)
             testlet_of += [len(testlets) - 1 if own else -1] * len(items)
     _check_identified(spec, np.array(function_of), where)
+    biased = _biased(spec, labels, np.array(function_of), where)
     matrix = np.stack(columns, axis=1)
     missing = max(counts)
     place, owner = np.array(function_of), np.array(testlet_of)
     groups = sorted(set(counts))
     coords: dict[str, list[Any]] = {n.INDICATOR: labels, n.TESTLET: testlets}
+    if biased is not None:
+        coords[n.BIASED_INDICATOR] = [labels[j] for j in biased]
     for group in groups:
         coords[f"{n.INDICATOR}_{group}"] = [v for v, c in zip(labels, counts, strict=True) if c == group]
         coords[f"{n.CATEGORY}_{group}"] = list(range(group))
@@ -294,6 +316,7 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
         "coords": coords,
         "response": np.where(np.isfinite(matrix), matrix, missing).astype(int),
         "categories": np.array(counts),
+        "biased": biased,
         "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(spec.functions))],
         "testlets_of": [
             [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]
@@ -310,10 +333,37 @@ def _check_identified(spec: JointSpec, function_of: Array, where: str) -> None:
             problems.append(
                 f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
             )
-        if len(members) > 1 and all(m in spec.measurement.keep_items for m in members):
+        factored = spec.measurement.testlets == "factor" or all(
+            m in spec.measurement.keep_items for m in members
+        )
+        if 1 < len(members) < FEWEST_INDICATORS and factored:
             problems.append(
                 f"functions.{function}: every subscale has a residual factor; nothing but their "
                 "correlation would measure the function"
             )
     if problems:
         raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
+
+
+def _biased(spec: JointSpec, labels: list[str], function_of: Array, where: str) -> Array | None:
+    """Return the positions of the indicators that may be biased."""
+    measurement = spec.measurement
+    if measurement.bias == "none":
+        return None
+    problems = [
+        f"measurement.anchors: no indicator {a!r}. {did_you_mean(a, labels)}"
+        for a in measurement.anchors
+        if a not in labels
+    ]
+    anchored = np.isin(labels, measurement.anchors)
+    if measurement.anchors and not problems:
+        problems += [
+            f"measurement.anchors: none of {function!r}; its mean bias cannot be told from its levels"
+            for f, function in enumerate(spec.functions)
+            if not anchored[function_of == f].any()
+        ]
+    if problems:
+        raise SpecError(
+            problems, where=where, cure="name an indicator of every function, or no anchor at all"
+        )
+    return np.flatnonzero(~anchored)

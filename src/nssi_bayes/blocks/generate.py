@@ -51,6 +51,8 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
         factor = factor + noise * theta["sigma_x"]
     noise = rng.standard_normal((people, functions))
     eta = noise @ theta["Omega"].T if "Omega" in theta else noise
+    if "h" in theta:
+        eta = eta * np.exp(design.centred_diagnosis @ theta["h"].T)
     for name, column in (("A", design.diagnosis), ("G", design.covariate), ("u_site", design.site)):
         if name in theta:
             eta = eta + column @ theta[name].T
@@ -105,6 +107,9 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
     for groups in design.testlets_of:
         for s, items in groups:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
+    if "delta" in theta:
+        for row, j in zip(theta["delta"], np.asarray(design.biased), strict=True):
+            predictor[:, j] += design.diagnosis @ row
     response = np.full(design.response.shape, design.missing_response)
     for count in design.category_groups:
         rows = theta[f"category_probability_{count}"]

@@ -14,7 +14,7 @@ from nssi_bayes.blocks.parameter import Parameter
 
 __all__ = ["label", "theta_of"]
 
-_FACTOR_FIRST: Final = ("M",)
+_FACTOR_FIRST: Final = ("M", "delta")
 """Of what has a `disorder` dim, the parameters that the contract writes with another dim first."""
 
 type Array = np.ndarray[Any, Any]

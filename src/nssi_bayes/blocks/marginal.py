@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes.blocks import measurement
-from nssi_bayes.blocks.compiled import Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI
@@ -22,9 +22,11 @@ from nssi_bayes.integrate.quadrature import Moments
 
 __all__ = [
     "arrangement_of",
+    "biased",
     "evaluate",
     "grid_settings",
     "places_of",
+    "unbiased",
 ]
 
 type Array = np.ndarray[Any, Any]
@@ -57,6 +59,45 @@ def places_of(design: Design) -> Array:
     """Return where in a raveled table each response stands [`participant`, `indicator`]."""
     response = np.asarray(design.response)
     return response + np.arange(response.shape[1]) * (max(design.category_groups) + 1)
+
+
+def biased(part: Part, places: Array, design: Design) -> tuple[Array, Array, Array | None]:
+    """Return U and V of every response, moved by bias, and the odds that moved them.
+
+    Parameters
+    ----------
+    part : Part
+        From `compile_people`.
+    places : numpy.ndarray
+        From `places_of`.
+    design : Design
+        Which indicators are biased.
+
+    Returns
+    -------
+    tuple
+        U and V [`participant`, `indicator`]; odds [`participant`, biased indicator], or None.
+    """
+    upper, lower = part.upper.ravel()[places], part.lower.ravel()[places]
+    if part.shift is None:
+        return upper, lower, None
+    odds = np.exp(part.shift)
+    upper[:, design.biased] *= odds
+    lower[:, design.biased] /= odds
+    return upper, lower, odds
+
+
+def unbiased(
+    by_upper: Array, by_lower: Array, upper: Array, lower: Array, odds: Array | None, design: Design
+) -> tuple[Array, Array, Array | None]:
+    """Pull derivatives by U and V back to those without bias, and to the shifts."""
+    if odds is None:
+        return by_upper, by_lower, None
+    moved = design.biased
+    by_shift = by_upper[:, moved] * upper[:, moved] - by_lower[:, moved] * lower[:, moved]
+    by_upper[:, moved] *= odds
+    by_lower[:, moved] /= odds
+    return by_upper, by_lower, by_shift
 
 
 def arrangement_of(design: Design, grid: dict[str, Any]) -> Arrangement:
@@ -114,7 +155,8 @@ def evaluate(
         if "items" not in include:
             found.log_integral[s] = part.constant + _log_integral(part.matrix)
             return
-        upper, lower, gap = (v.ravel()[places] for v in (part.upper, part.lower, part.log_gap))
+        upper, lower, _ = biased(part, places, design)
+        gap = part.log_gap.ravel()[places]
         value, d_matrix = value_and_moments(
             part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
         )

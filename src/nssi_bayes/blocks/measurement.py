@@ -1,12 +1,16 @@
 """Measurement: graded-response indicators, each of one function.
 
-    P(y_ij <= c) = logistic(kappa_jc - lambda_j eta_if(j))
+    P(y_ij <= c) = logistic(kappa_jc - lambda_j eta_if(j) - delta_j . c_i)
 
 A subscale enters as one graded indicator, its sum (Thissen 1989, 10.1111/j.1745-3984.1989.tb00331.x):
 items of one published subscale are near-parallel, so that a latent of its own would improve the
 fit of any subscale. Where a subscale's items stay and it is no function by itself, they share a
 residual factor gamma_s t_is, t ~ N(0, 1), which is integrated out in one dimension at each point
 of the function's curve, so that the item likelihood still separates by function.
+
+Item bias `delta` moves an indicator's thresholds by disorder. It sums to zero over disorders and over
+the indicators of a function, since a mean bias cannot be told from a level; where anchors are named,
+these have none and identify the levels. People without a diagnosis have no bias.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import jax.numpy as jnp
+import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
@@ -22,7 +27,7 @@ from nssi_bayes.families import ordinal
 from nssi_bayes.integrate.quadrature import normal_rule
 from nssi_bayes.spec import Prior
 
-__all__ = ["Items", "parameters", "tables"]
+__all__ = ["Items", "parameters", "shifts", "tables"]
 
 TESTLET_NODES: Final = 15
 POSITION_NODES: Final = 7
@@ -42,7 +47,20 @@ def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     ]
     if design.coords[n.TESTLET]:
         found.append(from_prior("gamma", (n.TESTLET,), priors["gamma"]))
+    if design.biased is not None:
+        dims = (n.BIASED_INDICATOR, n.DISORDER)
+        everything = len(design.biased) == len(design.categories)  # without anchors
+        groups = np.bincount(design.function_of) if everything else ()
+        found.append(from_prior("tau_bias", (), priors["tau_bias"]))
+        found.append(
+            Parameter("delta", dims, scale="tau_bias", zero_sum=True, zero_sum_groups=tuple(map(int, groups)))
+        )
     return found
+
+
+def shifts(delta: Any, design: Design) -> Any:
+    """Return what bias adds to each predictor [`participant`, biased indicator], logits."""
+    return design.diagnosis @ delta.T
 
 
 def tables(theta: dict[str, Any], design: Design) -> ordinal.Table:
@@ -67,6 +85,15 @@ class Items:
 
     def __init__(self, theta: dict[str, Any], design: Design) -> None:
         self.constants = ordinal.look_up(tables(theta, design), design.response)
+        if design.biased is not None:
+            odds = (
+                jnp.ones(design.response.shape)
+                .at[:, design.biased]
+                .set(jnp.exp(shifts(theta["delta"], design)))
+            )
+            self.constants = self.constants._replace(
+                upper=self.constants.upper * odds, lower=self.constants.lower / odds
+            )
         self.loading = theta["lambda"]
         self.gamma: Any = theta.get("gamma")
         self.design = design

@@ -1,13 +1,15 @@
 """What a parameter is: name, dims and prior. `build` makes PyMC variables of it, `draw` NumPy draws.
 
 A parameter with a `scale` is that scale times a standardised one, whatever the sampler's own
-coordinates are; a parameter with `zero_sum` sums to zero along its last dim.
+coordinates are; a parameter with `zero_sum` sums to zero along its last dim, and with
+`zero_sum_groups` within every group of its first dim, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -43,6 +45,8 @@ class Parameter:
         Parameter that multiplies it, aligned by dim name.
     zero_sum : bool
         Whether it sums to zero along the last dim.
+    zero_sum_groups : tuple of int
+        Lengths of the groups of the first of two dims within each of which it sums to zero, too.
     unit, source : str
         For the report.
     """
@@ -56,6 +60,7 @@ class Parameter:
     scale: str | None = None
     scale_dims: tuple[str, ...] = ()
     zero_sum: bool = False
+    zero_sum_groups: tuple[int, ...] = ()
     unit: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
 
@@ -128,6 +133,8 @@ def draw(
         value = p.mu + p.sigma * rng.standard_normal(shape)
         if p.zero_sum:
             value = value - value.mean(axis=-1, keepdims=True)
+            for group in _slices(p.zero_sum_groups):
+                value[:, group] -= value[:, group].mean(axis=1, keepdims=True)
         if p.family == "halfnormal":
             value = np.abs(value)
         if p.family == "lognormal":
@@ -137,6 +144,11 @@ def draw(
             value = value * np.stack([np.broadcast_to(p.aligned_scale(s), shape[1:]) for s in scale])
         found[p.name] = value
     return found
+
+
+def _slices(lengths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum([0, *lengths])
+    return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
 
 def _draw_lkj(rng: np.random.Generator, size: int, n: int, eta: float) -> Array:

@@ -1,10 +1,11 @@
 """Structure: how levels of the functions depend on diagnoses, history, covariates and site.
 
-    eta_i = A c_i + (B + sum_k c_ik B_k) x_i + G z_i + u_site(i) + zeta_i,   zeta_i ~ N(0, Omega)
+    eta_i = A c_i + (B + sum_k c_ik B_k) x_i + G z_i + u_site(i) + zeta_i,   zeta_i ~ N(0, S_i Omega S_i)
 
 Effects are zero-sum over disorders. Under additive coding zero-sum alone would say that a
 diagnosis has no effect on average, so levels get a burden column (diagnoses beyond the first);
-people without any diagnosis are a level of their own.
+people without any diagnosis are a level of their own. S_i is 1, or where disorders differ in spread
+exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the average diagnosis.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["linear", "parameters", "quadratic"]
+__all__ = ["linear", "log_spread", "parameters", "quadratic"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -31,6 +32,9 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     found = []
     if len(design.coords[f]) > 1:
         found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
+    if spec.disorder.spread:
+        found.append(from_prior("tau_spread", (), priors["tau_spread"]))
+        found.append(Parameter("h", (f, k), scale="tau_spread", zero_sum=True))
     if spec.disorder.levels:
         if len(design.coords[k]) > 1:  # of one disorder there is only a contrast with people without any
             found.append(from_prior("tau_mean", (f,), priors["tau_mean"]))
@@ -80,6 +84,11 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
     return make_linear(level, contrasts(slope, theta.get("B_disorder"), design.diagnosis))
 
 
+def log_spread(h: Any, design: Design) -> Any:
+    """Return log S [`participant`, `function`]."""
+    return design.centred_diagnosis @ h.T
+
+
 def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
     """Return the density of the functions given the factors, over (factors, functions)."""
     said = linear(theta, design)
@@ -88,8 +97,12 @@ def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
     identity = jnp.broadcast_to(jnp.eye(functions), (people, functions, functions))
     rows = jnp.concatenate([-slope, identity, said.mean[:, :, None]], axis=2)
     log_det = 0.0
+    if "h" in theta:
+        rows = rows * jnp.exp(-log_spread(theta["h"], design))[:, :, None]
     if "Omega" in theta:
         root = theta["Omega"]
         rows = solve_triangular(root, jnp.eye(functions), lower=True) @ rows
         log_det = 2 * jnp.log(jnp.diagonal(root)).sum()
+    if "h" in theta:
+        log_det = log_det + 2 * log_spread(theta["h"], design).sum(axis=1)
     return observe(rows, jnp.ones(functions), log_det, jnp.full(people, functions))

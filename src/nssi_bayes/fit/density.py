@@ -17,7 +17,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, places_of
+from nssi_bayes.blocks.marginal import arrangement_of, biased, grid_settings, places_of, unbiased
 from nssi_bayes.build import Built
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
@@ -97,12 +97,14 @@ def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x)
         part, to_theta = people(theta)
+        upper, lower, odds = biased(part, places, design)
         value, d_matrix, d_upper, d_lower, d_loading, d_gamma = kernel(
-            part.matrix, part.upper.ravel()[places], part.lower.ravel()[places], part.loading, part.gamma,
-            arrangement,
-        )  # fmt: skip
+            part.matrix, upper, lower, part.loading, part.gamma, arrangement
+        )
+        d_upper, d_lower, d_shift = unbiased(d_upper, d_lower, upper, lower, odds, design)
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
-        upper, lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
-        return float(total), to_x(to_theta(Part(ones, d_matrix, upper, lower, counts, d_loading, d_gamma)))
+        by_upper, by_lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, d_shift)
+        return float(total), to_x(to_theta(by))
 
     return value_and_gradient

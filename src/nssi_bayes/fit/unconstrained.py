@@ -83,7 +83,7 @@ class Unconstrained:
                 if p.family == "lognormal":
                     self._exp.append(np.stack([at, into]))
                 elif p.zero_sum:
-                    entries.append(_zero_sum(at, into, shape[-1]))
+                    entries += _zero_sum(at, into, shape[-1], p.zero_sum_groups)
                 else:
                     entries.append((into, at, np.ones(len(at))))
             if p.scale is not None:
@@ -172,20 +172,39 @@ def _free_shape(p: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of a parameter in the unconstrained vector."""
     if p.family == "lkj":
         return (shape[0] * (shape[0] - 1) // 2,)
+    if p.zero_sum_groups:
+        return (shape[0] - len(p.zero_sum_groups), shape[1] - 1)
     if p.zero_sum or p.family == "dirichlet":
         return (*shape[:-1], shape[-1] - 1)
     return shape
 
 
-def _zero_sum(at: Array, into: Array, count: int) -> tuple[Array, Array, Array]:
-    """Entries of PyMC's orthonormal map from count - 1 coordinates to `count` that sum to zero."""
+def _zero_sum(
+    at: Array, into: Array, count: int, groups: tuple[int, ...]
+) -> list[tuple[Array, Array, Array]]:
+    """Entries of PyMC's orthonormal maps from coordinates to elements that sum to zero.
+
+    Along the last dim, of length `count`; with `groups`, within each of these groups of rows, too.
+    """
+    rows, columns = into.reshape(-1, count), at.reshape(-1, count - 1)
+    if not groups:
+        r, c, v = np.broadcast_arrays(rows[:, :, None], columns[:, None, :], _extension(count))
+        return [(r.ravel(), c.ravel(), v.ravel())]
+    found, row, column = [], 0, 0
+    for length in groups:
+        both = np.kron(_extension(length), _extension(count))
+        own = rows[row : row + length].ravel(), columns[column : column + length - 1].ravel()
+        r, c, v = np.broadcast_arrays(own[0][:, None], own[1][None, :], both)
+        found.append((r.ravel(), c.ravel(), v.ravel()))
+        row, column = row + length, column + length - 1
+    return found
+
+
+def _extension(count: int) -> Array:
     root = np.sqrt(count)
     extend = np.eye(count, count - 1) - 1 / (root + count)
     extend[-1] = -1 / root
-    rows = into.reshape(-1, count)
-    columns = at.reshape(-1, count - 1)
-    r, c, v = np.broadcast_arrays(rows[:, :, None], columns[:, None, :], extend)
-    return r.ravel(), c.ravel(), v.ravel()
+    return extend
 
 
 def _softmax(x: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.priors import PriorChange, read_priors
@@ -19,16 +19,30 @@ class Measurement(Strict):
 
     Parameters
     ----------
-    testlets : {"sum", "none"}
-        ``sum``: a subscale enters as one graded indicator (Thissen 1989). ``none``: every item is
-        an indicator of its own.
+    testlets : {"sum", "factor", "none"}
+        ``sum``: a subscale enters as one graded indicator (Thissen 1989). ``factor``: every item is
+        an indicator, and the items of a subscale share a residual factor, unless the subscale is a
+        function by itself. ``none``: every item is an indicator of its own.
     keep_items : tuple of str
         Subscales whose items stay. In a model where such a subscale is not a function by itself
         its items share a residual factor, so that all models of a question observe the same.
+    bias : {"none", "dense"}
+        Whether the meaning of indicators differs by disorder: ``dense`` moves the thresholds of
+        every indicator by disorder, zero-sum over disorders and over the indicators of a function.
+    anchors : tuple of str
+        Indicators without bias, at least one a function: the others need not sum to zero then.
     """
 
-    testlets: Literal["sum", "none"] = "sum"
+    testlets: Literal["sum", "factor", "none"] = "sum"
     keep_items: tuple[str, ...] = ()
+    bias: Literal["none", "dense"] = "none"
+    anchors: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _anchors_hold_something(self) -> Measurement:
+        if self.anchors and self.bias == "none":
+            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense")
+        return self
 
 
 class Disorder(Strict):
@@ -38,14 +52,15 @@ class Disorder(Strict):
     ----------
     coding : {"additive", "averaged", "primary"}
         How several diagnoses of one person combine.
-    levels, slopes, loadings : bool
-        Function levels, psychosocial slopes, neural loadings.
+    levels, slopes, loadings, spread : bool
+        Function levels, psychosocial slopes, neural loadings, residual sd of functions.
     """
 
     coding: Literal["additive", "averaged", "primary"] = "additive"
     levels: bool = False
     slopes: bool = False
     loadings: bool = False
+    spread: bool = False
 
 
 class Neural(Strict):

@@ -1,0 +1,168 @@
+"""What else differs by disorder: the meaning of items, the spread of functions; and testlets as factors."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from brute_force import Person
+from designs import full_design, joint_spec, small_cohort, small_spec
+from nssi_bayes import names as n
+from nssi_bayes.blocks import generate, joint, marginal
+from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import build_design
+from nssi_bayes.errors import SpecError
+from nssi_bayes.fit import density
+from nssi_bayes.fit.reference import Reference
+from nssi_bayes.spec import JointSpec, read_priors
+
+ANCHORS = ["affect_regulation", "isas_03", "revenge"]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "bias": {
+        "measurement": {"testlets": "sum", "keep_items": ["self_punishment", "anti_suicide"], "bias": "dense"}
+    },
+    "spread": {"disorder": {"levels": True, "spread": True}},
+    "bias, spread and testlets as factors": {
+        "measurement": {"testlets": "factor", "bias": "dense"},
+        "disorder": {"levels": True, "slopes": True, "spread": True},
+    },
+}
+
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Array]
+
+
+def _spec(variant: str) -> JointSpec:
+    return joint_spec("heterogeneity/disorder_means", **VARIANTS[variant])
+
+
+def _theta(spec: JointSpec, design: Design, seed: int) -> Theta:
+    declared = joint.parameters(spec, design, read_priors())
+    theta = {k: v[0] for k, v in draw(declared, design.coords, np.random.default_rng(seed), 1).items()}
+    for name, size in (("delta", 0.8), ("h", 0.4)):
+        if name in theta:
+            theta[name] = theta[name] * size / np.abs(theta[name]).max()
+    return theta
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_persons_integral_is_that_of_a_dense_grid(variant: str) -> None:
+    spec = _spec(variant)
+    empty = full_design(spec, participants=30)
+    theta = _theta(spec, empty, 1)
+    design = generate.generate(theta, empty, np.random.default_rng(2))
+    expected = np.array([Person(theta, design, i, joint.BLOCKS).log_likelihood() for i in range(30)])
+    draws = {name: value[None] for name, value in theta.items()}
+    fine = marginal.grid_settings(3, fine=True)
+    error = marginal.evaluate(draws, design, include=joint.BLOCKS, grid=fine).log_integral[0] - expected
+    assert np.abs(error).max() < 0.01
+    assert abs(error.sum()) < 0.1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_density_is_that_of_pymc(variant: str) -> None:
+    spec = _spec(variant)
+    built = build_design(spec, full_design(spec))
+    fast, stated = density.compile_density(built), Reference(built)
+    expected_of = stated.value_and_gradient()
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 1.0):
+        x = fast.start + scale * rng.standard_normal(fast.size)
+        value, gradient = fast.value_and_gradient(x)
+        other, expected = expected_of(x)
+        assert value == pytest.approx(other, rel=1e-10, abs=1e-5)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+    named = stated.parameters()(x)
+    for name, draws in fast.constrain(x[None]).items():
+        np.testing.assert_allclose(draws[0], named[name], rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+COHORTS = 40
+
+
+def _z(found: list[Array]) -> Array:
+    values = np.stack([f.ravel() for f in found])
+    return values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(len(values)))
+
+
+@pytest.mark.parametrize("wrong", ["", "h", "delta"])
+def test_the_score_of_generated_data_has_mean_zero(wrong: str) -> None:
+    """Forwards and likelihood agree, and a wrong sign in either shows."""
+    changes = {
+        "disorder": {"levels": True, "spread": True},
+        "measurement": {"testlets": "none", "bias": "dense"},
+    }
+    spec = small_spec(**changes)
+    design = make_design(small_cohort(80), spec)
+    theta = _theta(spec, design, 3)
+    grid = joint.quadrature.make_grid(2, **marginal.grid_settings(2))
+
+    def of(moved: Theta, response: Array, factor: Array) -> Any:
+        data = replace(design, response=response, factor=factor)
+        return joint.log_likelihood({**theta, **moved}, data, grid).sum()
+
+    score = jax.jit(jax.grad(of))
+    at = {name: theta[name] * (-1 if name == wrong else 1) for name in ("delta", "h")}
+    found: dict[str, list[Array]] = {"delta": [], "h": []}
+    for seed in range(COHORTS):
+        data = generate.generate(theta, design, np.random.default_rng(seed))
+        for name, value in score(at, data.response, data.factor).items():
+            found[name].append(np.asarray(value))
+    worst = {name: np.abs(_z(values)).max() for name, values in found.items()}
+    assert all(value < 4.5 for value in worst.values()) if not wrong else worst[wrong] > 4.5, worst
+
+
+def test_bias_has_no_mean_that_a_level_could_take() -> None:
+    spec = _spec("bias")
+    design = full_design(spec)
+    theta = _theta(spec, design, 4)
+    assert theta["delta"].shape == (len(design.categories), len(design.coords[n.DISORDER]))
+    np.testing.assert_allclose(theta["delta"].sum(axis=1), 0, atol=1e-12)
+    for f in range(3):
+        np.testing.assert_allclose(theta["delta"][design.function_of == f].sum(axis=0), 0, atol=1e-12)
+
+
+def test_anchors_are_without_bias_and_free_the_others() -> None:
+    measurement = {**VARIANTS["bias"]["measurement"], "anchors": ANCHORS}
+    spec = joint_spec("heterogeneity/disorder_means", measurement=measurement)
+    design = full_design(spec)
+    assert not set(ANCHORS) & set(design.coords[n.BIASED_INDICATOR])
+    theta = _theta(spec, design, 5)
+    sums = [theta["delta"][design.function_of[design.biased] == f].sum(axis=0) for f in range(3)]
+    assert np.abs(sums).min() > 1e-6
+    plain = {**theta, "delta": 0 * theta["delta"]}
+    draws = {k: np.stack([theta[k], plain[k]]) for k in theta}
+    only = {}
+    for label in ("affect_regulation", "anti_dissociation"):
+        seen = np.full_like(design.response, design.missing_response)
+        j = design.coords[n.INDICATOR].index(label)
+        seen[:, j] = design.response[:, j]
+        data = replace(design, response=seen)
+        grid = marginal.grid_settings(3)
+        only[label] = marginal.evaluate(
+            draws, data, include=("items",), grid=grid, moments=False
+        ).log_integral
+    np.testing.assert_allclose(*only["affect_regulation"])
+    assert np.abs(np.subtract(*only["anti_dissociation"])).max() > 0.01
+
+
+def test_the_average_diagnosis_has_a_residual_sd_of_one() -> None:
+    spec = _spec("spread")
+    design = full_design(spec)
+    np.testing.assert_allclose(np.asarray(design.centred_diagnosis).mean(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("measurement", "said"),
+    [
+        ({"bias": "dense", "anchors": ["affect_regulatoin"]}, "affect_regulation"),
+        ({"bias": "dense", "anchors": ["affect_regulation"]}, "none of 'self_punishment'"),
+        ({"anchors": ["affect_regulation"]}, "write bias: dense"),
+    ],
+)
+def test_anchors_that_do_not_identify_are_refused(measurement: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        make_design(small_cohort(), small_spec(measurement=measurement))
