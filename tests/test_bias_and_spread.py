@@ -12,9 +12,12 @@ from designs import full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build_design
+from nssi_bayes.check import bias
 from nssi_bayes.errors import SpecError
+from nssi_bayes.families import ordinal
 from nssi_bayes.fit import density
 from nssi_bayes.fit.reference import Reference
 from nssi_bayes.spec import JointSpec, read_priors
@@ -136,15 +139,13 @@ def test_anchors_are_without_bias_and_free_the_others() -> None:
     plain = {**theta, "delta": 0 * theta["delta"]}
     draws = {k: np.stack([theta[k], plain[k]]) for k in theta}
     only = {}
-    for label in ("affect_regulation", "anti_dissociation"):
+    for name in ("affect_regulation", "anti_dissociation"):
         seen = np.full_like(design.response, design.missing_response)
-        j = design.coords[n.INDICATOR].index(label)
+        j = design.coords[n.INDICATOR].index(name)
         seen[:, j] = design.response[:, j]
         data = replace(design, response=seen)
         grid = marginal.grid_settings(3)
-        only[label] = marginal.evaluate(
-            draws, data, include=("items",), grid=grid, moments=False
-        ).log_integral
+        only[name] = marginal.evaluate(draws, data, include=("items",), grid=grid, moments=False).log_integral
     np.testing.assert_allclose(*only["affect_regulation"])
     assert np.abs(np.subtract(*only["anti_dissociation"])).max() > 0.01
 
@@ -166,3 +167,27 @@ def test_the_average_diagnosis_has_a_residual_sd_of_one() -> None:
 def test_anchors_that_do_not_identify_are_refused(measurement: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         make_design(small_cohort(), small_spec(measurement=measurement))
+
+
+def test_bias_is_summarised_on_the_scale_of_the_response() -> None:
+    """Against expected scores by the family's own category probabilities."""
+    spec = _spec("bias")
+    design = full_design(spec)
+    declared = joint.parameters(spec, design, read_priors())
+    drawn = draw(declared, design.coords, np.random.default_rng(6), 300)
+    posterior = label({k: v[None] for k, v in drawn.items()}, declared, design)
+    flat = posterior.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False)
+    rows = bias.item_bias(flat, design, signed=lambda d: {"draws": d}, interval=lambda d: {"draws": d})
+    disorders = design.coords[n.DISORDER]
+    assert len(rows) == len(design.categories) * len(disorders)
+    for row in rows[:: len(rows) // 7]:
+        j, k = design.coords[n.INDICATOR].index(row["indicator"]), disorders.index(row["disorder"])
+        count = int(design.categories[j])
+        at = design.coords[f"{n.INDICATOR}_{count}"].index(row["indicator"])
+        assert row["p_moderate"] == np.mean(np.abs(row["draws"]) > 1 / 2.35)
+        for s in (0, 299):
+            p = drawn[f"category_probability_{count}"][s, at]
+            both = ordinal.category_probability(p, np.array([0.0, drawn["delta"][s, j, k]])) @ np.arange(
+                count
+            )
+            assert row["response"]["draws"][s] == pytest.approx((both[1] - both[0]) / (count - 1), abs=1e-12)

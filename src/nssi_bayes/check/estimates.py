@@ -12,6 +12,7 @@ from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.check import bias
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
@@ -21,6 +22,7 @@ __all__ = ["as_met", "contrasts", "estimate"]
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
     "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
+    "item_bias", "spread",
 )  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
@@ -117,6 +119,8 @@ def estimate(
             _table(summary, posterior, "lambda", (n.INDICATOR,)), design.function_of, strict=True
         )
     ]
+    found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
+    found["spread"] = list(bias.spread(posterior, signed=summary.signed))
     found["min_ess_of_ends"] = summary.fewest()
     return found
 
