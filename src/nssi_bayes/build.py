@@ -57,7 +57,7 @@ class Built:
         """The PyMC model, with named dims; made when it is first asked for."""
         from nssi_bayes.graph import make_model
 
-        return make_model(self.parameters, self.design, explicit=self.spec.route == "explicit")
+        return make_model(self.parameters, self.design, explicit=self.spec.explicit)
 
 
 def build_design(spec: JointSpec, design: Design) -> Built:
@@ -123,7 +123,7 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
     arrays = {f: v for f in design.__dataclass_fields__ if isinstance(v := getattr(design, f), np.ndarray)}
     return digest(
         {
-            "route": spec.route,
+            "route": "explicit" if spec.explicit else "marginal",
             "parameters": [_plain(p) for p in built.parameters],
             "coords": design.coords,
             "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},

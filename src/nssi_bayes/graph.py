@@ -175,12 +175,14 @@ def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
     functions = len(design.coords[n.FUNCTION])
     people = design.diagnosis.shape[0]
     eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
+    testlets = len(design.coords[n.TESTLET])
+    testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
 
-    def loglik(vector: Any, eta: Any) -> Any:
-        return joint.log_joint(_unflatten(vector, shapes), design, eta).sum()
+    def loglik(vector: Any, eta: Any, testlet: Any) -> Any:
+        return joint.log_joint(_unflatten(vector, shapes), design, eta, testlet=testlet).sum()
 
     vector = pt.specify_shape(pt.concatenate([v.ravel() for v in theta.values()]), _size(shapes))
-    pm.Potential("data", wrap_jax(loglik)(vector, eta))
+    pm.Potential("data", wrap_jax(loglik)(vector, eta, testlet))
 
 
 def _size(shapes: Shapes) -> int:

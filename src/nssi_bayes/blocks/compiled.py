@@ -75,6 +75,8 @@ class Part(NamedTuple):
         [`indicator`].
     gamma : numpy.ndarray
         [`testlet`].
+    further : numpy.ndarray, optional
+        Loadings on further functions, where items do not separate.
     shift : numpy.ndarray, optional
         What bias adds to each predictor [`participant`, biased indicator].
     """
@@ -86,6 +88,7 @@ class Part(NamedTuple):
     log_gap: Array
     loading: Array
     gamma: Array
+    further: Array | None = None
     shift: Array | None = None
 
 
@@ -129,6 +132,7 @@ class _People:
         self.people = design.diagnosis.shape[0]
         self.diagnosis: Array = design.diagnosis
         self.centred: Any = design.centred_diagnosis
+        self.further_name = next((v for v in ("cross_loading", "lambda_general") if v in slots.where), "")
         self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
         if self.factors:
             self.latents["factors"] = _linear_map(factors, design, slots)
@@ -170,16 +174,10 @@ class _People:
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
         shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, shift)
+        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, self._further(theta), shift)
 
         def pull_back(by: Part) -> Array:
-            found = np.zeros(self.slots.size)
-            found[self.slots.where["lambda"]] = by.loading
-            if len(gamma):
-                found[self.slots.where["gamma"]] = by.gamma
-            if by.shift is not None:
-                found[self.slots.where["delta"]] = (by.shift.T @ self.diagnosis).ravel()
-            ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
+            found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
             for name, root, rows, precision, weighted in kept:
@@ -206,11 +204,27 @@ class _People:
 
         return part, pull_back
 
+    def _items_back(self, theta: Array, by: Part) -> Array:
+        """Return the derivative by the parameters, as far as it comes through the items."""
+        found = np.zeros(self.slots.size)
+        found[self.slots.where["lambda"]] = by.loading
+        if len(by.gamma):
+            found[self.slots.where["gamma"]] = by.gamma
+        if by.further is not None:
+            found[self.slots.where[self.further_name]] = by.further
+        if by.shift is not None:
+            found[self.slots.where["delta"]] = (by.shift.T @ self.diagnosis).ravel()
+        ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
+        return found
+
     def _spread_back(self, theta: Array, by_rows: Array, rows: Array, found: Array) -> Array:
         """Add the derivative by what differs in spread; return what rows were multiplied by."""
         by_log_sd = -(by_rows * rows).sum(axis=1) - 1.0
         found[self.slots.where["h"]] = (by_log_sd @ self.centred).ravel()
         return np.exp(-(self._of("h", theta) @ self.centred.T))[:, None, :]
+
+    def _further(self, theta: Array) -> Array | None:
+        return self._of(self.further_name, theta) if self.further_name else None
 
     def _one(self, theta: Array, name: str) -> float:
         return float(theta[self.slots.where[name].start])

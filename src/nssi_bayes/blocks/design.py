@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
@@ -20,9 +21,6 @@ from nssi_bayes.spec import JointSpec
 __all__ = ["Design", "make_design"]
 
 type Array = np.ndarray[Any, Any]
-
-FEWEST_INDICATORS = 3
-"""Indicators that a function needs (with one or two its loadings are not identified)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +47,9 @@ class Design:
         For each function: indicators without a residual factor; (testlet, indicators) with one.
     biased : numpy.ndarray, optional
         Positions of the indicators whose meaning may differ by disorder.
+    further_indicator, further_function : numpy.ndarray, optional
+        Indicators that also load on another function, and which: all pairs of cross-loadings, or the
+        general function.
     centred_diagnosis : numpy.ndarray, optional
         Diagnoses less the cohort's mean, where the spread of functions differs by disorder
         [`participant`, `disorder`].
@@ -104,6 +105,8 @@ class Design:
     outcome: Array
     outcome_seen: Array
     biased: Array | None = None
+    further_indicator: Array | None = None
+    further_function: Array | None = None
     centred_diagnosis: Array | None = None
 
     @property
@@ -171,27 +174,27 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     problems = _unknown_names(cohort, spec)
     if problems:
         raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
+    functions = functions_of(cohort, spec)
+    site_of = cohort[n.SITE_OF].to_numpy().astype(str)
+    people = len(site_of)
     coords: dict[str, list[Any]] = {
         n.DISORDER: labels_of(cohort, n.DISORDER),
-        n.FUNCTION: list(spec.functions),
-        n.FUNCTION_OTHER: list(spec.functions),
+        n.FUNCTION: functions,
+        n.FUNCTION_OTHER: functions,
         n.FACTOR: list(spec.factors),
         n.FACTOR_OTHER: list(spec.factors),
         n.COVARIATE: labels_of(cohort, n.COVARIATE),
+        n.SITE: sorted(set(site_of)),
     }
-    site_of = cohort[n.SITE_OF].to_numpy().astype(str)
-    coords[n.SITE] = sorted(set(site_of))
-    people = len(site_of)
-    parts = [_indicators(cohort, spec, where), make_scans(cohort, spec), make_edges(cohort, spec)]
+    parts = [make_indicators(cohort, spec, functions, where=where)]
+    parts += [make_scans(cohort, spec), make_edges(cohort, spec)]
     fields: dict[str, Any] = {}
     for part in parts:
         coords.update(part.pop("coords"))
         fields.update(part)
     factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
     reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
-    outcome = np.full(people, np.nan)
-    if spec.outcome is not None:
-        outcome = columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
+    outcome = _outcome(cohort, spec, people)
     return Design(
         coords=coords,
         **_diagnoses(cohort, spec.disorder.coding, where),
@@ -205,6 +208,13 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
         **fields,
     )
+
+
+def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int) -> Array:
+    """Return the outcome [`participant`], NaN where missing or not asked for."""
+    if spec.outcome is None:
+        return np.full(people, np.nan)
+    return columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
 
 
 def _centred(cohort: xr.Dataset, spec: JointSpec, where: str) -> Array:
@@ -272,98 +282,3 @@ def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     if spec.disorder.levels and everyone:
         found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
     return found
-
-
-def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, Any]:
-    response = cohort[n.RESPONSE].to_numpy()
-    subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
-    categories = cohort[n.ITEM_CATEGORIES].to_numpy()
-    labels, columns, counts, function_of, testlet_of = [], [], [], [], []
-    testlets: list[str] = []
-    for f, members in enumerate(spec.functions.values()):
-        for name in members:
-            items = np.flatnonzero(subscale == name)
-            whole = spec.measurement.testlets == "factor"
-            kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
-            if not kept and len(members) > 1:
-                labels.append(name)
-                columns.append(response[:, items].sum(axis=1))
-                counts.append(int((categories[items] - 1).sum()) + 1)
-                function_of.append(f)
-                testlet_of.append(-1)
-                continue
-            own = (whole or name in spec.measurement.keep_items) and len(members) > 1
-            if own:
-                testlets.append(name)
-            labels += [str(v) for v in cohort[n.ITEM].to_numpy()[items]]
-            columns += list(response[:, items].T)
-            counts += [int(c) for c in categories[items]]
-            function_of += [f] * len(items)
-            testlet_of += [len(testlets) - 1 if own else -1] * len(items)
-    _check_identified(spec, np.array(function_of), where)
-    biased = _biased(spec, labels, np.array(function_of), where)
-    matrix = np.stack(columns, axis=1)
-    missing = max(counts)
-    place, owner = np.array(function_of), np.array(testlet_of)
-    groups = sorted(set(counts))
-    coords: dict[str, list[Any]] = {n.INDICATOR: labels, n.TESTLET: testlets}
-    if biased is not None:
-        coords[n.BIASED_INDICATOR] = [labels[j] for j in biased]
-    for group in groups:
-        coords[f"{n.INDICATOR}_{group}"] = [v for v, c in zip(labels, counts, strict=True) if c == group]
-        coords[f"{n.CATEGORY}_{group}"] = list(range(group))
-    return {
-        "coords": coords,
-        "response": np.where(np.isfinite(matrix), matrix, missing).astype(int),
-        "categories": np.array(counts),
-        "biased": biased,
-        "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(spec.functions))],
-        "testlets_of": [
-            [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]
-            for f in range(len(spec.functions))
-        ],
-    }
-
-
-def _check_identified(spec: JointSpec, function_of: Array, where: str) -> None:
-    problems = []
-    for f, (function, members) in enumerate(spec.functions.items()):
-        count = int((function_of == f).sum())
-        if count < FEWEST_INDICATORS:
-            problems.append(
-                f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
-            )
-        factored = spec.measurement.testlets == "factor" or all(
-            m in spec.measurement.keep_items for m in members
-        )
-        if 1 < len(members) < FEWEST_INDICATORS and factored:
-            problems.append(
-                f"functions.{function}: every subscale has a residual factor; nothing but their "
-                "correlation would measure the function"
-            )
-    if problems:
-        raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
-
-
-def _biased(spec: JointSpec, labels: list[str], function_of: Array, where: str) -> Array | None:
-    """Return the positions of the indicators that may be biased."""
-    measurement = spec.measurement
-    if measurement.bias == "none":
-        return None
-    problems = [
-        f"measurement.anchors: no indicator {a!r}. {did_you_mean(a, labels)}"
-        for a in measurement.anchors
-        if a not in labels
-    ]
-    anchored = np.isin(labels, measurement.anchors)
-    if measurement.anchors and not problems:
-        problems += [
-            f"measurement.anchors: none of {function!r}; its mean bias cannot be told from its levels"
-            for f, function in enumerate(spec.functions)
-            if not anchored[function_of == f].any()
-        ]
-    if problems:
-        raise SpecError(
-            problems, where=where, cure="name an indicator of every function, or no anchor at all"
-        )
-    return np.flatnonzero(~anchored)

@@ -104,6 +104,11 @@ def generate(
 
 def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
     predictor = theta["lambda"] * eta[:, design.function_of]
+    for name in ("cross_loading", "lambda_general"):
+        if name in theta:
+            further = np.asarray(design.further_indicator), np.asarray(design.further_function)
+            for size, j, f in zip(theta[name], *further, strict=True):
+                predictor[:, j] += size * eta[:, f]
     for groups in design.testlets_of:
         for s, items in groups:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))

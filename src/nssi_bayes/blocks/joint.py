@@ -18,7 +18,7 @@ from nssi_bayes.blocks import connectivity, factors, measurement, neural, outcom
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.integrate import quadrature
-from nssi_bayes.integrate.gaussian import Quadratic, add, eliminate, log_integral
+from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, add, eliminate, log_integral
 from nssi_bayes.spec import JointSpec, Prior
 
 __all__ = ["BLOCKS", "blocks_of", "log_joint", "log_likelihood", "parameters", "person_moments"]
@@ -124,7 +124,7 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
     return found._replace(log_integral=found.log_integral + items.log_gap)
 
 
-def log_joint(theta: Theta, design: Design, eta: Any) -> Any:
+def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None) -> Any:
     """Return log p(data of person i, eta_i | theta): the explicit route, nothing of eta integrated.
 
     Parameters
@@ -135,6 +135,9 @@ def log_joint(theta: Theta, design: Design, eta: Any) -> Any:
         The data.
     eta : array
         Functions [`participant`, `function`], residual sd.
+    testlet : array, optional
+        Residual factors of items [`participant`, `testlet`], which are part of the density then; they
+        are integrated out otherwise, which needs items of one function each.
 
     Returns
     -------
@@ -145,5 +148,8 @@ def log_joint(theta: Theta, design: Design, eta: Any) -> Any:
     items = measurement.Items(theta, design)
     whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
     quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
+    if testlet is not None:
+        own = -0.5 * (testlet**2 + LOG_2PI).sum(axis=1)
+        return prior.constant - 0.5 * quadratic + items.jointly(eta, testlet) + own + items.log_gap
     curves = sum(items.curve(f, eta[:, [f]])[:, 0] for f in range(eta.shape[1]))
     return prior.constant - 0.5 * quadratic + curves + items.log_gap

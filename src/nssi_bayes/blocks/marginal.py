@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.integrate import quadrature
+from nssi_bayes.integrate import jointly, quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
 from nssi_bayes.integrate.quadrature import Moments
 
 __all__ = [
+    "all_loadings",
     "arrangement_of",
     "biased",
     "evaluate",
@@ -59,6 +61,15 @@ def places_of(design: Design) -> Array:
     """Return where in a raveled table each response stands [`participant`, `indicator`]."""
     response = np.asarray(design.response)
     return response + np.arange(response.shape[1]) * (max(design.category_groups) + 1)
+
+
+def all_loadings(part: Part, design: Design) -> Array:
+    """Return the loadings on every function [`indicator`, `function`]."""
+    found = np.zeros((len(part.loading), len(design.coords[n.FUNCTION])))
+    found[np.arange(len(part.loading)), design.function_of] = part.loading
+    if part.further is not None:
+        found[design.further_indicator, design.further_function] = part.further
+    return found
 
 
 def biased(part: Part, places: Array, design: Design) -> tuple[Array, Array, Array | None]:
@@ -148,7 +159,8 @@ def evaluate(
         np.full((len(vectors), people, functions, functions), np.nan),
     )
     part_of = compile_people(design, slots, include=include)
-    arrangement, places = arrangement_of(design, grid), places_of(design)
+    places = places_of(design)
+    integrate = _integrator(design, grid, moments=moments)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
@@ -156,21 +168,41 @@ def evaluate(
             found.log_integral[s] = part.constant + _log_integral(part.matrix)
             return
         upper, lower, _ = biased(part, places, design)
-        gap = part.log_gap.ravel()[places]
-        value, d_matrix = value_and_moments(
-            part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
-        )
-        found.log_integral[s] = part.constant + gap.sum(axis=1) + value
-        if not moments:
-            return
-        second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
-        mean = -second[:, :-1, -1]
-        found.mean[s] = mean
-        found.covariance[s] = second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+        value, mean, covariance = integrate(part, upper, lower)
+        found.log_integral[s] = part.constant + part.log_gap.ravel()[places].sum(axis=1) + value
+        if moments:
+            found.mean[s], found.covariance[s] = mean, covariance
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(fill, range(len(vectors))))
     return found
+
+
+def _integrator(
+    design: Design, grid: dict[str, Any], *, moments: bool
+) -> Callable[[Part, Array, Array], tuple[Array, Array, Array]]:
+    """Return what integrates items over the functions: by function, or jointly where they share items."""
+    if design.further_indicator is not None:
+        nodes = jointly.make_nodes(quadrature.make_grid(len(design.plain_of), **grid))
+        rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
+
+        def jointly_integrated(part: Part, upper: Array, lower: Array) -> tuple[Array, Array, Array]:
+            loading = all_loadings(part, design)
+            items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
+            return jointly.integrate(part.matrix, items, *nodes)
+
+        return jointly_integrated
+    arrangement = arrangement_of(design, grid)
+
+    def by_function(part: Part, upper: Array, lower: Array) -> tuple[Array, Array, Array]:
+        value, d_matrix = value_and_moments(
+            part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
+        )
+        second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
+        mean = -second[:, :-1, -1]
+        return value, mean, second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+
+    return by_function
 
 
 def _log_integral(matrix: Array) -> Array:

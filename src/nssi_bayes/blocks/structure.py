@@ -30,7 +30,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     """Declare the parameters of the structure."""
     f, k, p = n.FUNCTION, n.DISORDER, n.FACTOR
     found = []
-    if len(design.coords[f]) > 1:
+    if len(design.coords[f]) > 1 and spec.general == "none":
         found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
     if spec.disorder.spread:
         found.append(from_prior("tau_spread", (), priors["tau_spread"]))

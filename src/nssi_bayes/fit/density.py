@@ -19,6 +19,7 @@ from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, biased, grid_settings, places_of, unbiased
 from nssi_bayes.build import Built
+from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
@@ -75,11 +76,10 @@ def compile_density(built: Built) -> Density:
         found = slots.named(np.stack([free(one[: free.size])[1] for one in x]))
         return found | {name: found[name] @ np.swapaxes(found[name], 1, 2) for name in correlated}
 
-    if built.spec.route == "explicit":  # functions are sampled: there is no integral
-        from nssi_bayes.fit.reference import Reference
-
-        stated = Reference(built)
-        return Density(len(stated.start), stated.value_and_gradient(), constrain, stated.start, free.scaled)
+    if built.spec.explicit:  # functions are sampled: there is no integral
+        latents = explicit.Latents.of(built.design)
+        start = np.concatenate([free.start, np.zeros(latents.size)])
+        return Density(len(start), explicit.density(free, slots, built.design), constrain, start, free.scaled)
     density = _with_kernel(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
 
@@ -104,7 +104,7 @@ def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
         d_upper, d_lower, d_shift = unbiased(d_upper, d_lower, upper, lower, odds, design)
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
         by_upper, by_lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
-        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, d_shift)
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=d_shift)
         return float(total), to_x(to_theta(by))
 
     return value_and_gradient

@@ -29,6 +29,9 @@ class Measurement(Strict):
     bias : {"none", "dense"}
         Whether the meaning of indicators differs by disorder: ``dense`` moves the thresholds of
         every indicator by disorder, zero-sum over disorders and over the indicators of a function.
+    cross_loadings : bool
+        Whether every indicator may also load on the other functions, a little (Muthen & Asparouhov
+        2012, 10.1037/a0026802). Items do not separate by function then: the explicit route.
     anchors : tuple of str
         Indicators without bias, at least one a function: the others need not sum to zero then.
     """
@@ -37,6 +40,7 @@ class Measurement(Strict):
     keep_items: tuple[str, ...] = ()
     bias: Literal["none", "dense"] = "none"
     anchors: tuple[str, ...] = ()
+    cross_loadings: bool = False
 
     @model_validator(mode="after")
     def _anchors_hold_something(self) -> Measurement:
@@ -87,6 +91,13 @@ class JointSpec(Strict):
         Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
         A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
+    general : {"none", "bifactor"}
+        ``bifactor``: a general function that all indicators load on beside specific ones, all
+        uncorrelated given their predictors. A specific function of fewer than three items or of a
+        single subscale is dropped: its indicators are of the general one alone.
+    route : {"auto", "marginal", "explicit"}
+        Whether people's functions are integrated out or sampled; ``auto`` integrates wherever items
+        separate by function.
     sampler : dict of str to int
         Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
     """
@@ -102,7 +113,35 @@ class JointSpec(Strict):
     outcome: str | None = None
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
-    route: Literal["marginal", "explicit"] = "marginal"
+    general: Literal["none", "bifactor"] = "none"
+    route: Literal["auto", "marginal", "explicit"] = "auto"
+
+    @property
+    def separable(self) -> bool:
+        """Whether every indicator is of one function."""
+        return not self.measurement.cross_loadings and self.general == "none"
+
+    @property
+    def explicit(self) -> bool:
+        """Whether functions are sampled with everything else."""
+        return self.route == "explicit" or not self.separable
+
+    @model_validator(mode="after")
+    def _route_exists(self) -> JointSpec:
+        if self.route == "marginal" and not self.separable:
+            raise ValueError(
+                "route: marginal integrates items of one function each; write route: auto, or leave out "
+                "cross_loadings and general"
+            )
+        if self.general == "bifactor" and self.measurement.cross_loadings:
+            raise ValueError("general: bifactor and cross_loadings are two models of the same; choose one")
+        if self.general == "bifactor" and self.measurement.bias != "none":
+            raise ValueError("measurement.bias: not beside general: bifactor; leave one of them out")
+        if self.general == "bifactor" and len(self.functions) < 2:
+            raise ValueError("general: bifactor needs at least two functions beside the general one")
+        if self.general == "bifactor" and "general" in self.functions:
+            raise ValueError("functions.general: the name is the bifactor model's; choose another")
+        return self
 
     @field_validator("functions")
     @classmethod

@@ -1,0 +1,202 @@
+"""Which indicator measures which function; whether that can be identified is decided here."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.spec import JointSpec
+
+__all__ = ["functions_of", "make_indicators"]
+
+type Array = np.ndarray[Any, Any]
+
+FEWEST_INDICATORS: Final = 3
+"""Indicators that a function needs (with one or two its loadings are not identified)."""
+
+
+def functions_of(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
+    """Return the labels of the functions: those of the spec, or the general and the specific ones.
+
+    A specific function of fewer than three items or of a single subscale is dropped: beside the
+    general function its loadings are not identified.
+    """
+    if spec.general == "none":
+        return list(spec.functions)
+    subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    kept = [
+        function
+        for function, members in spec.functions.items()
+        if len(members) > 1 and np.isin(subscale, members).sum() >= FEWEST_INDICATORS
+    ]
+    return [n.GENERAL, *kept]
+
+
+def make_indicators(
+    cohort: xr.Dataset, spec: JointSpec, functions: list[str], *, where: str
+) -> dict[str, Any]:
+    """Arrange the indicators of every function.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    spec : JointSpec
+        The model.
+    functions : list of str
+        From `functions_of`.
+    where : str
+        The spec's file, for messages.
+
+    Returns
+    -------
+    dict
+        Fields of `Design`, and their ``coords``.
+
+    Raises
+    ------
+    SpecError
+        If a function cannot be identified.
+    """
+    taken = _taken(cohort, spec, functions)
+    place, owner = np.array(taken.function_of), np.array(taken.testlet_of)
+    _check_identified(spec, functions, place, where)
+    biased = _biased(spec, functions, taken.labels, place, where=where)
+    further = _further(spec, functions, place)
+    matrix = np.stack(taken.columns, axis=1)
+    return {
+        "coords": _coords(spec, functions, taken, further=further, biased=biased),
+        "response": np.where(np.isfinite(matrix), matrix, max(taken.counts)).astype(int),
+        "categories": np.array(taken.counts),
+        "biased": biased,
+        "further_indicator": further[0] if len(further) else None,
+        "further_function": further[1] if len(further) else None,
+        "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(functions))],
+        "testlets_of": [
+            [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]
+            for f in range(len(functions))
+        ],
+    }
+
+
+class _Taken(NamedTuple):
+    """Indicators as they are taken from the cohort, each with its function and residual factor."""
+
+    labels: list[str]
+    columns: list[Array]
+    counts: list[int]
+    function_of: list[int]
+    testlet_of: list[int]
+    testlets: list[str]
+
+
+def _taken(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> _Taken:
+    response = cohort[n.RESPONSE].to_numpy()
+    subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    categories = cohort[n.ITEM_CATEGORIES].to_numpy()
+    found = labels, columns, counts, function_of, testlet_of, testlets = _Taken([], [], [], [], [], [])
+    for function, members in spec.functions.items():
+        f = functions.index(function if function in functions else n.GENERAL)
+        for name in members:
+            items = np.flatnonzero(subscale == name)
+            whole = spec.measurement.testlets == "factor"
+            kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
+            if not kept and len(members) > 1:
+                labels.append(name)
+                columns.append(response[:, items].sum(axis=1))
+                counts.append(int((categories[items] - 1).sum()) + 1)
+                function_of.append(f)
+                testlet_of.append(-1)
+                continue
+            own = (whole or name in spec.measurement.keep_items) and len(members) > 1
+            if own:
+                testlets.append(name)
+            labels += [str(v) for v in cohort[n.ITEM].to_numpy()[items]]
+            columns += list(response[:, items].T)
+            counts += [int(c) for c in categories[items]]
+            function_of += [f] * len(items)
+            testlet_of += [len(testlets) - 1 if own else -1] * len(items)
+    return found
+
+
+def _coords(
+    spec: JointSpec, functions: list[str], taken: _Taken, *, further: tuple[Array, ...], biased: Array | None
+) -> dict[str, list[Any]]:
+    labels, counts = taken.labels, taken.counts
+    coords: dict[str, list[Any]] = {n.INDICATOR: labels, n.TESTLET: taken.testlets}
+    if spec.measurement.cross_loadings:
+        pairs = zip(*further, strict=True)
+        coords[n.CROSS_LOADED] = [f"{labels[j]}{n.EDGE_SEPARATOR}{functions[f]}" for j, f in pairs]
+    if spec.general == "bifactor":
+        coords[n.GENERAL_INDICATOR] = [labels[j] for j in further[0]]
+    if biased is not None:
+        coords[n.BIASED_INDICATOR] = [labels[j] for j in biased]
+    for group in sorted(set(counts)):
+        coords[f"{n.INDICATOR}_{group}"] = [v for v, c in zip(labels, counts, strict=True) if c == group]
+        coords[f"{n.CATEGORY}_{group}"] = list(range(group))
+    return coords
+
+
+def _check_identified(spec: JointSpec, functions: list[str], function_of: Array, where: str) -> None:
+    problems = []
+    for function, members in spec.functions.items():
+        if function not in functions:  # dropped, its indicators are of the general function
+            continue
+        count = int((function_of == functions.index(function)).sum())
+        if count < FEWEST_INDICATORS:
+            problems.append(
+                f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
+            )
+        factored = spec.measurement.testlets == "factor" or all(
+            m in spec.measurement.keep_items for m in members
+        )
+        if 1 < len(members) < FEWEST_INDICATORS and factored:
+            problems.append(
+                f"functions.{function}: every subscale has a residual factor; nothing but their "
+                "correlation would measure the function"
+            )
+    if problems:
+        raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
+
+
+def _biased(
+    spec: JointSpec, functions: list[str], labels: list[str], function_of: Array, *, where: str
+) -> Array | None:
+    """Return the positions of the indicators that may be biased."""
+    measurement = spec.measurement
+    if measurement.bias == "none":
+        return None
+    problems = [
+        f"measurement.anchors: no indicator {a!r}. {did_you_mean(a, labels)}"
+        for a in measurement.anchors
+        if a not in labels
+    ]
+    anchored = np.isin(labels, measurement.anchors)
+    if measurement.anchors and not problems:
+        problems += [
+            f"measurement.anchors: none of {function!r}; its mean bias cannot be told from its levels"
+            for f, function in enumerate(functions)
+            if (function_of == f).any() and not anchored[function_of == f].any()
+        ]
+    if problems:
+        raise SpecError(
+            problems, where=where, cure="name an indicator of every function, or no anchor at all"
+        )
+    return np.flatnonzero(~anchored)
+
+
+def _further(spec: JointSpec, functions: list[str], function_of: Array) -> tuple[Array, ...]:
+    """Return which indicators also load on which other functions."""
+    if spec.separable:
+        return ()
+    pairs = [
+        (j, f)
+        for j, own in enumerate(function_of)
+        for f in range(len(functions))
+        if f != own and (spec.measurement.cross_loadings or functions[f] == n.GENERAL)
+    ]
+    return tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)

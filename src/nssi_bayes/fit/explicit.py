@@ -1,0 +1,141 @@
+"""The density of a model whose functions are sampled with everything else, and its gradient.
+
+Behind the parameters the vector holds every person's functions and, where items of a subscale share
+one, residual factors. Gaussian data are folded in as on the marginal route, so that both have one
+text; what the kernel integrates is evaluated at the functions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.marginal import all_loadings, biased, places_of, unbiased
+from nssi_bayes.fit.unconstrained import Unconstrained
+from nssi_bayes.integrate.compiling import compiled
+from nssi_bayes.integrate.gaussian import LOG_2PI
+
+__all__ = ["Latents", "density"]
+
+type Array = np.ndarray[Any, Any]
+
+
+class Latents(NamedTuple):
+    """How many latents the vector holds behind the parameters.
+
+    Parameters
+    ----------
+    people, functions, testlets : int
+        People, functions and residual factors of each.
+    """
+
+    people: int
+    functions: int
+    testlets: int
+
+    @classmethod
+    def of(cls, design: Design) -> Latents:
+        """Count the latents of a design."""
+        return cls(len(design.diagnosis), len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET]))
+
+    @property
+    def size(self) -> int:
+        """Length of their part of the vector."""
+        return self.people * (self.functions + self.testlets)
+
+    def split(self, tail: Array) -> tuple[Array, Array]:
+        """Return functions [`participant`, `function`] and residual factors [`participant`, `testlet`]."""
+        end = self.people * self.functions
+        return tail[:end].reshape(self.people, -1), tail[end:].reshape(self.people, self.testlets)
+
+
+def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Array], tuple[float, Array]]:
+    """Return vector to log-density and gradient.
+
+    Parameters
+    ----------
+    free : Unconstrained
+        Priors and transforms of the parameters.
+    slots : Slots
+        Where the parameters stand.
+    design : Design
+        The data.
+
+    Returns
+    -------
+    callable
+        Of the parameters' vector and, behind it, `Latents`.
+    """
+    latents, places = Latents.of(design), places_of(design)
+    people = compile_people(design, slots)
+    shape = len(design.coords[n.INDICATOR]), max(design.category_groups) + 1
+    flat, size = places.ravel(), shape[0] * shape[1]
+    counts = np.bincount(flat, minlength=size).reshape(shape).astype(float)
+    ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
+    shared = testlet_of >= 0
+    members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
+
+    @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        log_prior, theta, to_x = free(x[: free.size])
+        eta, testlet = latents.split(x[free.size :])
+        part, to_theta = people(theta)
+        load, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
+        predictor = eta @ load.T
+        predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
+        upper, lower, odds = biased(part, places, design)
+        items, d_predictor, d_upper, d_lower = _answers(predictor, upper, lower)
+        whole = np.concatenate([eta, -np.ones((latents.people, 1))], axis=1)
+        pulled = np.einsum("iab,ib->ia", part.matrix, whole)
+        total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + items
+        total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
+        d_upper, d_lower, d_shift = unbiased(d_upper, d_lower, upper, lower, odds, design)
+        by_upper, by_lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
+        d_load = d_predictor.T @ eta
+        d_shared = d_predictor[:, shared]
+        d_gamma = (d_shared * testlet[:, testlet_of[shared]]).sum(axis=0) @ members
+        by = Part(
+            ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, counts,
+            d_load[np.arange(shape[0]), owner], d_gamma,
+            None if part.further is None else d_load[design.further_indicator, design.further_function],
+            d_shift,
+        )  # fmt: skip
+        d_eta = d_predictor @ load - pulled[:, :-1]
+        d_testlet = (d_shared * sizes) @ members - testlet
+        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel()])
+        return float(total), np.concatenate([to_x(to_theta(by)), tail])
+
+    return value_and_gradient
+
+
+@compiled
+def _answers(predictor: Array, upper: Array, lower: Array) -> tuple[float, Array, Array, Array]:
+    """Return the log-probability of all responses without their gaps, and its derivatives.
+
+    Parameters
+    ----------
+    predictor, upper, lower : numpy.ndarray
+        Predictor, U and V [`participant`, `indicator`]; U and V are 0 where missing.
+
+    Returns
+    -------
+    tuple
+        Nats; derivatives by each of the arguments.
+    """
+    total = 0.0
+    by_predictor, by_upper, by_lower = np.empty_like(predictor), np.empty_like(upper), np.empty_like(lower)
+    for i in range(predictor.shape[0]):
+        for j in range(predictor.shape[1]):
+            u, v = upper[i, j], lower[i, j]
+            odds = np.exp(predictor[i, j])
+            whole = 1.0 + u * v + odds * u + v / odds
+            total -= np.log(whole)
+            by_predictor[i, j] = (v / odds - odds * u) / whole
+            by_upper[i, j] = -(v + odds) / whole
+            by_lower[i, j] = -(u + 1.0 / odds) / whole
+    return total, by_predictor, by_upper, by_lower

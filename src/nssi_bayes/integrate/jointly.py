@@ -1,0 +1,166 @@
+"""The integral over a person's functions where items load on several of them, for scores.
+
+Nothing separates then: all items are evaluated at all nodes of the adaptive, rotated Gauss-Hermite
+grid (`quadrature`). That is a hundred times the work of the kernel, too slow for a sampler, and
+enough for the pointwise scores of a posterior. Residual factors of items are one more sum at each node.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nssi_bayes.integrate.compiling import compiled, inlined
+from nssi_bayes.integrate.quadrature import LARGEST_STEP, Grid
+
+__all__ = ["Items", "integrate", "make_nodes"]
+
+type Array = np.ndarray[Any, Any]
+
+NEWTON_STEPS = 8
+
+
+class Items(NamedTuple):
+    """Items of everybody at one value of the parameters.
+
+    Parameters
+    ----------
+    upper, lower : numpy.ndarray
+        U and V of the responses, 0 if missing [`participant`, `indicator`].
+    loading : numpy.ndarray
+        [`indicator`, `function`].
+    gamma : numpy.ndarray
+        Size of the residual factors [`testlet`].
+    testlet_of : numpy.ndarray
+        Position of the residual factor, -1 if none [`indicator`].
+    position, weight : numpy.ndarray
+        Rule over a residual factor.
+    """
+
+    upper: Array
+    lower: Array
+    loading: Array
+    gamma: Array
+    testlet_of: Array
+    position: Array
+    weight: Array
+
+
+def make_nodes(grid: Grid) -> tuple[Array, Array]:
+    """Return positions [node, `function`] and log-weights [node] of a product rule."""
+    mesh = np.meshgrid(*[grid.nodes] * grid.functions, indexing="ij")
+    weights = np.stack(np.meshgrid(*[grid.log_weights] * grid.functions, indexing="ij")).sum(axis=0)
+    return np.stack([m.ravel() for m in mesh], axis=1), weights.ravel()
+
+
+@compiled
+def integrate(matrix: Array, items: Items, nodes: Array, log_weight: Array) -> tuple[Array, Array, Array]:
+    """Return log of the integral of exp(-u'Mu/2) times items over the functions, mean and covariance.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`.
+    items : Items
+        Their likelihood.
+    nodes, log_weight : numpy.ndarray
+        From `make_nodes`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Nats, without the constants of prior and items [`participant`]; mean [`participant`,
+        `function`] and covariance of the functions given all.
+    """
+    people, size = matrix.shape[0], matrix.shape[1] - 1
+    value, mean = np.empty(people), np.zeros((people, size))
+    covariance = np.zeros((people, size, size))
+    point, total = np.empty((len(nodes), size)), np.empty(len(nodes))
+    for i in range(people):
+        precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
+        mode, root = _mode(i, precision, information, items)
+        inverse = np.linalg.inv(root).T.copy()
+        for q in range(len(nodes)):
+            for a in range(size):
+                point[q, a] = mode[a]
+                for b in range(size):
+                    point[q, a] += inverse[a, b] * nodes[q, b]
+            total[q] = log_weight[q] + _log_items(i, point[q], items)
+            for a in range(size):
+                total[q] += information[a] * point[q, a]
+                for b in range(size):
+                    total[q] -= 0.5 * precision[a, b] * point[q, a] * point[q, b]
+        top = total.max()
+        share = np.exp(total - top)
+        whole = share.sum()
+        value[i] = top + np.log(whole) - 0.5 * matrix[i, size, size]
+        for a in range(size):
+            value[i] -= np.log(root[a, a])
+            mean[i, a] = (share * point[:, a]).sum() / whole
+        for a in range(size):
+            for b in range(size):
+                away = (point[:, a] - mean[i, a]) * (point[:, b] - mean[i, b])
+                covariance[i, a, b] = (share * away).sum() / whole
+    return value, mean, covariance
+
+
+@inlined
+def _log_items(i: int, eta: Array, items: Items) -> float:
+    """Return one person's item log-likelihood at one value of the functions."""
+    total = 0.0
+    plain, shared = np.float64(0.0), np.ones((len(items.gamma), len(items.position)))
+    for j in range(len(items.loading)):
+        up, low = items.upper[i, j], items.lower[i, j]
+        if up == 0.0 and low == 0.0:
+            continue
+        predictor = 0.0
+        for f in range(len(eta)):
+            predictor += items.loading[j, f] * eta[f]
+        s = items.testlet_of[j]
+        if s < 0:
+            odds = np.exp(predictor)
+            plain += np.log(1.0 + up * low + odds * up + low / odds)
+            continue
+        for t in range(len(items.position)):
+            odds = np.exp(predictor + items.gamma[s] * items.position[t])
+            shared[s, t] /= 1.0 + up * low + odds * up + low / odds
+    for s in range(len(items.gamma)):
+        total += np.log((shared[s] * items.weight).sum())
+    return total - plain
+
+
+@inlined
+def _mode(i: int, precision: Array, information: Array, items: Items) -> tuple[Array, Array]:
+    """Return where the nodes go and the lower root of the precision there.
+
+    Only positions depend on it: residual factors are taken at 0, less steep by what they blur.
+    """
+    size = len(information)
+    mode = np.linalg.solve(precision, information)
+    root = np.linalg.cholesky(precision)
+    for step in range(NEWTON_STEPS + 1):
+        gradient = information - precision @ mode
+        curvature = precision.copy()
+        for j in range(len(items.loading)):
+            up, low = items.upper[i, j], items.lower[i, j]
+            s = items.testlet_of[j]
+            # a logistic curve blurred by a normal of sd gamma (Zeger, Liang & Albert 1988)
+            blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
+            predictor = 0.0
+            for f in range(size):
+                predictor += items.loading[j, f] * mode[f]
+            odds = np.exp(predictor * blur)
+            over, under = odds * up, low / odds
+            over, under = over / (1.0 + over), under / (1.0 + under)
+            score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
+            for a in range(size):
+                gradient[a] += items.loading[j, a] * score
+                for b in range(size):
+                    curvature[a, b] += items.loading[j, a] * items.loading[j, b] * weight
+        root = np.linalg.cholesky(curvature)
+        if step < NEWTON_STEPS:
+            move = np.linalg.solve(curvature, gradient)
+            for a in range(size):
+                mode[a] += min(max(move[a], -LARGEST_STEP), LARGEST_STEP)
+    return mode, root
