@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import matplotlib as mpl
-import matplotlib.image
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,7 +24,7 @@ DPI: Final = 140
 WIDTH: Final = 9.0  # inches: alone in a row
 SMALL: Final = 4.5  # for panels abreast
 _HEIGHT: Final = 3.2 / 9.0  # of the width
-_LEVELS: Final = 31
+_COLOURS: Final = 128
 _FOOT: Final = 0.2  # share of the height that holds the colour bar
 
 
@@ -52,12 +51,14 @@ def add_bar(figure: Figure, of: mpl.cm.ScalarMappable, unit: str, *, foot: float
 def png(values: npt.NDArray[np.uint8]) -> str:
     """Return pixels as an address of a PNG without a clock.
 
-    Colours are rounded to 32 levels a channel, which nobody sees and which halves the file.
+    A palette of 128 colours is chosen for each picture, which nobody sees and which makes a third of the file.
     """
-    levels = np.round(np.round(np.arange(256) / 255 * _LEVELS) * 255 / _LEVELS).astype(np.uint8)
+    from PIL import Image as Picture
+
+    opaque = Picture.fromarray(np.ascontiguousarray(values[..., :3]))
+    few = opaque.quantize(_COLOURS, method=Picture.Quantize.MEDIANCUT, dither=Picture.Dither.NONE)
     content = io.BytesIO()
-    no_clock: dict[str, Any] = {"Software": None}
-    mpl.image.imsave(content, levels[values], format="png", metadata=no_clock)
+    few.save(content, format="png", optimize=True)
     return embed(content.getvalue(), "png")
 
 
