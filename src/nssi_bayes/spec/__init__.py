@@ -1,0 +1,111 @@
+"""What a user writes: the run's parameters and the specs of models.
+
+An unknown key gets a suggestion, and every message names file, key and cure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+
+from nssi_bayes.spec.models import ConventionalSpec, JointSpec, ModelSpec, read_model
+from nssi_bayes.spec.priors import Prior, read_priors
+from nssi_bayes.spec.strict import Strict, parse
+from nssi_bayes.store import read_yaml
+
+__all__ = [
+    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict", "parse",
+    "read_model", "read_params", "read_priors",
+]  # fmt: skip
+
+
+class Simulate(Strict):
+    """The synthetic cohort: number of people."""
+
+    participants: int = Field(default=120, ge=20)
+
+
+class Sampler(Strict):
+    """How a posterior is drawn; these change results.
+
+    Parameters
+    ----------
+    chains, tune, draws : int
+        Chains, and warm-up and kept draws of each.
+    target_accept : float
+        Target acceptance of NUTS; raised once, automatically, after a divergence.
+    """
+
+    chains: int = Field(default=4, ge=2)
+    tune: int = Field(default=150, ge=100)
+    draws: int = Field(default=1000, ge=100)
+    target_accept: float = Field(default=0.6, gt=0.5, lt=1)
+
+
+class Params(Strict):
+    """``params.yaml``: the study, its roster, the seed and the sampler.
+
+    Parameters
+    ----------
+    study : str
+        Name of the folder ``data/<study>``.
+    source : pathlib.Path
+        The cohort's folder, read unmodified.
+    seed : int
+        Root of every seed.
+    roster : tuple of str
+        ``question/model`` entries; nothing else is fitted or compared.
+    questions : tuple of str
+        Questions that get a comparison and a report.
+    rope : float
+        Region of practical equivalence for levels and contrasts, in sd of a function.
+    interval : float
+        Probability content of printed intervals (equal-tailed).
+    """
+
+    study: str
+    source: Path
+    seed: int = Field(ge=0)
+    synthetic_cohorts: tuple[str, ...] = ()
+    simulate: Simulate = Simulate()
+    roster: tuple[str, ...]
+    questions: tuple[str, ...]
+    sampler: Sampler = Sampler()
+    allow_uncertified: bool = False
+    min_cell: int = Field(default=11, ge=0)
+    rope: float = Field(default=0.2, gt=0)
+    interval: float = Field(default=0.9, gt=0, lt=1)
+
+    @field_validator("roster")
+    @classmethod
+    def _entries(cls, roster: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in roster:
+            if entry.count("/") != 1 or not all(entry.split("/")):
+                raise ValueError(f"{entry!r} is not of the form question/model")
+        if len(set(roster)) != len(roster):
+            raise ValueError("an entry stands twice")
+        return roster
+
+    @model_validator(mode="after")
+    def _questions_have_models(self) -> Params:
+        asked = {entry.split("/")[0] for entry in self.roster}
+        for question in sorted(asked ^ set(self.questions)):
+            missing = "under `questions`" if question in asked else "in the roster"
+            raise ValueError(f"question {question!r} is not {missing}")
+        return self
+
+    def models_of(self, question: str) -> list[str]:
+        """Return the roster entries of `question`, in order."""
+        return [entry for entry in self.roster if entry.split("/")[0] == question]
+
+
+def read_params(path: Path) -> Params:
+    """Read ``params.yaml``.
+
+    Raises
+    ------
+    SpecError
+        If a key is unknown or a value wrong.
+    """
+    return parse(Params, read_yaml(path), where=str(path))

@@ -1,0 +1,195 @@
+"""Specs of models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.spec.priors import PriorChange, read_priors
+from nssi_bayes.spec.strict import Strict, parse
+from nssi_bayes.store import Layout, read_yaml
+
+__all__ = ["ConventionalSpec", "JointSpec", "ModelSpec", "read_model"]
+
+
+class Measurement(Strict):
+    """How functions are measured.
+
+    Parameters
+    ----------
+    testlets : {"sum", "none"}
+        ``sum``: a subscale enters as one graded indicator (Thissen 1989). ``none``: every item is
+        an indicator of its own.
+    keep_items : tuple of str
+        Subscales whose items stay. In a model where such a subscale is not a function by itself
+        its items share a residual factor, so that all models of a question observe the same.
+    """
+
+    testlets: Literal["sum", "none"] = "sum"
+    keep_items: tuple[str, ...] = ()
+
+
+class Disorder(Strict):
+    """What varies by disorder.
+
+    Parameters
+    ----------
+    coding : {"additive", "averaged", "primary"}
+        How several diagnoses of one person combine.
+    levels, slopes, loadings : bool
+        Function levels, psychosocial slopes, neural loadings.
+    """
+
+    coding: Literal["additive", "averaged", "primary"] = "additive"
+    levels: bool = False
+    slopes: bool = False
+    loadings: bool = False
+
+
+class Neural(Strict):
+    """The block of regional activation, or of connectivity.
+
+    `residual`: whether residuals of one person's regions, or edges, share factors.
+    """
+
+    residual: Literal["factor", "independent"] = "factor"
+
+
+class JointSpec(Strict):
+    """A joint model: measurement, structure, neural and outcome blocks.
+
+    Parameters
+    ----------
+    description : str
+        One line for the report.
+    functions : dict of str to tuple of str
+        Latent function: the subscales (or ``item:<label>``) that measure it.
+    factors : tuple of str
+        Psychosocial factors that the functions are regressed on.
+    neural, connectivity : Neural, optional
+        Regional activation and edges; a model without them does not observe them.
+    outcome : str, optional
+        A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
+    sampler : dict of str to int
+        Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
+    """
+
+    kind: Literal["joint"] = "joint"
+    description: str
+    functions: dict[str, tuple[str, ...]]
+    measurement: Measurement = Measurement()
+    factors: tuple[str, ...] = ()
+    disorder: Disorder = Disorder()
+    neural: Neural | None = None
+    connectivity: Neural | None = None
+    outcome: str | None = None
+    priors: dict[str, PriorChange] = Field(default_factory=dict)
+    sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
+    route: Literal["marginal", "explicit"] = "marginal"
+
+    @field_validator("functions")
+    @classmethod
+    def _disjoint(cls, functions: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if not functions:
+            raise ValueError("at least one function is needed")
+        seen: dict[str, str] = {}
+        for function, subscales in functions.items():
+            if not subscales:
+                raise ValueError(f"function {function!r} has no subscale")
+            for subscale in subscales:
+                if subscale in seen:
+                    raise ValueError(f"{subscale!r} measures {seen[subscale]!r} and {function!r}")
+                seen[subscale] = function
+        return functions
+
+
+class ConventionalSpec(Strict):
+    """The field's practice: a Bambi formula on observed scores, the baseline to beat.
+
+    Parameters
+    ----------
+    description : str
+        One line for the report.
+    outcome : str
+        A Gaussian outcome of the cohort.
+    functions : dict of str to tuple of str
+        Sum score: the subscales whose answered items it is the mean of.
+    factors : tuple of str
+        Psychosocial factors, as observed.
+    pooled : bool
+        Whether intercept and slopes of the scores also vary by diagnostic pattern, uncorrelated.
+    """
+
+    kind: Literal["conventional"]
+    description: str
+    outcome: str
+    functions: dict[str, tuple[str, ...]]
+    factors: tuple[str, ...] = ()
+    pooled: bool = False
+
+
+type ModelSpec = JointSpec | ConventionalSpec
+_KINDS: Final = ("joint", "conventional")
+
+
+def read_model(layout: Layout, model: str) -> ModelSpec:
+    """Read the spec of ``question/model``; ``extends: bases/<name>`` names what it starts from.
+
+    Bases lie in a folder of their own, which `build` depends on: a model never goes stale because
+    a model that it copies from has changed.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where specs lie.
+    model : str
+        ``question/model``.
+
+    Returns
+    -------
+    JointSpec or ConventionalSpec
+        The resolved spec.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing, extends itself, or holds an unknown key.
+    """
+    content = _resolved(layout, model, seen=())
+    where = str(layout.spec(model))
+    kind = content.setdefault("kind", "joint")
+    if kind not in _KINDS:
+        problem = f"kind: {kind!r} is unknown. {did_you_mean(str(kind), _KINDS)}"
+        raise SpecError(problem, where=where, cure="write kind: joint or kind: conventional")
+    if kind == "conventional":
+        return parse(ConventionalSpec, content, where=where)
+    spec = parse(JointSpec, content, where=where)
+    known = read_priors()
+    unknown = [f"priors.{p}: no such prior. {did_you_mean(p, known)}" for p in spec.priors if p not in known]
+    if unknown:
+        cure = "mend the name; all priors stand in priors/weak.yaml"
+        raise SpecError(unknown, where=where, cure=cure)
+    return spec
+
+
+def _resolved(layout: Layout, model: str, *, seen: tuple[str, ...]) -> dict[str, Any]:
+    path = layout.spec(model)
+    if model in seen:
+        raise SpecError("extends itself", where=str(path), cure="break the circle of `extends`")
+    content = read_yaml(path)
+    parent = content.pop("extends", None)
+    if parent is None:
+        return content
+    if not str(parent).startswith("bases/"):
+        raise SpecError(
+            f"extends: {parent!r} is not of the form bases/name",
+            where=str(path),
+            cure="move what the models share to models/bases/<name>.yaml, which the pipeline watches",
+        )
+    base = _resolved(layout, str(parent), seen=(*seen, model))
+    for key, value in content.items():
+        merge = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "functions"
+        base[key] = {**base[key], **value} if merge else value
+    return base
