@@ -207,7 +207,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; it replaces `path` at the end, or goes if the body raises."""
+    """Yield an empty folder beside `path`; it replaces `path` at the end, or goes if the body raises."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.mkdir(parents=True)
     try:

@@ -116,7 +116,9 @@ def _claim(subject: str, row: Row, estimates: Row, *, unit: str) -> Claim:
     content = estimates["interval"]
     told = finding(row, content=content, rope=estimates["rope"])
     size = f"{number(row['mean'])} {unit}".strip()
-    return Claim(f"{subject}: {size} ({interval(row, content=content)}), {told}.", judged(row, content=content))
+    return Claim(
+        f"{subject}: {size} ({interval(row, content=content)}), {told}.", judged(row, content=content)
+    )
 
 
 def _correlations(estimates: Row) -> list[Claim]:

@@ -36,7 +36,9 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
         If the file is missing or cannot be read.
     """
     if not path.exists():
-        raise ArtefactError("the posterior is missing", where=path.name, cure="run `dvc repro`, or `dvc pull`")
+        raise ArtefactError(
+            "the posterior is missing", where=path.name, cure="run `dvc repro`, or `dvc pull`"
+        )
     try:
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
             found = {name: dataset[name].load() for name in wanted if name in dataset}

@@ -42,8 +42,9 @@ def colours(top: float, *, cmap: str = DIVERGING, low: float | None = None) -> m
 
 def add_bar(figure: Figure, of: mpl.cm.ScalarMappable, unit: str, *, foot: float = 0.13) -> None:
     """Add a colour bar that states the unit, under everything."""
-    bar = figure.colorbar(of, cax=figure.add_axes((0.3, foot, 0.4, 0.112 / figure.get_figheight())),
-                          orientation="horizontal")  # fmt: skip
+    bar = figure.colorbar(
+        of, cax=figure.add_axes((0.3, foot, 0.4, 0.112 / figure.get_figheight())), orientation="horizontal"
+    )
     bar.set_label(unit, fontsize=8)
     bar.outline.set_visible(False)
 
@@ -51,7 +52,7 @@ def add_bar(figure: Figure, of: mpl.cm.ScalarMappable, unit: str, *, foot: float
 def png(values: npt.NDArray[np.uint8]) -> str:
     """Return pixels as an address of a PNG without a clock.
 
-    A palette of 128 colours is chosen for each picture, which nobody sees and which makes a third of the file.
+    A palette of 128 colours is chosen for each picture, which nobody sees and which makes the file small.
     """
     from PIL import Image as Picture
 
@@ -70,8 +71,9 @@ def _empty(width: float) -> _Glass:
     nothing: Any = None  # nilearn draws the outline alone
     with mpl.rc_context({**STYLE, "backend": "agg"}):
         figure = Figure(figsize=(width, _HEIGHT * width), dpi=DPI)
-        display = plot_glass_brain(nothing, display_mode="lyrz", figure=figure, colorbar=False,
-                                   axes=(0.0, _FOOT, 1.0, 1 - _FOOT))  # fmt: skip
+        display = plot_glass_brain(
+            nothing, display_mode="lyrz", figure=figure, colorbar=False, axes=(0.0, _FOOT, 1.0, 1 - _FOOT)
+        )
         outline = pixels(figure)
     for view in display.axes.values():
         for patch in list(view.ax.patches):
@@ -90,9 +92,11 @@ def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
 
 
 def on_glass(
-    draw: Callable[[Any], None], *, bar: tuple[mpl.cm.ScalarMappable, str] | None = None,
+    draw: Callable[[Any], None],
+    *,
+    bar: tuple[mpl.cm.ScalarMappable, str] | None = None,
     width: float = WIDTH,
-) -> str:  # fmt: skip
+) -> str:
     """Draw on a glass brain seen from the left, from behind, from the right and from above.
 
     Parameters

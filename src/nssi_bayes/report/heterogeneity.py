@@ -22,8 +22,10 @@ _SD: Final = "sd of the function"
 # term, effects and their scale; what has many effects a scale is not approximated well enough
 _SCALES: Final = (("levels", "A", "tau_mean", ()), ("slopes", "B_disorder", "tau_slope", (n.FACTOR,)))
 _TRUSTED: Final = 0.1  # share of tau by which the approximation may miss the posterior mean
-_NEURAL: Final = {"loadings": "sd of activation per sd of the function",
-                  "edge loadings": "sd of Fisher's z per sd of the function"}  # fmt: skip
+_NEURAL: Final = {
+    "loadings": "sd of activation per sd of the function",
+    "edge loadings": "sd of Fisher's z per sd of the function",
+}
 
 
 def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
@@ -83,15 +85,18 @@ def _heterogeneity_table(rows: Rows, estimates: Row) -> str:
             "of": _what(r),
             **{
                 f"{head}|{state}": f"{number(r[state][key]['mean'])} ({span(r[state][key])})"
-                for key, head in (("finite_sd", "sd over disorders"), ("largest", "largest contrast"),
-                                  ("tau", "scale τ"))
+                for key, head in (
+                    ("finite_sd", "sd over disorders"),
+                    ("largest", "largest contrast"),
+                    ("tau", "scale τ"),
+                )
                 for state in ("posterior", "prior")
             },
             "contraction of τ": number(r["contraction"]),
             f"P(largest > {rope})": probability(r["p_over_rope"]),
         }
         for r in rows
-    ]  # fmt: skip
+    ]
     return table("heterogeneity", shown, group="term")
 
 
@@ -129,13 +134,17 @@ def _worlds(e: Evidence, estimates: Row) -> Iterator[tuple[str, str, Row, Homoge
             continue
         functions = [str(f) for f in read[effect][n.FUNCTION].to_numpy()]
         for function in functions:
-            row = next(r for r in estimates["heterogeneity"] if (r["term"], r["function"]) == (term, function))
+            row = next(
+                r for r in estimates["heterogeneity"] if (r["term"], r["function"]) == (term, function)
+            )
             at = {n.FUNCTION: function}
             world = homogeneous_world(
-                values(read[effect].sel(at), n.DISORDER, *more), values(read[scale].sel(at)),
-                prior_sigma=float(priors[scale].sigma or 0), content=estimates["interval"],
+                values(read[effect].sel(at), n.DISORDER, *more),
+                values(read[scale].sel(at)),
+                prior_sigma=float(priors[scale].sigma or 0),
+                content=estimates["interval"],
                 seed=e.params.seed,
-            )  # fmt: skip
+            )
             yield term, function, row["posterior"]["tau"], world
 
 
@@ -157,23 +166,36 @@ def _drawn(found: list[tuple[str, str, Row, Homogeneous]], estimates: Row) -> Im
 def _world_table(found: list[tuple[str, str, Row, Homogeneous]], estimates: Row) -> str:
     shown = [
         {
-            "term": term, "function": pretty(function), "τ here|mean": number(tau["mean"]),
-            "τ here|interval": span(tau), **_told(tau, world),
+            "term": term,
+            "function": pretty(function),
+            "τ here|mean": number(tau["mean"]),
+            "τ here|interval": span(tau),
+            **_told(tau, world),
         }
         for term, function, tau, world in found
-    ]  # fmt: skip
+    ]
     return table("homogeneous", shown, group="term", words=("in words",))
 
 
 def _told(tau: Row, world: Homogeneous) -> dict[str, str]:
     if not _good(tau, world):
         why = f"not told: the approximation misses τ by {number(abs(world.error))}"
-        return {"homogeneous world|mean of τ": "–", "homogeneous world|interval": "–",
-                "worlds with τ as large": "–", "in words": why}  # fmt: skip
+        return {
+            "homogeneous world|mean of τ": "–",
+            "homogeneous world|interval": "–",
+            "worlds with τ as large": "–",
+            "in words": why,
+        }
     inside = world.low <= world.observed <= world.high
-    words = "as in a homogeneous world" if inside else (
-        "larger than in a homogeneous world" if world.observed > world.high else "smaller than in a homogeneous world"
-    )  # fmt: skip
+    words = (
+        "as in a homogeneous world"
+        if inside
+        else (
+            "larger than in a homogeneous world"
+            if world.observed > world.high
+            else "smaller than in a homogeneous world"
+        )
+    )
     return {
         "homogeneous world|mean of τ": number(world.mean),
         "homogeneous world|interval": f"{number(world.low)} to {number(world.high)}",

@@ -62,8 +62,8 @@ def homogeneous_world(
     Parameters
     ----------
     effects : numpy.ndarray
-        Draws of effects that sum to zero over disorders [draw, `disorder`, ...]; what further axes hold shares
-        the scale.
+        Draws of effects that sum to zero over disorders [draw, `disorder`, ...]; what further axes
+        hold shares the scale.
     tau : numpy.ndarray
         Draws of the scale [draw].
     prior_sigma : float
@@ -94,9 +94,13 @@ def homogeneous_world(
     observed = float(_posterior_mean(estimate[None], precision, grid, prior_sigma)[0])
     low, high = np.quantile(means, [(1 - content) / 2, (1 + content) / 2])
     return Homogeneous(
-        observed, float(low), float(high), float(means.mean()), float((means >= observed).mean()),
+        observed,
+        float(low),
+        float(high),
+        float(means.mean()),
+        float((means >= observed).mean()),
         observed - float(tau.mean()),
-    )  # fmt: skip
+    )
 
 
 def _free(effects: Array) -> Array:
@@ -111,8 +115,8 @@ def _free(effects: Array) -> Array:
 def _information(coordinates: Array, tau: Array) -> tuple[Array, Array]:
     """Return precision and place of the likelihood along each coordinate, from posterior mean and variance.
 
-    Given tau a coordinate is Gaussian with precision ``l + 1 / tau^2`` and mean ``l a / (l + 1 / tau^2)``; `l`
-    and `a` are those under which the mixture over tau has the mean and the variance of the draws.
+    Given tau a coordinate is Gaussian with precision ``l + 1 / tau^2`` and mean ``l a / (l + 1 / tau^2)``;
+    `l` and `a` are those under which the mixture over tau has the mean and the variance of the draws.
     """
     mean, variance = coordinates.mean(axis=0), coordinates.var(axis=0)
     inverse = 1 / np.maximum(tau, 1e-6)[:, None] ** 2

@@ -51,16 +51,22 @@ def matrix(name: str, rows: Sequence[Row], *, content: float, rope: float) -> st
         for a in labels
     )
     return (
-        f'<table class="matrix" id="{ident}"><caption>{_text(name).capitalize()}: mean, {content:.0%} interval, '
+        f'<table class="matrix" id="{ident}"><caption>{_text(name).capitalize()}: mean, {content:.0%} '
+        "interval, "
         f"P(direction) and P(|Δ| &gt; {number(rope)}); the sign is that of the row less the column.</caption>"
-        f'<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
 def _turned(row: Row) -> Row:
     """Return a contrast the other way round."""
-    return {**row, "mean": -row["mean"], "low": -row["high"], "high": -row["low"],
-            "p_positive": 1 - row["p_positive"]}  # fmt: skip
+    return {
+        **row,
+        "mean": -row["mean"],
+        "low": -row["high"],
+        "high": -row["low"],
+        "p_positive": 1 - row["p_positive"],
+    }
 
 
 def _cell(row: Row | None, *, content: float) -> str:
@@ -71,7 +77,8 @@ def _cell(row: Row | None, *, content: float) -> str:
     verdict = judged(row, content=content)
     return (
         f'<td class="{verdict} {sign}"><b>{number(row["mean"])}</b><br>{number(row["low"])} to '
-        f'{number(row["high"])}<br>{html.escape(probability(sure))}, {html.escape(probability(row["p_over_rope"]))}'
+        f"{number(row['high'])}<br>{html.escape(probability(sure))}, "
+        f"{html.escape(probability(row['p_over_rope']))}"
         f"<br><i>{LABELS[verdict]}</i></td>"
     )
 

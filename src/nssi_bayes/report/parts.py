@@ -12,14 +12,32 @@ from nssi_bayes.report.claims import Claim
 from nssi_bayes.report.figures import Image
 
 __all__ = [
-    "Part", "Section", "claims", "code", "figure", "guarded", "lines", "missing", "not_run", "switch", "tabulated",
+    "BROKEN",
+    "Part",
+    "Section",
+    "claims",
+    "code",
+    "figure",
+    "guarded",
+    "lines",
+    "missing",
+    "not_run",
+    "switch",
+    "tabulated",
     "text",
-]  # fmt: skip
+]
 
-_BROKEN: Final = (
-    ArithmeticError, AttributeError, ImportError, LookupError, NssiBayesError, OSError, RuntimeError,
-    TypeError, ValueError,
-)  # fmt: skip
+BROKEN: Final = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NssiBayesError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +47,8 @@ class Part:
     Parameters
     ----------
     kind : str
-        How it is set: ``text``, ``lines``, ``claims``, ``table``, ``figure``, ``code``, ``switch``, ``missing``
-        (an artefact that should be there), ``not_run`` (one that nobody has asked for yet).
+        How it is set: ``text``, ``lines``, ``claims``, ``table``, ``figure``, ``code``, ``switch``,
+        ``missing`` (an artefact that should be there), ``not_run`` (one that nobody has asked for yet).
     title : str
         A heading, or the caption of a figure.
     body : str
@@ -49,9 +67,7 @@ class Part:
         Whether each panel takes the whole width.
     """
 
-    kind: Literal[
-        "text", "lines", "claims", "table", "figure", "code", "switch", "missing", "not_run"
-    ]  # fmt: skip
+    kind: Literal["text", "lines", "claims", "table", "figure", "code", "switch", "missing", "not_run"]
     title: str = ""
     body: str = ""
     items: Sequence[str] = ()
@@ -110,7 +126,7 @@ def tabulated(title: str, make: Callable[[], str], *, folded: bool = False) -> P
     """Return a table, or a box that says why there is none."""
     try:
         return Part("table", title=title, body=make(), folded=folded)
-    except _BROKEN as error:
+    except BROKEN as error:
         return _failed(f"The table “{title}”", error)
 
 
@@ -120,7 +136,7 @@ def figure(
     """Return a figure, or a box that says why there is none."""
     try:
         return Part("figure", title=title, images=make(), folded=folded, wide=wide)
-    except _BROKEN as error:
+    except BROKEN as error:
         return _failed(f"The figure “{title}”", error)
 
 
@@ -128,7 +144,7 @@ def guarded(section: Section, make: Callable[[], Sequence[Part]]) -> Section:
     """Return `section` with the parts that `make` gives, or with a box that says why it has none."""
     try:
         section.parts.extend(make())
-    except _BROKEN as error:
+    except BROKEN as error:
         section.parts.append(_failed(f"The section “{section.title}”", error))
     return section
 

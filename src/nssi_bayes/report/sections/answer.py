@@ -32,11 +32,15 @@ def banner(e: Evidence) -> list[str]:
     if e.small_disorders:
         named = ", ".join(pretty(d) for d in e.small_disorders)
         found.append(
-            f"Fewer than {e.params.min_cell} people: {named}. What is said of so few is mostly the prior, and "
+            f"Fewer than {e.params.min_cell} people: {named}. What is said of so few is mostly the prior, "
+            "and "
             "is near to saying it of persons."
         )
     if e.unverified:
-        found.append("Scoring key not verified against a published source: " + "; ".join(e.unverified))
+        named = "; ".join(said.split(":")[0] for said in e.unverified)
+        found.append(
+            f"Scoring key not verified against a published source: {named}. Section 8 says what is open."
+        )
     if e.missing:
         found.append(f"{len(e.missing)} artefacts are missing; they are listed under Provenance.")
     return found
@@ -55,7 +59,7 @@ def answer(e: Evidence) -> list[Part]:
         parts.append(missing(f"A posterior to believe: {split_name(str(e.main))} is not certified."))
     if e.notes is None:
         parts.append(missing("The comparison of the models is missing."))
-    told = answered((e.notes or {}).get("sentences", []), e.shown)
+    told = answered((e.notes or {}).get("sentences", [])[:1], e.shown)  # the others: section 6
     counted = summary([claim for _, found in told for claim in found])
     if counted:
         parts.insert(0, text(counted))
@@ -78,8 +82,10 @@ def _whose(e: Evidence) -> str:
     content, rope = float(shown["interval"]), float(shown["rope"])
     return (
         f"Estimates are those of {split_name(main)}, the last joint model of the roster"
-        f"{f' ({description})' if description else ''}. They describe associations in this cohort, not effects "
-        f"of one thing on another. A direction is one when the {content:.0%} equal-tailed interval leaves 0 out; "
+        f"{f' ({description})' if description else ''}. They describe associations in this cohort, not "
+        "effects "
+        f"of one thing on another. A direction is one when the {content:.0%} equal-tailed interval leaves "
+        "0 out; "
         f"±{number(rope)} is the region of practical equivalence (ROPE); “sd” is the residual standard "
         "deviation of a function, or the sd of a measure."
     )

@@ -27,6 +27,7 @@ def comparison(e: Evidence) -> list[Part]:
             "weights are shares in the best joint prediction, not probabilities of models."
         )
     ]
+    parts.append(lines(e.notes["sentences"]))
     rows: list[dict[str, Any]] = [{str(k): v for k, v in r.items()} for r in e.table.to_dict("records")]
     if rows:
         parts.append(figure("Difference to the best model of each block", lambda: _gaps(rows)))
@@ -37,10 +38,13 @@ def comparison(e: Evidence) -> list[Part]:
     if warnings:
         parts.append(lines(warnings, title="What this comparison cannot tell"))
     training = [
-        {"model": m, "people": str(t.get("participants", "–")),
-         "blocks it was fitted to": ", ".join(pretty(b) for b in t.get("blocks", []))}
+        {
+            "model": m,
+            "people": str(t.get("participants", "–")),
+            "blocks it was fitted to": ", ".join(pretty(b) for b in t.get("blocks", [])),
+        }
         for m, t in e.notes["training"].items()
-    ]  # fmt: skip
+    ]
     parts.append(
         tabulated(
             "Data each model was fitted to",
@@ -57,26 +61,37 @@ def _gaps(rows: Sequence[dict[str, Any]]) -> list[Image]:
         intervals(
             pretty(block),
             [
-                Dot(r["model"], r["elpd_diff"], r["elpd_diff"] - 2 * r["diff_se"],
-                    r["elpd_diff"] + 2 * r["diff_se"])
-                for r in rows if r["block"] == block
+                Dot(
+                    r["model"],
+                    r["elpd_diff"],
+                    r["elpd_diff"] - 2 * r["diff_se"],
+                    r["elpd_diff"] + 2 * r["diff_se"],
+                )
+                for r in rows
+                if r["block"] == block
             ],
             unit="elpd difference, ± 2 standard errors",
             rope=4,
         )
         for block in blocks
-    ]  # fmt: skip
+    ]
 
 
 def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
     shown = [
         {
-            "block": pretty(r["block"]), "model": r["model"], "elpd": number(r["elpd"], 1),
-            "SE": number(r["se"], 1), "difference|Δ elpd": number(r["elpd_diff"], 1),
-            "difference|SE Δ": number(r["diff_se"], 1), "p loo": number(r["p_loo"], 1),
-            "weight": number(r["weight"]), "Pareto k-hat|largest": number(r["k_hat_max"]),
-            "Pareto k-hat|over limit": f"{Cells(smallest).show(int(r['k_hat_over']))} of {r['participants']}", "verdict": r["verdict"],
+            "block": pretty(r["block"]),
+            "model": r["model"],
+            "elpd": number(r["elpd"], 1),
+            "SE": number(r["se"], 1),
+            "difference|Δ elpd": number(r["elpd_diff"], 1),
+            "difference|SE Δ": number(r["diff_se"], 1),
+            "p loo": number(r["p_loo"], 1),
+            "weight": number(r["weight"]),
+            "Pareto k-hat|largest": number(r["k_hat_max"]),
+            "Pareto k-hat|over limit": f"{Cells(smallest).show(int(r['k_hat_over']))} of {r['participants']}",
+            "verdict": r["verdict"],
         }
         for r in rows
-    ]  # fmt: skip
+    ]
     return table("comparison", shown, group="block", words=("verdict",))

@@ -1,13 +1,14 @@
 """Section 7: whether the posteriors may be believed, and which conclusions move.
 
-Every row of ``checks.json`` is shown. A row that belongs to one of `SLOTS`, by its ``group`` or by how its name
-begins, stands there; a slot without a row says what would fill it.
+Every row of ``checks.json`` is shown. A row that belongs to one of `SLOTS`, by its ``group`` or by how its
+name begins, stands there; a slot without a row says what would fill it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -48,25 +49,82 @@ class Slot:
 
 
 SLOTS: Final = (
-    Slot("gate", "Convergence", "Whether the draws are draws from the posterior.",
-         ("chains", "draws", "rhat", "ess", "divergences", "e_bfmi", "person_rhat", "mcse", "tree", "energy",
-          "modes", "switching"), "uv run dvc repro check@{entry}"),
-    Slot("predictive", "Predictive checks",
-         "Whether data drawn from the model look like the data. The value is the share of drawn data sets that "
-         "lie below the observed one; near 0 or 1 the model misses it.",
-         ("item_", "roi_", "edge_", "factor_", "outcome_", "missing", "pit", "ppc", "prior_predictive",
-          "posterior_predictive", "sum_score", "category", "floor", "residual"), "uv run dvc repro check@{entry}"),
-    Slot("calibration", "Calibration",
-         "Whether intervals cover what they say, in cohorts drawn from the model.",
-         ("calibration", "sbc", "coverage", "recovery"),
-         "uv run python benchmarks/calibration.py (kept in benchmarks/results for the shipped models)"),
-    Slot("sensitivity", "Sensitivity: which conclusions move",
-         "What a conclusion owes to a prior, to a block of the data, or to a way of treating missing values.",
-         ("sensitivity", "power", "psense", "contraction", "prior_scale", "mnar", "delta", "without", "informed"),
-         "none in this version"),
-    Slot("bias", "Item bias and invariance", "Whether items mean the same in every disorder.",
-         ("bias", "invariance", "dif"), "a model with item bias in the roster of params.yaml"),
-)  # fmt: skip
+    Slot(
+        "gate",
+        "Convergence",
+        "Whether the draws are draws from the posterior.",
+        (
+            "chains",
+            "draws",
+            "rhat",
+            "ess",
+            "divergences",
+            "e_bfmi",
+            "person_rhat",
+            "mcse",
+            "tree",
+            "energy",
+            "modes",
+            "switching",
+        ),
+        "uv run dvc repro check@{entry}",
+    ),
+    Slot(
+        "predictive",
+        "Predictive checks",
+        "Whether data drawn from the model look like the data. The value is the share of drawn data sets "
+        "that "
+        "lie below the observed one; near 0 or 1 the model misses it.",
+        (
+            "item_",
+            "roi_",
+            "edge_",
+            "factor_",
+            "outcome_",
+            "missing",
+            "pit",
+            "ppc",
+            "prior_predictive",
+            "posterior_predictive",
+            "sum_score",
+            "category",
+            "floor",
+            "residual",
+        ),
+        "uv run dvc repro check@{entry}",
+    ),
+    Slot(
+        "calibration",
+        "Calibration",
+        "Whether intervals cover what they say, in cohorts drawn from the model.",
+        ("calibration", "sbc", "coverage", "recovery"),
+        "uv run python benchmarks/calibration.py (kept in benchmarks/results for the shipped models)",
+    ),
+    Slot(
+        "sensitivity",
+        "Sensitivity: which conclusions move",
+        "What a conclusion owes to a prior, to a block of the data, or to a way of treating missing values.",
+        (
+            "sensitivity",
+            "power",
+            "psense",
+            "contraction",
+            "prior_scale",
+            "mnar",
+            "delta",
+            "without",
+            "informed",
+        ),
+        "none in this version",
+    ),
+    Slot(
+        "bias",
+        "Item bias and invariance",
+        "Whether items mean the same in every disorder.",
+        ("bias", "invariance", "dif"),
+        "a model with item bias in the roster of params.yaml",
+    ),
+)
 _OTHER: Final = Slot("other", "Further checks", "What belongs to none of the kinds above.", (), "")
 
 
@@ -92,7 +150,9 @@ def criticism(e: Evidence) -> list[Part]:
         tabulated("Sampling", lambda: _sampling(e)),
     ]
     parts += [
-        missing(f"The checks of {split_name(entry)} are missing.") for entry in e.entries if entry not in e.checks
+        missing(f"The checks of {split_name(entry)} are missing.")
+        for entry in e.entries
+        if entry not in e.checks
     ]
     for slot in (*SLOTS, _OTHER):
         parts += _slot(e, slot)
@@ -111,14 +171,21 @@ def _slot(e: Evidence, slot: Slot) -> list[Part]:
     parts = [text(slot.says, title=slot.title)]
     if rows:
         worst = [r for r in rows if r["passed"] is False]
-        parts.append(tabulated("" if worst or slot.group != "gate" else f"{len(rows)} checks, all passed",
-                               lambda: _rows(slot, rows), folded=not worst and slot.group == "gate"))  # fmt: skip
+        parts.append(
+            tabulated(
+                "" if worst or slot.group != "gate" else f"{len(rows)} checks, all passed",
+                lambda: _rows(slot, rows),
+                folded=not worst and slot.group == "gate",
+            )
+        )
         parts += [
-            tabulated(f"{pretty(r['name'])}, {split_name(r['model'])}", lambda r=r: _own(slot, r), folded=True)  # type: ignore[misc]
+            tabulated(f"{pretty(r['name'])}, {split_name(r['model'])}", partial(_own, slot, r), folded=True)
             for r in rows
             if r.get("table")
         ]
-    without = [entry for entry in e.checks if entry not in {r["model"] for r in rows} and _applies(e, slot, entry)]
+    without = [
+        entry for entry in e.checks if entry not in {r["model"] for r in rows} and _applies(e, slot, entry)
+    ]
     if without:
         named = ", ".join(split_name(entry) for entry in without)
         parts.append(
@@ -136,11 +203,15 @@ def _rows(slot: Slot, rows: Sequence[Mapping[str, Any]]) -> str:
     ordered = sorted(rows, key=lambda r: r["passed"] is not False)  # what failed stands first
     shown = [
         {
-            "model": split_name(r["model"]), "check": pretty(r["name"]), "verdict": _WORDS[r["passed"]],
-            "value": _plain(r.get("value")), "limit": _plain(r.get("limit")), "what it is": str(r.get("text", "")),
+            "model": split_name(r["model"]),
+            "check": pretty(r["name"]),
+            "verdict": _WORDS[r["passed"]],
+            "value": _plain(r.get("value")),
+            "limit": _plain(r.get("limit")),
+            "what it is": str(r.get("text", "")),
         }
         for r in ordered
-    ]  # fmt: skip
+    ]
     return table(f"checks-{slot.group}", shown, group="model", words=("verdict", "what it is"))
 
 
@@ -162,14 +233,17 @@ def _sampling(e: Evidence) -> str:
         worst = (s.get("worst") or [{}])[0].get("quantity", "–")
         rows.append(
             {
-                "model": split_name(entry), "certified": "yes" if checks["certified"] else "NO",
+                "model": split_name(entry),
+                "certified": "yes" if checks["certified"] else "NO",
                 "chains × draws": draws + (", rerun" if s.get("rerun") else ""),
-                "divergences": str(s.get("divergences", "–")), "largest R-hat": number(s.get("max_rhat"), 3),
+                "divergences": str(s.get("divergences", "–")),
+                "largest R-hat": number(s.get("max_rhat"), 3),
                 "least ESS|bulk": number(s.get("min_ess_bulk"), 0),
                 "least ESS|tail": number(s.get("min_ess_tail"), 0),
-                "least E-BFMI": number(s.get("min_ebfmi")), "hardest quantity": worst,
+                "least E-BFMI": number(s.get("min_ebfmi")),
+                "hardest quantity": worst,
             }
-        )  # fmt: skip
+        )
     return table("sampling", rows, words=("hardest quantity",))
 
 

@@ -32,11 +32,21 @@ def outcome(e: Evidence) -> list[Part]:
         low, high = limits(estimates["outcome"])
         ends = (low, high + 0.16 * (high - low))
         parts = [
-            figure("Associations with the outcome", lambda: [intervals(
-                "outcome", dots, unit="sd of the outcome per unit of the term", limits=ends, note="P(> 0)",
-                rope=estimates["rope"])]),
+            figure(
+                "Associations with the outcome",
+                lambda: [
+                    intervals(
+                        "outcome",
+                        dots,
+                        unit="sd of the outcome per unit of the term",
+                        limits=ends,
+                        note="P(> 0)",
+                        rope=estimates["rope"],
+                    )
+                ],
+            ),
             tabulated("Associations with the outcome, in numbers", lambda: _table(estimates)),
-        ]  # fmt: skip
+        ]
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
     for key, title, needs in _MORE:
@@ -53,21 +63,29 @@ def _table(estimates: Row) -> str:
     content, rope = estimates["interval"], estimates["rope"]
     shown = [
         {
-            "term": pretty(r["term"]), "mean": number(r["mean"]), "interval": span(r),
+            "term": pretty(r["term"]),
+            "mean": number(r["mean"]),
+            "interval": span(r),
             "P(> 0)": probability(r["p_positive"]),
             f"P(|·| > {number(rope)})": probability(r.get("p_over_rope")),
             "verdict": LABELS[judged(r, content=content)],
             "in words": finding(r, rope=rope, content=content),
         }
         for r in estimates["outcome"]
-    ]  # fmt: skip
+    ]
     return table("outcome", shown, words=("verdict", "in words"))
 
 
 def _any(name: str, rows: list[Row]) -> str:
     """Return rows of a kind that this page does not know better: what they say, as it stands."""
     shown = [
-        {pretty(k): number(v) if isinstance(v, float) else str(v) for k, v in row.items() if not isinstance(v, dict)}
+        {
+            pretty(k): number(v) if isinstance(v, float) else str(v)
+            for k, v in row.items()
+            if not isinstance(v, dict)
+        }
         for row in rows
-    ]  # fmt: skip
-    return table(name, shown, words=[k for k, v in shown[0].items() if not v.lstrip("−-").replace(".", "").isdigit()])
+    ]
+    return table(
+        name, shown, words=[k for k, v in shown[0].items() if not v.lstrip("−-").replace(".", "").isdigit()]
+    )

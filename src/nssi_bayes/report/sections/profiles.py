@@ -7,11 +7,11 @@ from typing import Final
 
 from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.heterogeneity import heterogeneity
 from nssi_bayes.report.matrix import matrix
 from nssi_bayes.report.panels import Row, Rows, by, dot, panels, span
 from nssi_bayes.report.parts import Part, figure, missing, switch, tabulated, text
-from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability, split_name
 

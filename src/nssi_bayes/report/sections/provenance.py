@@ -50,7 +50,8 @@ def provenance(e: Evidence) -> list[Part]:
         code(_parameters(e), title="Parameters of the run", folded=True),
     ]  # fmt: skip
     parts += [
-        code(spec, title=f"Specification of {split_name(entry)}", folded=True) for entry, spec in e.specs.items()
+        code(spec, title=f"Specification of {split_name(entry)}", folded=True)
+        for entry, spec in e.specs.items()
     ]
     return parts
 
