@@ -163,7 +163,7 @@ def _contrasts(estimates: Row) -> list[Claim]:
     for function in dict.fromkeys(r["function"] for r in rows):
         row = max((r for r in rows if r["function"] == function), key=lambda r: abs(r["mean"]))
         subject = (
-            f"{pretty(row['disorder']).capitalize()} less {pretty(row['other'])} in {pretty(function)}, "
+            f"{pretty(row['disorder']).capitalize()} minus {pretty(row['other'])} in {pretty(function)}, "
             f"adjusted, the largest of {sum(r['function'] == function for r in rows)} differences"
         )
         found.append(_claim(subject, row, estimates, unit="sd"))

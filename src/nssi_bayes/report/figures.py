@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,8 +108,24 @@ class Image:
 
 
 def embed(content: bytes, kind: str) -> str:
-    """Return `content` as an address that needs no other file."""
+    """Return `content` as an address that needs no other file; an SVG loses what nobody sees."""
+    if kind == "svg+xml":
+        content = _lean(content.decode()).encode()
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def _lean(svg: str) -> str:
+    """Return an SVG without metadata, comments, and digits under a hundredth of a point."""
+    for what in (r"<metadata>.*?</metadata>", r"<!--.*?-->"):
+        svg = re.sub(what, "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.4g}" if abs(float(m[0])) < 1 else _short(m[0]), svg
+    )
+    return re.sub(r"\s*\n\s*", "\n", svg)
+
+
+def _short(number: str) -> str:
+    return f"{float(number):.2f}".rstrip("0").rstrip(".")
 
 
 def intervals(

@@ -24,7 +24,7 @@ DPI: Final = 140
 WIDTH: Final = 9.0  # inches: alone in a row
 SMALL: Final = 4.5  # for panels abreast
 _HEIGHT: Final = 3.2 / 9.0  # of the width
-_COLOURS: Final = 128
+_COLOURS: Final = 64
 _FOOT: Final = 0.2  # share of the height that holds the colour bar
 
 
@@ -52,7 +52,7 @@ def add_bar(figure: Figure, of: mpl.cm.ScalarMappable, unit: str, *, foot: float
 def png(values: npt.NDArray[np.uint8]) -> str:
     """Return pixels as an address of a PNG without a clock.
 
-    A palette of 128 colours is chosen for each picture, which nobody sees and which makes the file small.
+    A palette of 64 colours is chosen for each picture, which nobody sees and which makes the file small.
     """
     from PIL import Image as Picture
 

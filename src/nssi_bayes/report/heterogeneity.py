@@ -116,8 +116,8 @@ def _beside_nothing(e: Evidence, estimates: Row) -> list[Part]:
     return [
         text(
             "How large would τ look if disorders did not differ at all? The same information on each effect, "
-            "with true effects of zero, gives the grey intervals. A τ inside its grey interval is what a "
-            "homogeneous world gives as well.",
+            "with true effects of zero, gives the open squares, with the range over such worlds. "
+            "A τ whose mean is inside that range is what a homogeneous world gives as well.",
             title="Beside a homogeneous world",
         ),
         figure("", lambda: [_drawn(compute(), estimates)]),

@@ -50,10 +50,12 @@ def matrix(name: str, rows: Sequence[Row], *, content: float, rope: float) -> st
         + "</tr>"
         for a in labels
     )
+    told = (
+        f"{_text(name).capitalize()}: mean, {content:.0%} interval, P(direction) and "
+        f"P(|Δ| &gt; {number(rope)}); the sign is that of the row less the column."
+    )
     return (
-        f'<table class="matrix" id="{ident}"><caption>{_text(name).capitalize()}: mean, {content:.0%} '
-        "interval, "
-        f"P(direction) and P(|Δ| &gt; {number(rope)}); the sign is that of the row less the column.</caption>"
+        f'<p id="{ident}-says">{told}</p><table class="matrix" id="{ident}" aria-describedby="{ident}-says">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 

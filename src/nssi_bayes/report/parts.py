@@ -47,8 +47,8 @@ class Part:
     Parameters
     ----------
     kind : str
-        How it is set: ``text``, ``lines``, ``claims``, ``table``, ``figure``, ``code``, ``switch``,
-        ``missing`` (an artefact that should be there), ``not_run`` (one that nobody has asked for yet).
+        How it is set: ``text``, ``lines``, ``prose``, ``claims``, ``table``, ``figure``, ``code``,
+        ``switch``, ``missing`` (an artefact that should be there), ``not_run`` (one that nobody asked for).
     title : str
         A heading, or the caption of a figure.
     body : str
@@ -67,7 +67,9 @@ class Part:
         Whether each panel takes the whole width.
     """
 
-    kind: Literal["text", "lines", "claims", "table", "figure", "code", "switch", "missing", "not_run"]
+    kind: Literal[
+        "text", "lines", "prose", "claims", "table", "figure", "code", "switch", "missing", "not_run",
+    ]  # fmt: skip
     title: str = ""
     body: str = ""
     items: Sequence[str] = ()
@@ -105,6 +107,11 @@ def claims(told: Sequence[Claim], *, title: str = "") -> Part:
 def code(body: str, *, title: str = "", folded: bool = False) -> Part:
     """Return text that is set as it is, to be copied."""
     return Part("code", title=title, body=body, folded=folded)
+
+
+def prose(paragraphs: Sequence[str], *, title: str = "") -> Part:
+    """Return paragraphs to be copied."""
+    return Part("prose", title=title, items=paragraphs)
 
 
 def switch(title: str, choices: Sequence[tuple[str, Sequence[Part]]]) -> Part:

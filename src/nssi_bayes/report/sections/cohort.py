@@ -11,7 +11,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.audited import audited
 from nssi_bayes.report.brain_views import coverage_map
-from nssi_bayes.report.cells import Cells
+from nssi_bayes.report.cells import Cells, suppressed
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.neural import measured
 from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
@@ -31,12 +31,13 @@ def cohort(e: Evidence) -> list[Part]:
     total = int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
     steps = Cells(smallest, total=total)  # steps are nested, so one may give another away
     flowed = [{"step": s["step"], "people": steps.show(int(s["participants"]))} for s in flow["steps"]]
+    shown = suppressed([int(d["participants"]) for d in flow["disorders"]], smallest, total=total)
     counted = [
         {
             "disorder": "none of these" if d["disorder"] == n.NONE_LEVEL else pretty(d["disorder"]),
-            "people": Cells(smallest, total=total).show(int(d["participants"])),
+            "people": count,
         }
-        for d in flow["disorders"]
+        for d, count in zip(flow["disorders"], shown, strict=True)
     ]
     both = int(flow["overlap"]["participants_with_two_or_more"])
     counted.append({"disorder": "two or more of these", "people": Cells(smallest, total=total).show(both)})
@@ -51,6 +52,15 @@ def cohort(e: Evidence) -> list[Part]:
         tabulated("Missing values by variable", lambda: _missing(gaps, smallest), folded=True),
         *_images(flow, smallest),
         *measured(e),
+        *_audited(e),
+    ]
+
+
+def _audited(e: Evidence) -> list[Part]:
+    """Return the audit, unless the page leaves the lab: names of files and columns stay there."""
+    if e.shareable:
+        return [text("The audit, by file and column, stays in the lab.", title="Audit")]
+    return [
         tabulated("What was changed or dropped on the way", lambda: _audit(e), folded=True),
         *audited(e),
     ]

@@ -6,14 +6,15 @@ from typing import Final
 
 from nssi_bayes.report.citations import bibtex, cited, short
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.parts import Part, code, lines, missing, tabulated, text
+from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, split_name
-from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, read_priors
 
 __all__ = ["methods", "paragraphs"]
 
+_OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
@@ -31,7 +32,7 @@ def methods(e: Evidence) -> list[Part]:
             "Copy, check, and add what only you know: recruitment, setting, acquisition. Words are those of "
             "association; nothing here supports a statement on causes or on one person."
         ),
-        code("\n\n".join(paragraphs(e)), title="Methods"),
+        prose(paragraphs(e), title="Methods"),
         tabulated(f"Priors of {split_name(str(e.main))}", lambda: _priors(e)),
         tabulated(
             "Software",
@@ -231,12 +232,19 @@ def _decisions(e: Evidence) -> str:
 def _priors(e: Evidence) -> str:
     priors = e.priors[str(e.main)]
     has = set(e.parameters.get(str(e.main), []))
+    factors = {f"B_{f}" for model in e.models.values() for f in model.factors}
     shown = [
         {"parameter": name, "prior": _density(prior), "unit": prior.unit, "source": prior.source}
         for name, prior in priors.items()
-        if not has or name in has or name.split("_")[0] in has or any(p.startswith(name) for p in has)
+        if not has or _used(name, has) or ("B" in has and name in factors)
     ]
     return table("priors", shown, words=("prior", "unit", "source"))
+
+
+def _used(name: str, has: set[str]) -> bool:
+    """Return whether a model has a parameter with this prior, by the parameter's name or how it begins."""
+    begins = "loading_" if name.startswith("residual_loading") else f"{name}_"
+    return name in has or any(p.startswith(begins) for p in has if p not in _OWN)
 
 
 def _density(prior: Prior) -> str:
