@@ -80,7 +80,7 @@ def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) 
         "## To cite and to make again",
         "",
         (
-            f"`nssi-bayes cite {model.split('/')[0]}` prints BibTeX; `dvc repro check@{model}` makes it again. "
+            f"`nssi-bayes cite {model.split('/')[0]}` is BibTeX; `dvc repro check@{model}` makes it anew. "
             "Fingerprint: "
             f"`{checks.get('fingerprint', 'not told')}`."
         ),

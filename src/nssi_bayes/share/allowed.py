@@ -19,6 +19,8 @@ class Allowed(Strict):
     ----------
     dims, begins : tuple of str
         Dims, and how numbered ones begin.
+    stay : tuple of str
+        Variables that stay, and whose names give nothing away.
     zero_sum : tuple of str
         Variables that sum to zero over disorders.
     variables : dict of str to tuple of str
@@ -30,6 +32,7 @@ class Allowed(Strict):
     """
 
     dims: tuple[str, ...]
+    stay: tuple[str, ...]
     begins: tuple[str, ...]
     zero_sum: tuple[str, ...]
     variables: dict[str, tuple[str, ...]]
@@ -56,6 +59,8 @@ class Allowed(Strict):
         str
             A reason, without a label or value.
         """
+        if name in self.stay:
+            return "effects of sites: their names are those of hospitals"
         strange = [dim for dim in dims if not self.knows(dim)]
         if strange:
             return f"has a dim that is not at the level of the population ({len(strange)})"

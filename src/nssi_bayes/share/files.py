@@ -37,8 +37,8 @@ _META: Final = re.compile(
 )
 _GROUPS: Final = {"posterior", "prior", "sample_stats", "posterior_warmup"}
 _ATTRIBUTES: Final = {
-    "units", "_FillValue", "coordinates", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS",
-    "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict", "dtype",
+    "units", "_FillValue", "coordinates", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
+    "DIMENSION_LABELS", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict", "dtype",
 }  # fmt: skip
 _ROWS: Final = re.compile(
     r"^(participant|subject|person|patient|proband|case)(_?id|_?label|_?name|key)?$|"
@@ -159,12 +159,9 @@ def _structured(read: Callable[[str], Any], text: str, seen: Seen, *, people: in
     seen.tables += tables
     for key in _keys(content):
         seen.add("a column or key of people", int(bool(_ROWS.match(key))))
+    described = [r for rows in tables for r in rows if "disorder" in r and {"mean", "low"} & set(r)]
     seen.disorders |= {
-        str(d)
-        for rows in tables
-        for r in rows
-        for d in (r.get("disorder"), r.get("other"))
-        if isinstance(d, str) and {"mean", "low"} & set(r)
+        str(d) for r in described for d in (r["disorder"], r.get("other")) if isinstance(d, str)
     }
     if people and people > _FEW_VALUES:
         seen.add("as many values as people", sum(len(values) == people for values in _lists(content)))

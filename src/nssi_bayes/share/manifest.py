@@ -94,7 +94,7 @@ def readable(told: Mapping[str, Any]) -> str:
         *([] if told["certified"] else ["", "**Not certified: the numbers are not to be believed.**"]),
         "",
         (
-            f"Counts of 1 to {told['smallest_count_printed'] - 1} people are hidden, and what would give them "
+            f"Counts of 1 to {told['smallest_count_printed'] - 1} are hidden, and what would give them "
             "away; 0 is shown. "
             f"Disorders left out because too few people have them: {told['disorders_left_out']}."
         ),

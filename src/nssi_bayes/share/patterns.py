@@ -17,6 +17,7 @@ from nssi_bayes.spec import Strict, parse
 
 __all__ = ["leaks_in", "machine_words"]
 
+_RUNS: Final = re.compile(rb"[\x20-\x7e]{5,}")  # what in a file of numbers can be read at all
 _SHORT: Final = 4  # of a word that is looked for as it is
 _ORDINARY: Final = {"root", "user", "admin", "ubuntu", "localhost", "runner", "home"}
 
@@ -66,6 +67,7 @@ def leaks_in(content: str | bytes, *, known: Iterable[str] = (), words: Iterable
         Kind: how often it is there.
     """
     if isinstance(content, bytes):
+        content = b"\n".join(_RUNS.findall(content))
         found = {kind: len(pattern.findall(content)) for kind, pattern in _bytes().items()}
         labels = sum(label.encode() in content for label in known if len(label) > _SHORT)
     else:

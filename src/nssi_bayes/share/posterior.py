@@ -18,7 +18,6 @@ __all__ = ["Stripped", "safe_tree"]
 
 _GROUPS: Final = ("posterior", "prior")
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+\- ]{0,60}")
-_CELLS: Final = 64  # of one label of a dim there is at most: more is a text
 
 
 @dataclass
@@ -38,6 +37,11 @@ class Stripped:
     tree: xr.DataTree
     kept: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Note what stays; reasons of one name are told once each."""
+        told = self.left_out.get(name, "")
+        self.left_out[name] = told if reason in told else "; ".join(filter(None, (told, reason)))
 
 
 def safe_tree(
@@ -77,7 +81,7 @@ def safe_tree(
     for name, node in tree.children.items():
         if name not in _GROUPS:
             if name != "sample_stats":
-                found.left_out[f"group {_named(str(name))}"] = "holds data, or what is said of persons"
+                found.leave_out("further groups", "hold data, or what is said of persons")
             continue
         groups[str(name)] = _safe(node.to_dataset(), found, small=small, few=few, first=name == _GROUPS[0])
         problems += _strange(groups[str(name)], vocabulary)
@@ -107,7 +111,7 @@ def _safe(dataset: xr.Dataset, found: Stripped, *, small: set[str], few: set[str
         reason = _reason(str(name), array, keeps=keeps, small=small, few=few)
         if reason:
             if first:
-                found.left_out[_named(str(name))] = reason
+                found.leave_out(_named(str(name)), reason)
             continue
         kept = _without(array, keeps) if n.DISORDER in array.dims else array
         if (
@@ -194,9 +198,6 @@ def _strange(dataset: xr.Dataset, vocabulary: Mapping[str, Iterable[str]]) -> li
 
 
 def _named(name: str) -> str:
-    """Return a name of the file, unless it could be one of a person."""
-    return (
-        name
-        if _LABEL.fullmatch(name) and len(name) <= _CELLS and not re.search(r"\d{3,}", name)
-        else "a variable"
-    )
+    """Return a variable's name if the list knows it; another one may be that of a person or a hospital."""
+    known = name in allowed().variables or name in allowed().stay
+    return name if known else "other variables"

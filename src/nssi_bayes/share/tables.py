@@ -46,7 +46,7 @@ _SCORES: Final = (
     "verdict",
 )
 _OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
-_SHARE: Final = re.compile(r"\b\d+% of people")
+_SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
 _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
 
@@ -139,7 +139,7 @@ def safe_checks(checks: Mapping[str, Any]) -> dict[str, Any]:
 def safe_words(sentence: str, smallest: int) -> str:
     """Return a sentence of the comparison without counts or shares of people over a limit."""
     hidden = _OVER.sub(lambda m: re.sub(r"\b\d+\b", lambda k: _masked(int(k[0]), smallest), m[0]), sentence)
-    return _SHARE.sub("some people", hidden)
+    return _SHARE.sub("some people are", hidden)
 
 
 def _masked(count: int, smallest: int) -> str:
@@ -176,10 +176,7 @@ def safe_evidence(e: Evidence) -> Evidence:
             "warnings": [safe_words(s, smallest) for s in e.notes.get("warnings", [])],
         }
     )
-    table = e.table
-    if table is not None:
-        table = table.assign(k_hat_max=None, k_hat_over=0)
-        table["verdict"] = [safe_words(str(v), smallest) for v in table["verdict"]]
+    table = None if e.table is None else safe_comparison(e.table, smallest)
     return replace(
         e,
         shareable=True,

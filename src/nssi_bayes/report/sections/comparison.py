@@ -88,10 +88,18 @@ def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
             "difference|SE Δ": number(r["diff_se"], 1),
             "p loo": number(r["p_loo"], 1),
             "weight": number(r["weight"]),
-            "Pareto k-hat|largest": number(r["k_hat_max"]),
-            "Pareto k-hat|over limit": f"{Cells(smallest).show(int(r['k_hat_over']))} of {r['participants']}",
+            **(_k_hat(r, smallest) if "k_hat_over" in r else {}),
             "verdict": r["verdict"],
         }
         for r in rows
     ]
     return table("comparison", shown, group="block", words=("verdict",))
+
+
+def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:
+    """Return k-hat, which points at persons and is not in what leaves the lab."""
+    over = Cells(smallest).show(int(row["k_hat_over"]))
+    return {
+        "Pareto k-hat|largest": number(row["k_hat_max"]),
+        "Pareto k-hat|over limit": f"{over} of {row['participants']}",
+    }
