@@ -24,7 +24,7 @@ def history(e: Evidence) -> list[Part]:
     parts = [
         text(
             "Factors are error-prone measures; their unreliability is part of the model. They are remembered "
-            "or present states, and what they go with is no effect of theirs."
+            "or present states; that they go together with a function is all that is said."
         ),
         figure("Associations with the functions", lambda: panels(
             rows, lambda r: dot(r, pretty(r["factor"]), note=probability(r["p_positive"])),

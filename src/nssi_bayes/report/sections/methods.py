@@ -30,7 +30,7 @@ def methods(e: Evidence) -> list[Part]:
     return [
         text(
             "Copy, check, and add what only you know: recruitment, setting, acquisition. Words are those of "
-            "association; nothing here supports a statement on causes or on one person."
+            "association, of groups; nothing here supports more, or says anything of one person."
         ),
         prose(paragraphs(e), title="Methods"),
         tabulated(f"Priors of {split_name(str(e.main))}", lambda: _priors(e)),
