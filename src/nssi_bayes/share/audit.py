@@ -101,7 +101,7 @@ def _groups(seen: Iterable[Seen], min_cell: int) -> list[Finding]:
     seen = list(seen)
     counts = _sizes(rows for one in seen for rows in one.tables)
     told = set().union(*(one.disorders for one in seen))
-    few = {d for d in told if d in counts and _small(counts[d], min_cell)}
+    few = {d for d in told if any(_small(c, min_cell) for c in counts.get(d, ()))}
     unknown = {d for d in told - {n.NONE_LEVEL} if d not in counts}
     found = []
     if few:
@@ -112,7 +112,9 @@ def _groups(seen: Iterable[Seen], min_cell: int) -> list[Finding]:
                 _WHOLE, "estimates or draws of a disorder whose number of people is not told", len(unknown)
             )
         )
-    left_out = {d for d, c in counts.items() if _small(c, min_cell) and d != n.NONE_LEVEL} - told
+    left_out = (
+        {d for d, own in counts.items() if any(_small(c, min_cell) for c in own)} - told - {n.NONE_LEVEL}
+    )
     if left_out and not all(one.centred for one in seen):
         found.append(
             Finding(_WHOLE, "effects that give away those of a disorder that is left out", len(left_out))
@@ -120,14 +122,14 @@ def _groups(seen: Iterable[Seen], min_cell: int) -> list[Finding]:
     return found
 
 
-def _sizes(tables: Iterable[list[Mapping[str, Any]]]) -> dict[str, str]:
-    """Return how many people have each disorder, as the folder tells it."""
-    found = {}
+def _sizes(tables: Iterable[list[Mapping[str, Any]]]) -> dict[str, set[str]]:
+    """Return how many people have each disorder, as each table of the folder tells it."""
+    found: dict[str, set[str]] = {}
     for rows in tables:
         for row in rows:
             count = row.get("participants", row.get("people"))
             if isinstance(row.get("disorder"), str) and count is not None:
-                found[str(row["disorder"])] = str(count)
+                found.setdefault(str(row["disorder"]), set()).add(str(count))
     return found
 
 

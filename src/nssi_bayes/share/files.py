@@ -47,6 +47,10 @@ _ROWS: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+\- ]{0,60}")
 _FEW_VALUES: Final = 20
+_DESCRIBED: Final = {  # a row with one of these is about a parameter, not about a person
+    "disorder", "function", "factor", "roi", "edge", "network", "network_pair", "term", "indicator",
+    "block", "name",
+}  # fmt: skip
 
 
 @dataclass
@@ -194,13 +198,15 @@ def _keys(content: Any) -> Iterator[str]:
 
 
 def _lists(content: Any) -> Iterator[list[Any]]:
+    """Yield every list, and the keys of every large mapping, that could have one entry a person."""
     if isinstance(content, Mapping):
         if len(content) > _FEW_VALUES:
             yield list(content)
         for value in content.values():
             yield from _lists(value)
     elif isinstance(content, list):
-        yield content
+        if not any(isinstance(row, Mapping) and _DESCRIBED & set(row) for row in content):
+            yield content
         for value in content:
             yield from _lists(value)
 
@@ -252,11 +258,28 @@ def _tree(path: Path, seen: Seen, *, known: Iterable[str], words: Iterable[str],
     try:
         with h5py.File(path, "r") as file:
             seen.add("a user block", int(file.userblock_size > 0))
-            seen.add("bytes behind the end of a file", int(path.stat().st_size > file.id.get_filesize()))
+            seen.add("bytes behind the end of a file", int(_end(path) not in (None, path.stat().st_size)))
             _node(file, seen, known=known, words=words, people=people)
             file.visititems(lambda _, node: _node(node, seen, known=known, words=words, people=people))
     except OSError:
         seen.add("a file that cannot be read as what its name says")
+
+
+def _end(path: Path) -> int | None:
+    """Return where an HDF5 file ends by its own superblock; None where that is not at its beginning.
+
+    References
+    ----------
+    The HDF Group, HDF5 File Format Specification Version 3.0, II.A.
+    """
+    head = path.read_bytes()[:96]
+    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return None
+    at = {0: 24, 1: 28, 2: 12, 3: 12}.get(head[8])  # where the base address stands
+    if at is None:
+        return None
+    _, _, end = struct.unpack("<QQQ", head[at : at + 24])
+    return int(end)
 
 
 def _node(node: Any, seen: Seen, *, known: Iterable[str], words: Iterable[str], people: int | None) -> None:

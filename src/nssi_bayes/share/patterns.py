@@ -84,5 +84,5 @@ def _known(content: str, known: Iterable[str]) -> int:
     """Count labels of the cohort that stand in a text as words, with or without ``sub-``."""
     labels = {form for label in known for form in (label, label.removeprefix("sub-")) if len(form) >= _SHORT}
     present = set(re.findall(r"[0-9A-Za-z_]+(?:-[0-9A-Za-z_]+)*", content))
-    parts = {part for word in present for part in word.split("-")} | present
+    parts = present | {part for word in present for mark in "-_" for part in word.split(mark)}
     return len({label for label in labels if not label.isdigit() or len(label) > _SHORT} & parts)
