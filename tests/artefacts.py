@@ -202,17 +202,17 @@ def make_posterior(seed: int = 0, draws: int = 200) -> xr.DataTree:
     tau = np.abs(rng.normal(0, 0.2, (2, draws, len(FUNCTIONS)))) + 0.02
     slopes = rng.normal(0, 0.1, (2, draws, len(DISORDERS), len(FUNCTIONS), len(FACTORS)))
     levels = rng.normal(0, 0.2, (2, draws, len(DISORDERS), len(FUNCTIONS)))
-    both = ("chain", "draw")
+    both, f, p = ("chain", "draw"), len(FUNCTIONS), len(FACTORS)
     posterior = xr.Dataset(
         {
             "A": ((*both, "disorder", "function"), levels - levels.mean(axis=2, keepdims=True)),
             "tau_mean": ((*both, "function"), tau),
-            "B": ((*both, "function", "factor"), rng.normal(0.1, 0.1, (2, draws, len(FUNCTIONS), len(FACTORS)))),
+            "B": ((*both, "function", "factor"), rng.normal(0.1, 0.1, (2, draws, f, p))),
             "B_disorder": (
                 (*both, "disorder", "function", "factor"), slopes - slopes.mean(axis=2, keepdims=True)
             ),
             "tau_slope": ((*both, "function"), tau / 2),
-            "M": ((*both, "factor", "disorder"), rng.normal(0, 0.3, (2, draws, len(FACTORS), len(DISORDERS)))),
+            "M": ((*both, "factor", "disorder"), rng.normal(0, 0.3, (2, draws, p, len(DISORDERS)))),
             "u_site": ((*both, "function", "site"), rng.normal(0, 0.1, (2, draws, len(FUNCTIONS), 2))),
         },
         coords={"disorder": list(DISORDERS), "function": list(FUNCTIONS), "factor": list(FACTORS),

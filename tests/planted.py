@@ -64,8 +64,16 @@ def make_lab(root: Path) -> Layout:
         ),
     )
     flow = read_json(layout.flow("demo"))
-    write_json(layout.flow("demo"), {**flow, "disorders": [
-        {"disorder": d, "participants": c} for d, c in zip(DISORDERS, (70, 25, 17, 41, 38), strict=True)]})  # fmt: skip
+    write_json(
+        layout.flow("demo"),
+        {
+            **flow,
+            "disorders": [
+                {"disorder": d, "participants": c}
+                for d, c in zip(DISORDERS, (70, 25, 17, 41, 38), strict=True)
+            ],
+        },
+    )
     return layout
 
 
@@ -144,8 +152,12 @@ def _latents_of_people(lab: Lab, s: str) -> None:
 
 def _people_under_a_known_name(lab: Lab, s: str) -> None:
     found = _posterior(lab)
-    _swap(lab, found.drop_vars("M").assign(M=(("chain", "draw", "person"), np.ones((2, found.sizes["draw"], 120))))
-          .assign_coords(person=[s, *PEOPLE[1:]]))  # fmt: skip
+    _swap(
+        lab,
+        found.drop_vars("M")
+        .assign(M=(("chain", "draw", "person"), np.ones((2, found.sizes["draw"], 120))))
+        .assign_coords(person=[s, *PEOPLE[1:]]),
+    )
 
 
 def _a_variable_named_after_one(lab: Lab, s: str) -> None:
@@ -219,9 +231,25 @@ def _a_site(lab: Lab, s: str) -> None:
 PLANTED: dict[str, Callable[[Lab, str], None]] = {
     f.__name__: f
     for f in (
-        _ids_beside_chains, _ids_as_disorders, _ids_as_functions, _ids_in_attributes, _data_beside,
-        _likelihood_by_person, _latents_of_people, _people_under_a_known_name, _a_variable_named_after_one,
-        _a_group_named_after_one, _user_block, _bytes_behind, _in_a_comment_of_the_spec, _in_the_description,
-        _in_the_title, _in_the_authors_words, _in_a_check, a_disorder_of_three, _few_in_a_block, _a_site,
+        _ids_beside_chains,
+        _ids_as_disorders,
+        _ids_as_functions,
+        _ids_in_attributes,
+        _data_beside,
+        _likelihood_by_person,
+        _latents_of_people,
+        _people_under_a_known_name,
+        _a_variable_named_after_one,
+        _a_group_named_after_one,
+        _user_block,
+        _bytes_behind,
+        _in_a_comment_of_the_spec,
+        _in_the_description,
+        _in_the_title,
+        _in_the_authors_words,
+        _in_a_check,
+        a_disorder_of_three,
+        _few_in_a_block,
+        _a_site,
     )
-}  # fmt: skip
+}

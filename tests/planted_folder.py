@@ -138,7 +138,8 @@ def _computable_from_two_files(folder: Path, s: str, seed: int) -> None:
 
 
 def _computable_on_the_page(folder: Path, s: str, seed: int) -> None:
-    rows = f"<tr><th>a</th><td>100</td></tr><tr><th>b</th><td>&lt;11</td></tr><tr><th>total</th><td>{101 + seed}</td></tr>"
+    cells = (("a", "100"), ("b", "&lt;11"), ("total", str(101 + seed)))
+    rows = "".join(f"<tr><th>{a}</th><td>{b}</td></tr>" for a, b in cells)
     table = f"<table><tr><th>group</th><th>people</th></tr>{rows}</table>"
     page = (folder / "report.html").read_text()
     write_text(folder / "report.html", page.replace("</main>", f"{table}</main>"))
@@ -178,18 +179,48 @@ def _unknown(folder: Path, s: str, seed: int) -> None:
 
 
 def _other_words(folder: Path, s: str, seed: int) -> None:
-    word = ("anna.example@hospital.org", "seen on 2021-03-04", "03.04.2021", "MRN: 1234567", "078-05-1120",
-            "+49 331 123456", "10.12.13.14", "https://portal.hospital.org/x")[seed]  # fmt: skip
+    word = (
+        "anna.example@hospital.org",
+        "seen on 2021-03-04",
+        "03.04.2021",
+        "MRN: 1234567",
+        "078-05-1120",
+        "+49 331 123456",
+        "10.12.13.14",
+        "https://portal.hospital.org/x",
+    )[seed]
     write_text(folder / "notes.md", f"{word}\n")
 
 
 LEFT: dict[str, Callable[[Path, str, int], None]] = {
     f.__name__: f
     for f in (
-        _file_name, _words_in_json, _column, _in_the_page, _path_in_the_page, _drawing, _drawing_in_the_page,
-        _text_in_a_picture, _behind_a_picture, _attribute, _user_block_of_the_draws, _bytes_behind_the_draws,
-        _labels_of_the_draws, _person_in_the_draws, _data_in_the_draws, _pointwise, _three_people, _computable,
-        _computable_from_two_files, _computable_on_the_page, _missing_that_gives_away, _steps,
-        _effects_that_give_away, _a_link, _hidden, _unknown, _other_words,
+        _file_name,
+        _words_in_json,
+        _column,
+        _in_the_page,
+        _path_in_the_page,
+        _drawing,
+        _drawing_in_the_page,
+        _text_in_a_picture,
+        _behind_a_picture,
+        _attribute,
+        _user_block_of_the_draws,
+        _bytes_behind_the_draws,
+        _labels_of_the_draws,
+        _person_in_the_draws,
+        _data_in_the_draws,
+        _pointwise,
+        _three_people,
+        _computable,
+        _computable_from_two_files,
+        _computable_on_the_page,
+        _missing_that_gives_away,
+        _steps,
+        _effects_that_give_away,
+        _a_link,
+        _hidden,
+        _unknown,
+        _other_words,
     )
-}  # fmt: skip
+}

@@ -18,7 +18,8 @@ ROPE = 0.2
 FUNCTIONS = ("emotion_regulation", "self_punishment", "social_signalling")
 DISORDERS = ("mood", "eating", "borderline", "anxiety")
 SENTENCE = re.compile(
-    r": (?P<mean>\S+)(?: sd| sd per sd)? \((?P<content>\d+)% equal-tailed interval (?P<low>\S+) to (?P<high>\S+)\), "
+    r": (?P<mean>\S+)(?: sd| sd per sd)? "
+    r"\((?P<content>\d+)% equal-tailed interval (?P<low>\S+) to (?P<high>\S+)\), "
     r"(?P<words>[^(]+) \((?P<sign>positive|negative) with probability (?P<p>\S+), "
     r"beyond ±0\.20 with probability (?P<over>[^)]+)\)\."
 )
@@ -62,28 +63,46 @@ def _estimates(seed: int, content: float) -> tuple[dict[str, Any], dict[str, np.
         return f"{a.capitalize()} minus {b} in {f.replace('_', ' ')}, adjusted"
 
     found = {
-        "rope": ROPE, "interval": content,
+        "rope": ROPE,
+        "interval": content,
         "contrasts": [
             {"estimand": "adjusted", "function": f, "disorder": a, "other": b, **row(pair(f, a, b))}
-            for f in FUNCTIONS for a, b in combinations(DISORDERS, 2)
+            for f in FUNCTIONS
+            for a, b in combinations(DISORDERS, 2)
         ],
         "slopes": [
             {"function": f, "factor": p, **row(f"{p.capitalize()} and {f.replace('_', ' ')}, association")}
-            for f in FUNCTIONS for p in ("trauma", "attachment")
+            for f in FUNCTIONS
+            for p in ("trauma", "attachment")
         ],
         "correlations": [
-            {"function": a, "other": b, **row(
-                f"{a.replace('_', ' ').capitalize()} and {b.replace('_', ' ')}, correlation given predictors")}
+            {
+                "function": a,
+                "other": b,
+                **row(f"{_said(a).capitalize()} and {_said(b)}, correlation given predictors"),
+            }
             for a, b in combinations(FUNCTIONS, 2)
         ],
-        "rois": [{"roi": f"R{i}", "function": f, **row(f"R{i} and {f.replace('_', ' ')}, association")}
-                 for i in range(3) for f in FUNCTIONS],
-        "edges": [{"edge": f"E{i}", "function": f, **row(f"E{i} and {f.replace('_', ' ')}, association")}
-                  for i in range(3) for f in FUNCTIONS],
-        "outcome": [{"term": t, **row(f"{t.capitalize()} and the outcome, association")} for t in ("trauma", "age")],
+        "rois": [
+            {"roi": f"R{i}", "function": f, **row(f"R{i} and {f.replace('_', ' ')}, association")}
+            for i in range(3)
+            for f in FUNCTIONS
+        ],
+        "edges": [
+            {"edge": f"E{i}", "function": f, **row(f"E{i} and {f.replace('_', ' ')}, association")}
+            for i in range(3)
+            for f in FUNCTIONS
+        ],
+        "outcome": [
+            {"term": t, **row(f"{t.capitalize()} and the outcome, association")} for t in ("trauma", "age")
+        ],
         "heterogeneity": [],
-    }  # fmt: skip
+    }
     return found, made
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _number(text: str) -> float:
@@ -124,10 +143,12 @@ def _verdict(values: list[float], content: float) -> tuple[str, bool, str]:
 
 
 WORDS = {
-    ("beyond", True): "{} and beyond practical equivalence", ("direction", True): "{}, size not settled",
-    ("none", True): "{}, but practically none", ("none", False): "practically none",
+    ("beyond", True): "{} and beyond practical equivalence",
+    ("direction", True): "{}, size not settled",
+    ("none", True): "{}, but practically none",
+    ("none", False): "practically none",
     ("open", False): "no evidence either way",
-}  # fmt: skip
+}
 
 
 def _told(estimates: dict[str, Any]) -> Iterator[Claim]:
@@ -175,8 +196,11 @@ def test_a_direction_is_one_when_the_interval_leaves_zero_out(seed: int) -> None
 def test_the_clearest_and_the_counts_of_regions_are_told() -> None:
     estimates, draws = _estimates(7, 0.9)
     first = next(c.text for c in _told(estimates) if c.text.startswith("Of 9 associations between a region"))
-    verdicts = [_verdict(list(draws[f"R{i} and {f.replace('_', ' ')}, association"]), 0.9)[0]
-                for i in range(3) for f in FUNCTIONS]  # fmt: skip
+    verdicts = [
+        _verdict(list(draws[f"R{i} and {f.replace('_', ' ')}, association"]), 0.9)[0]
+        for i in range(3)
+        for f in FUNCTIONS
+    ]
     clear = sum(v in ("beyond", "direction") for v in verdicts)
     assert f"{clear} have a direction, {verdicts.count('none')} are practically none" in first
     assert f"for {verdicts.count('open')} there is no evidence either way" in first

@@ -1,4 +1,4 @@
-"""Tau beside a homogeneous world: the information in a posterior is found again, and worlds are calibrated."""
+"""Tau beside a homogeneous world: what a posterior knows is found again, worlds are calibrated."""
 
 from __future__ import annotations
 

@@ -113,8 +113,11 @@ def test_contrasts_of_what_is_left_are_what_they_were(lab: Layout, tmp_path: Pat
     after = xr.open_datatree(tmp_path / "out" / "draws.nc", engine="h5netcdf").load()["posterior"]["A"]
     for a, b in ((0, 1), (1, 3), (0, 4)):
         pair = [x.sel(disorder=DISORDERS[a]) - x.sel(disorder=DISORDERS[b]) for x in (before, after)]
-        np.testing.assert_allclose(pair[0].transpose("chain", "draw", "function").to_numpy(),
-                                   pair[1].transpose("chain", "draw", "function").to_numpy(), atol=1e-12)  # fmt: skip
+        np.testing.assert_allclose(
+            pair[0].transpose("chain", "draw", "function").to_numpy(),
+            pair[1].transpose("chain", "draw", "function").to_numpy(),
+            atol=1e-12,
+        )
 
 
 def test_the_manifest_says_what_went_what_stayed_and_what_it_does_not_protect_against(clean: Path) -> None:

@@ -71,14 +71,16 @@ def _kinds(folder: Path, lab: Layout) -> set[str]:
 @pytest.mark.parametrize(
     ("plant", "kind"),
     [
-        ("_user_block_of_the_draws", "a user block"), ("_drawing", "metadata of a drawing"),
+        ("_user_block_of_the_draws", "a user block"),
+        ("_drawing", "metadata of a drawing"),
         ("_computable", "a hidden count that can be computed"),
         ("_three_people", "estimates or draws of a disorder of too few people"),
         ("_effects_that_give_away", "effects that give away those of a disorder that is left out"),
-        ("_pointwise", "as many values as people"), ("_file_name", "a label of a person in its name"),
+        ("_pointwise", "as many values as people"),
+        ("_file_name", "a label of a person in its name"),
         ("_path_in_the_page", "a path of somebody's machine"),
     ],
-)  # fmt: skip
+)
 def test_a_finding_says_what_it_is(plant: str, kind: str, small: Path, lab: Layout, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     shutil.copytree(small, folder)
@@ -88,10 +90,21 @@ def test_a_finding_says_what_it_is(plant: str, kind: str, small: Path, lab: Layo
 
 def _harmless() -> Iterator[str]:
     yield from (
-        "a subscale, sub-scales and sub-groups", "doi:10.1186/s40479-020-00126-6", "10.1037/0022-3514.78.2.350",
-        "models/heterogeneity/shared.yaml", "data/demo/flow.json", "and/or", "arXiv:1604.00695", "0.12.0.1",
-        "seed 20260801", "90 % in .72 to 3.8", "r of .17 to .32", "task-fMRI", "2 of 3", "e.g. 1/2",
-    )  # fmt: skip
+        "a subscale, sub-scales and sub-groups",
+        "doi:10.1186/s40479-020-00126-6",
+        "10.1037/0022-3514.78.2.350",
+        "models/heterogeneity/shared.yaml",
+        "data/demo/flow.json",
+        "and/or",
+        "arXiv:1604.00695",
+        "0.12.0.1",
+        "seed 20260801",
+        "90 % in .72 to 3.8",
+        "r of .17 to .32",
+        "task-fMRI",
+        "2 of 3",
+        "e.g. 1/2",
+    )
 
 
 @pytest.mark.parametrize("text", list(_harmless()))

@@ -44,8 +44,11 @@ def lab(tmp_path: Path) -> Layout:
     estimates = read_json(layout.estimates(ONE[0]))
     bare = {"rois": [], "rois_by_disorder": [], "networks": [], "edges": [], "network_pairs": []}
     write_json(layout.estimates(ONE[0]), {**estimates, **bare})
-    write_text(layout.params, "study: demo\nsource: data/demo/bids\nseed: 7\nsynthetic_cohorts: [demo]\n"
-                              f"roster: [{ONE[0]}]\nquestions: [heterogeneity]\n")  # fmt: skip
+    write_text(
+        layout.params,
+        "study: demo\nsource: data/demo/bids\nseed: 7\nsynthetic_cohorts: [demo]\n"
+        f"roster: [{ONE[0]}]\nquestions: [heterogeneity]\n",
+    )
     compare.run(layout, PARAMS, "heterogeneity")
     return layout
 
@@ -81,8 +84,16 @@ def test_the_short_version_is_short_plain_and_not_causal(lab: Layout) -> None:
     assert not lab.report("heterogeneity").exists()
 
 
-@pytest.mark.parametrize(("p", "word"), [(0.995, "almost surely"), (0.005, "almost surely"), (0.96, "very probably"),
-                                         (0.85, "probably"), (0.5, "perhaps")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("p", "word"),
+    [
+        (0.995, "almost surely"),
+        (0.005, "almost surely"),
+        (0.96, "very probably"),
+        (0.85, "probably"),
+        (0.5, "perhaps"),
+    ],
+)
 def test_how_sure_in_words(p: float, word: str) -> None:
     assert sure(p) == word
 
@@ -99,8 +110,8 @@ def test_plain_words_follow_the_sign_and_the_verdict(lab: Layout) -> None:
     text = _text(lab.report_for("heterogeneity", "clinical").read_text())
     first = estimates["contrasts"][0]
     assert (
-        f"People with {first['other']} disorders almost surely report emotion regulation as a reason more than "
-        f"people with {first['disorder']} disorders do: a moderate difference." in text
+        f"People with {first['other']} disorders almost surely report emotion regulation as a reason more "
+        f"than people with {first['disorder']} disorders do: a moderate difference." in text
     )
     assert "Trauma and emotion regulation are practically unrelated." in text
 
@@ -143,8 +154,10 @@ def test_what_changed_is_shown(lab: Layout) -> None:
 
 def test_conclusions_that_moved_are_those_whose_verdict_or_sign_did() -> None:
     def side(*rows: tuple[float, float, float]) -> dict[str, Any]:
-        slopes = [{"function": f"f{i}", "factor": "trauma", "mean": m, "p_positive": p, "p_over_rope": o}
-                  for i, (m, p, o) in enumerate(rows)]  # fmt: skip
+        slopes = [
+            {"function": f"f{i}", "factor": "trauma", "mean": m, "p_positive": p, "p_over_rope": o}
+            for i, (m, p, o) in enumerate(rows)
+        ]
         return {"interval": 0.9, "rope": 0.2, "slopes": slopes}
 
     then = side((0.3, 0.99, 0.5), (0.3, 0.99, 0.5), (0.1, 0.5, 0.5), (0.1, 0.5, 0.01))
@@ -206,8 +219,16 @@ def test_the_verb_cites_without_a_project(tmp_path: Path) -> None:
 def test_a_card_says_what_it_is_for_and_what_it_is_not(lab: Layout) -> None:
     checks = make_checks(ONE[0])
     told = card(ONE[0], read_model(lab, ONE[0]), checks, title="A cohort")
-    for part in ("## Intended use", "## Data", "## Limits", "**Not a clinical device.**", "Synthetic data",
-                 "Certified: yes", checks["fingerprint"], "- Study: A cohort."):  # fmt: skip
+    for part in (
+        "## Intended use",
+        "## Data",
+        "## Limits",
+        "**Not a clinical device.**",
+        "Synthetic data",
+        "Certified: yes",
+        checks["fingerprint"],
+        "- Study: A cohort.",
+    ):
         assert part in told
     assert not re.search(r"\b120\b", told)
     failed = card(ONE[0], read_model(lab, ONE[0]), make_checks(ONE[0], certified=False), title="")
@@ -268,8 +289,18 @@ def test_comparing_drafts_the_authors_file_once(lab: Layout) -> None:
 
 def test_the_methods_text_names_data_model_priors_and_decisions(evidence: Evidence) -> None:
     told = "\n".join(paragraphs(evidence))
-    for part in ("120 people", "synthetic", "cumulative logit", "LKJ", "Nothing varies by disorder", "4 chains of 1000", "root seed 7",
-                 "90% equal-tailed", "±0.20", "missing at random"):  # fmt: skip
+    for part in (
+        "120 people",
+        "synthetic",
+        "cumulative logit",
+        "LKJ",
+        "Nothing varies by disorder",
+        "4 chains of 1000",
+        "root seed 7",
+        "90% equal-tailed",
+        "±0.20",
+        "missing at random",
+    ):
         assert part in told
     assert not CAUSAL.search(told)
     few = gather_few(evidence)
@@ -284,11 +315,15 @@ def gather_few(evidence: Evidence) -> Evidence:
 @pytest.mark.parametrize(
     ("row", "group"),
     [
-        ({"name": "rhat"}, "gate"), ({"name": "item_floor"}, "predictive"), ({"name": "sbc_rank"}, "calibration"),
-        ({"name": "psense_tau"}, "sensitivity"), ({"name": "anything", "group": "sensitivity"}, "sensitivity"),
-        ({"name": "bias_isas_01"}, "bias"), ({"name": "something new"}, "other"),
+        ({"name": "rhat"}, "gate"),
+        ({"name": "item_floor"}, "predictive"),
+        ({"name": "sbc_rank"}, "calibration"),
+        ({"name": "psense_tau"}, "sensitivity"),
+        ({"name": "anything", "group": "sensitivity"}, "sensitivity"),
+        ({"name": "bias_isas_01"}, "bias"),
+        ({"name": "something new"}, "other"),
     ],
-)  # fmt: skip
+)
 def test_every_check_has_its_place(row: dict[str, Any], group: str) -> None:
     assert slot_of(row).group == group
 
@@ -296,14 +331,33 @@ def test_every_check_has_its_place(row: dict[str, Any], group: str) -> None:
 def test_every_row_of_the_checks_is_on_the_page(lab: Layout) -> None:
     checks = read_json(lab.checks(ONE[0]))
     checks["checks"] += [
-        {"name": "prior_scale_half", "group": "sensitivity", "passed": False, "value": 2.0, "limit": 0.0,
-         "text": "conclusions that move under half the prior scale", "table": [{"conclusion": "mood minus eating", "moves": "yes"}]},
-        {"name": "something new", "passed": None, "value": None, "limit": None, "text": "told by a later version"},
-    ]  # fmt: skip
+        {
+            "name": "prior_scale_half",
+            "group": "sensitivity",
+            "passed": False,
+            "value": 2.0,
+            "limit": 0.0,
+            "text": "conclusions that move under half the prior scale",
+            "table": [{"conclusion": "mood minus eating", "moves": "yes"}],
+        },
+        {
+            "name": "something new",
+            "passed": None,
+            "value": None,
+            "limit": None,
+            "text": "told by a later version",
+        },
+    ]
     write_json(lab.checks(ONE[0]), checks)
     report.run(lab, PARAMS, "heterogeneity")
     text = _text(lab.report("heterogeneity").read_text())
-    for part in ("conclusions that move under half the prior scale", "FAILED", "mood minus eating", "Further checks",
-                 "told by a later version", "Calibration: not run for disorder_means."):  # fmt: skip
+    for part in (
+        "conclusions that move under half the prior scale",
+        "FAILED",
+        "mood minus eating",
+        "Further checks",
+        "told by a later version",
+        "Calibration: not run for disorder_means.",
+    ):
         assert part in text
     assert "Sensitivity: which conclusions move: not run" not in text

@@ -91,8 +91,8 @@ def bibtex(keys: Iterable[str], *, instruments: Iterable[tuple[str, str, str | N
         One entry a paragraph.
     """
     own = (
-        "@software{nssi_bayes, author = {{The nssi-bayes developers}}, title = {nssi-bayes: joint hierarchical "
-        "Bayesian models of the functions of non-suicidal self-injury}, "
+        "@software{nssi_bayes, author = {{The nssi-bayes developers}}, title = {nssi-bayes: joint "
+        "hierarchical Bayesian models of the functions of non-suicidal self-injury}, "
         f"version = {{{version('nssi-bayes')}}}, license = {{BSD-3-Clause}}}}"
     )
     found = [own, *(_entries()[key] for key in dict.fromkeys(keys))]

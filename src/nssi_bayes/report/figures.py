@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -41,6 +42,7 @@ STYLE: Final = {
 _WIDTH: Final = 4.3  # inches: read at the width of a phone, three abreast on a screen
 _PAD: Final = 3 / 72  # inches
 _LONG: Final = 12  # rows a description spells out
+_STEP: Final = 0.5  # of a row, over which the series of it are spread
 _SPOT: Final = 0.16  # inches: how tall the place is that tells a value
 
 
@@ -194,7 +196,8 @@ def _spots(
 ) -> list[Spot]:
     """Return where each estimate is drawn, in per cent of the figure from its left and its top."""
     to_share = axes.transData + figure.transFigure.inverted()
-    tall = 100 * _SPOT / figure.get_figheight()
+    row = abs(np.diff(to_share.transform([(0, 0), (0, 1)])[:, 1])[0])
+    tall = 100 * min(_SPOT / figure.get_figheight(), row * (1 if len(series) < 2 else _STEP / len(series)))
     found = []
     for dot in dots:
         y = place[dot.label] + _offset(dot.series, series)
@@ -212,7 +215,7 @@ def _spots(
 
 def _offset(name: str, series: Sequence[str]) -> float:
     """Return how far under its row a series is drawn, in rows."""
-    return 0.5 / max(len(series), 2) * (series.index(name) - (len(series) - 1) / 2)
+    return _STEP / max(len(series), 2) * (series.index(name) - (len(series) - 1) / 2)
 
 
 def _check(dots: Sequence[Dot]) -> None:
