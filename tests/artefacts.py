@@ -13,7 +13,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.spec import Params
-from nssi_bayes.store import Layout, digest, write_dataset, write_json, write_table, write_text
+from nssi_bayes.store import Layout, digest, write_dataset, write_json, write_table, write_text, write_tree
 
 DISORDERS = ("mood", "bipolar", "eating", "borderline", "anxiety")
 FUNCTIONS = ("emotion_regulation", "self_punishment", "social_signalling")
@@ -56,9 +56,9 @@ def _interval(rng: np.random.Generator, scale: float, *, center: float | None = 
     return {"mean": mean, "low": mean - 1.64 * sd, "high": mean + 1.64 * sd}
 
 
-def _signed(rng: np.random.Generator, scale: float, *, rope: bool = False) -> dict[str, float]:
+def _signed(rng: np.random.Generator, scale: float) -> dict[str, float]:
     row = {**_interval(rng, scale), "p_positive": float(rng.uniform())}
-    return {**row, "p_over_rope": float(rng.uniform())} if rope else row
+    return {**row, "p_over_rope": float(rng.uniform())}
 
 
 def make_estimates(seed: int = 0) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
             for e in both for f in FUNCTIONS for d in DISORDERS
         ],
         "contrasts": [
-            {"estimand": e, "function": f, "disorder": a, "other": b, **_signed(rng, 0.3, rope=True)}
+            {"estimand": e, "function": f, "disorder": a, "other": b, **_signed(rng, 0.3)}
             for e in both for f in FUNCTIONS for a, b in combinations(DISORDERS, 2)
         ],
         "heterogeneity": [
@@ -94,12 +94,13 @@ def make_estimates(seed: int = 0) -> dict[str, Any]:
             for f in FUNCTIONS for p in FACTORS for d in DISORDERS
         ],
         "correlations": [
-            {"function": a, "other": b, **_interval(rng, 0.1, center=0.55)}
+            {"function": a, "other": b, "p_positive": 1.0, "p_over_rope": 0.99,
+             **_interval(rng, 0.1, center=0.55)}
             for a, b in combinations(FUNCTIONS, 2)
         ],
         "rois": [
             {"roi": r, "network": m[0], "hemisphere": m[1], "x": m[2], "y": m[3], "z": m[4],
-             "function": f, "standardised": _interval(rng, 0.1), **_signed(rng, 0.12, rope=True)}
+             "function": f, "standardised": _interval(rng, 0.1), **_signed(rng, 0.12)}
             for r, m in NETWORK_OF.items() for f in FUNCTIONS
         ],
         "rois_by_disorder": [
@@ -128,7 +129,7 @@ def _connectivity(rng: np.random.Generator) -> dict[str, Any]:
         "edges": [
             {"edge": f"{a}--{b}", "a": a, "b": b, "network": "limbic--valuation", "from": NETWORK_OF[a][2:5],
              "to": NETWORK_OF[b][2:5], "function": f, "standardised": _interval(rng, 0.1),
-             **_signed(rng, 0.12, rope=True)}
+             **_signed(rng, 0.12)}
             for a, b in combinations(list(NETWORK_OF)[:3], 2) for f in FUNCTIONS
         ],
         "network_pairs": [
@@ -195,6 +196,32 @@ def make_loo(model: str, *, people: int = 120, gain: float = 0.0, seed: int = 0)
     )  # fmt: skip
 
 
+def make_posterior(seed: int = 0, draws: int = 200) -> xr.DataTree:
+    """Return draws of two chains, with effects of every disorder and their scales."""
+    rng = np.random.default_rng(seed)
+    tau = np.abs(rng.normal(0, 0.2, (2, draws, len(FUNCTIONS)))) + 0.02
+    slopes = rng.normal(0, 0.1, (2, draws, len(DISORDERS), len(FUNCTIONS), len(FACTORS)))
+    levels = rng.normal(0, 0.2, (2, draws, len(DISORDERS), len(FUNCTIONS)))
+    both, f, p = ("chain", "draw"), len(FUNCTIONS), len(FACTORS)
+    posterior = xr.Dataset(
+        {
+            "A": ((*both, "disorder", "function"), levels - levels.mean(axis=2, keepdims=True)),
+            "tau_mean": ((*both, "function"), tau),
+            "B": ((*both, "function", "factor"), rng.normal(0.1, 0.1, (2, draws, f, p))),
+            "B_disorder": (
+                (*both, "disorder", "function", "factor"), slopes - slopes.mean(axis=2, keepdims=True)
+            ),
+            "tau_slope": ((*both, "function"), tau / 2),
+            "M": ((*both, "factor", "disorder"), rng.normal(0, 0.3, (2, draws, p, len(DISORDERS)))),
+            "u_site": ((*both, "function", "site"), rng.normal(0, 0.1, (2, draws, len(FUNCTIONS), 2))),
+        },
+        coords={"disorder": list(DISORDERS), "function": list(FUNCTIONS), "factor": list(FACTORS),
+                "site": ["Northern hospital", "B"]},
+    )  # fmt: skip
+    stats = xr.Dataset({"diverging": (both, np.zeros((2, draws), dtype=bool))})
+    return xr.DataTree.from_dict({"posterior": posterior, "prior": posterior, "sample_stats": stats})
+
+
 def make_flow(people: int = 120) -> dict[str, Any]:
     """Return ``flow.json``."""
     return {
@@ -258,7 +285,11 @@ def write_model(layout: Layout, model: str, *, certified: bool = True, gain: flo
     write_json(layout.checks(model), checks)
     scores = make_loo(model, gain=gain)
     write_dataset(layout.loo(model), scores.assign_attrs(certified=int(certified)))
-    write_json(layout.fingerprint(model), {"fingerprint": checks["fingerprint"]})
+    parameters = (
+        ["A", "tau_mean", "B", "B_disorder", "tau_slope", "Omega", "lambda"] if kind == "joint" else []
+    )
+    write_json(layout.fingerprint(model), {"fingerprint": checks["fingerprint"], "parameters": parameters})
+    write_tree(layout.posterior(model), make_posterior())
     if kind == "joint":
         estimates = make_estimates()
         name = model.split("/")[1]

@@ -21,7 +21,8 @@ from nssi_bayes.spec import Params, parse, read_params
 from nssi_bayes.store import Layout
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["simulate", "ingest", "score", "extract", "assemble", "build", "fit", "check", "compare", "report"]
+VERBS = ["simulate", "ingest", "score", "extract", "assemble", "build", "fit", "check", "compare", "report",
+         "share", "cite"]  # fmt: skip
 
 
 @pytest.fixture
@@ -74,7 +75,12 @@ def test_every_verb_has_help_without_a_project(verb: str) -> None:
     [
         (["score"], {}),
         (["fit", "structure/shared"], {"model": "structure/shared"}),
-        (["report", "outcome"], {"question": "outcome"}),
+        (["report", "outcome"], {"question": "outcome", "audience": "research", "against": ""}),
+        (
+            ["report", "outcome", "--audience", "clinical", "--against", "HEAD"],
+            {"question": "outcome", "audience": "clinical", "against": "HEAD"},
+        ),
+        (["share", "structure/shared", "-o", "out"], {"model": "structure/shared", "out": Path("out")}),
     ],
 )
 def test_a_verb_runs_its_room(
@@ -92,6 +98,8 @@ def test_a_verb_runs_its_room(
     [
         (["fit", "structure/shard"], "Did you mean 'structure/shared'?"),
         (["report", "outcom"], "Did you mean 'outcome'?"),
+        (["share", "structure/shard", "-o", "out"], "Did you mean 'structure/shared'?"),
+        (["cite", "outcom"], "Did you mean 'outcome'?"),
         (["profile", "dmo"], "Did you mean 'demo'?"),
     ],
 )

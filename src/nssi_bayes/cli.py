@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final
@@ -115,7 +115,9 @@ def _readable() -> Iterator[None]:
         raise typer.Exit(130) from error
 
 
-def _run(context: typer.Context, verb: str, *, model: str = "", question: str = "") -> None:
+def _run(
+    context: typer.Context, verb: str, *, model: str = "", question: str = "", **more: str | Path
+) -> None:
     """Run one room on `params.yaml`, which must know the model or question."""
     with _readable():
         from nssi_bayes.progress import announced
@@ -134,8 +136,9 @@ def _run(context: typer.Context, verb: str, *, model: str = "", question: str = 
                     where=f"{layout.params}: {'roster' if model else 'questions'}",
                     cure="mend the name, or add it",
                 )
-        with announced(layout, params, verb=verb, name=model or question):
-            import_module(f"nssi_bayes.{verb}").run(layout, params, **chosen)
+        stage = announced(layout, params, verb=verb, name=model or question)
+        with nullcontext() if verb == "share" else stage:  # share is no stage of the pipeline
+            import_module(f"nssi_bayes.{verb}").run(layout, params, **chosen, **more)
 
 
 @app.callback()
@@ -201,9 +204,73 @@ def compare(context: typer.Context, question: Question) -> None:
 
 
 @app.command()
-def report(context: typer.Context, question: Question) -> None:
+def report(
+    context: typer.Context,
+    question: Question,
+    *,
+    audience: Annotated[str, typer.Option(help="research, or clinical: short, in plain words.")] = "research",
+    against: Annotated[str, typer.Option(help="A revision of Git: show what changed since then.")] = "",
+) -> None:
     """Write the report of a question as one HTML file."""
-    _run(context, "report", question=question)
+    _run(context, "report", question=question, audience=audience, against=against)
+
+
+@app.command()
+def share(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="An entry of the roster; none with --check.")] = "",
+    *,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Look through any folder instead.")] = None,
+) -> None:
+    """Write what may leave the lab of a model, or look through a folder that is to leave it."""
+    if check is not None:
+        _share_check(context, check)
+        return
+    if out is None or not model:
+        typer.echo("Error: nothing to do\n  What to do: share MODEL -o DIR, or share --check DIR", err=True)
+        raise typer.Exit(2)
+    _run(context, "share", model=model, out=out)
+
+
+def _share_check(context: typer.Context, folder: Path) -> None:
+    with _readable():
+        from nssi_bayes.share import check
+        from nssi_bayes.spec import read_params
+        from nssi_bayes.store import Layout
+
+        layout = Layout(context.obj)
+        params = read_params(layout.params) if layout.params.exists() else None
+        smallest = params.min_cell if params else 11
+        found = check(folder, min_cell=smallest, layout=layout, params=params)
+        for finding in found:
+            typer.echo(str(finding))
+        if found:
+            typer.echo(f"{len(found)} findings: this must not leave the lab", err=True)
+            raise typer.Exit(1)
+        cohort = params is not None and layout.cohort(params.study).exists()
+        looked = "" if cohort else "; labels of people were not looked for, because no cohort is at hand"
+        typer.echo(f"Nothing was found, which is no proof{looked}. Counts under {smallest} were looked for.")
+
+
+@app.command()
+def cite(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="A question; the software alone if left out.")] = "",
+) -> None:
+    """Print what to cite, as BibTeX."""
+    with _readable():
+        from nssi_bayes.report.citations import bibtex
+
+        if not question:
+            typer.echo(bibtex([]), nl=False)
+            return
+        from nssi_bayes.report.cite import cite as cited
+        from nssi_bayes.spec import read_params
+        from nssi_bayes.store import Layout
+
+        layout = Layout(context.obj)
+        typer.echo(cited(layout, read_params(layout.params), question), nl=False)
 
 
 @app.command()

@@ -19,8 +19,9 @@ from scipy.optimize import minimize
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError, SpecError, did_you_mean
+from nssi_bayes.report.author import DRAFT
 from nssi_bayes.spec import Params
-from nssi_bayes.store import Layout, read_dataset, read_json, write_json, write_table
+from nssi_bayes.store import Layout, read_dataset, read_json, write_json, write_table, write_text
 
 __all__ = ["COLUMNS", "k_hat_limit", "run", "stacking_weights"]
 
@@ -369,6 +370,8 @@ def run(layout: Layout, params: Params, question: str) -> None:
             "warnings": _warnings(believed) + left_out, "training": training, "refused": refused,
         },
     )  # fmt: skip
+    if not layout.author(question).exists():  # what only the authors can say; `report` depends on the file
+        write_text(layout.author(question), DRAFT)
     logging.getLogger(__name__).info(
         "%s: compared %d models on %d blocks", question, len(believed), len(blocks)
     )

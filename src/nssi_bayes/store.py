@@ -175,21 +175,27 @@ class Layout:
         """Return the report of one question."""
         return self.root / "reports" / question / "report.html"
 
+    def report_for(self, question: str, audience: str) -> Path:
+        """Return a version of the report, for an audience or beside another revision."""
+        return self.report(question).with_name(f"{audience}.html")
+
+    def author(self, question: str) -> Path:
+        """Return what only the authors can say, item by item of the reporting guidelines."""
+        return self.report(question).with_name("author.yaml")
+
+    @property
+    def index(self) -> Path:
+        """The page that leads to the reports of all questions."""
+        return self.root / "reports" / "index.html"
+
+    def card(self, model: str) -> Path:
+        """Return the card of one model: intended use, data, limits."""
+        return self.model_folder(model) / "card.md"
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` and rename it at the end.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file to write.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write; removed if the body raises.
-    """
+    """Yield a temporary path beside `path`; renamed at the end, removed if the body raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -201,18 +207,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path` and put it in the place of `path` at the end.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The folder to write; what stands there is replaced as a whole.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write; removed if the body raises.
-    """
+    """Yield an empty folder beside `path`; it replaces `path` at the end, or goes if the body raises."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.mkdir(parents=True)
     try:
@@ -380,13 +375,5 @@ def digest(content: Mapping[str, Any] | bytes) -> str:
 
 
 def seed_sequence(root: int, name: str) -> np.random.SeedSequence:
-    """Return the seeds of one stage, from the run's one root seed.
-
-    Parameters
-    ----------
-    root : int
-        ``seed`` of ``params.yaml``.
-    name : str
-        The stage, or the fingerprint of a fit.
-    """
+    """Return the seeds of a stage, or of the fit with fingerprint `name`, from the run's one `root` seed."""
     return np.random.SeedSequence([root, crc32(name.encode())])

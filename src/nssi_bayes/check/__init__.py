@@ -23,6 +23,7 @@ from nssi_bayes.check import estimates, predictive, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.report.card import card
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
 from nssi_bayes.store import (
     Layout,
@@ -32,6 +33,7 @@ from nssi_bayes.store import (
     seed_sequence,
     write_dataset,
     write_json,
+    write_text,
 )
 
 __all__ = ["run"]
@@ -81,6 +83,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         _write(layout, params, model, spec=spec, tree=tree, found=found, cohort=cohort)
     twin.note(layout, model=model, made_from=made_from)
     verdicts = read_json(layout.checks(model))
+    write_text(layout.card(model), card(model, spec, verdicts, title=str(cohort.attrs.get("title", ""))))
     if not verdicts["certified"]:
         failed = [c for c in verdicts["checks"] if c["passed"] is False]
         problems = [f"not certified: {c['name']} is {c['value']:.4g} ({c['text']})" for c in failed]

@@ -173,7 +173,7 @@ def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]
     labels = [flat[d].to_numpy() for d in dims]
     return [
         {**{d: str(labels[a][i]) for a, (d, i) in enumerate(zip(dims, place, strict=True))},
-         **summary.signed(values[(slice(None), *place)])}
+         **summary.signed(values[(slice(None), *place)], rope=True)}
         for place in np.ndindex(*values.shape[1:])
     ]  # fmt: skip
 
@@ -241,7 +241,7 @@ def _effects(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArray:
 def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> list[Row]:
     return [
         {"function": a, "other": b,
-         **summary.interval(flat["Omega"].sel({n.FUNCTION: a, n.FUNCTION_OTHER: b}).to_numpy())}
+         **summary.signed(flat["Omega"].sel({n.FUNCTION: a, n.FUNCTION_OTHER: b}).to_numpy(), rope=True)}
         for a, b in combinations(functions, 2)
     ]  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Cells"]
+from collections.abc import Sequence
+
+__all__ = ["Cells", "suppressed"]
 
 
 class Cells:
@@ -42,3 +44,36 @@ class Cells:
         if not of or self.hidden(count) or self.hidden(of - count):
             return "–"
         return f"{count / of:.0%}"
+
+
+def suppressed(counts: Sequence[int], smallest: int, *, total: int | None = None) -> list[str]:
+    """Print the counts of one table so that no small one can be computed from the others.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        People in each group; groups may overlap.
+    smallest : int
+        The smallest count that is printed; 0 is always printed.
+    total : int, optional
+        People of the cohort, known to the reader.
+
+    Returns
+    -------
+    list of str
+        A count, ``<11`` for a small one, or ``hidden`` for one that would give a small one away: as many of
+        the next larger ones are hidden as it takes for at least two to be hidden.
+    """
+    small = [i for i, count in enumerate(counts) if 0 < count < smallest]
+    order = sorted((i for i, count in enumerate(counts) if count >= smallest), key=lambda i: (counts[i], i))
+    beside = set(order[: 1 if len(small) == 1 or (small and sum(counts[i] for i in small) < smallest) else 0])
+    shown = []
+    for i, count in enumerate(counts):
+        near = total is not None and 0 < abs(total - count) < smallest
+        if i in small:
+            shown.append(f"<{smallest}")
+        elif i in beside:
+            shown.append("hidden")
+        else:
+            shown.append(f"within {smallest - 1} of {total}" if near else str(count))
+    return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from nssi_bayes.errors import NssiBayesError
-from nssi_bayes.instruments import study_instrument
+from nssi_bayes.instruments import Instrument, study_instrument
+from nssi_bayes.report.author import read_author
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.words import split_name
-from nssi_bayes.spec import Params, read_model
+from nssi_bayes.spec import JointSpec, ModelSpec, Params, Prior, read_model, read_priors
 from nssi_bayes.store import Layout, digest, read_json, read_table
-from nssi_bayes.study import read_study
+from nssi_bayes.study import Study, read_study
 
 __all__ = ["Evidence", "gather"]
 
@@ -34,14 +36,24 @@ class Evidence:
         Its models, ``question/name``, in the roster's order.
     flow, audit, notes, table : dict or pandas.DataFrame
         Cohort flow, what was changed or dropped, the comparison's notes and table; None where missing.
-    checks, estimates, specs : dict
-        By entry; an entry without the artefact is absent.
+    checks, estimates, specs, models, priors, posteriors, revisions, parameters : dict
+        By entry; an entry without the artefact is absent. `specs` is text, `models` what it says,
+        `priors` what it starts from, `posteriors` paths, `revisions` the names under which DVC keeps
+        them, `parameters` what the model has (from the fingerprint).
     main : str or None
         The entry whose estimates the report shows: the last joint model of the roster.
     unverified : list of str
         Instruments whose key is not verified.
     cohort_hash : str or None
         SHA-256 of the cohort's file.
+    study : Study or None
+        What stands where in the cohort's folder.
+    instruments : dict of str to Instrument
+        By the study's name for them.
+    author : dict of str to str
+        What only the authors can say, by item of a guideline.
+    shareable : bool
+        Whether the page leaves the lab.
     missing : list of str
         What could not be read, with the reason.
     """
@@ -56,9 +68,18 @@ class Evidence:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
     specs: dict[str, str] = field(default_factory=dict)
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+    priors: dict[str, dict[str, Prior]] = field(default_factory=dict)
+    posteriors: dict[str, Path] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, list[str]] = field(default_factory=dict)
     main: str | None = None
     unverified: list[str] = field(default_factory=list)
     cohort_hash: str | None = None
+    study: Study | None = None
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+    author: dict[str, str] = field(default_factory=dict)
+    shareable: bool = False
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -120,23 +141,43 @@ def gather(layout: Layout, params: Params, question: str) -> Evidence:
     found.notes = read(read_json, layout.comparison_notes(question))
     found.table = read(read_table, layout.comparison(question))
     found.cohort_hash = read(lambda p: digest(p.read_bytes()), layout.cohort(params.study))
+    found.author = read(read_author, layout.author(question)) or {}
     for entry in found.entries:
-        checks = read(read_json, layout.checks(entry))
-        if checks is not None:
-            found.checks[entry] = checks
-        spec = read(lambda p: p.read_text(encoding="utf-8"), layout.spec(entry))
-        if spec is not None:
-            found.specs[entry] = spec
-        if read(lambda _, e=entry: read_model(layout, e).kind, layout.spec(entry)) != "joint":  # type: ignore[misc]
-            continue
-        found.main = entry
-        estimates = read(read_json, layout.estimates(entry))
-        if estimates is not None:
-            found.estimates[entry] = estimates
+        _gather_model(found, layout, entry, read)
     study, shelf = layout.study(params.study), layout.instruments(params.study)
-    places = read(lambda _: read_study(layout, params.study).instruments, study)
-    for name, place in (places or {}).items():
+    found.study = read(lambda _: read_study(layout, params.study), study)
+    for name, place in (found.study.instruments if found.study else {}).items():
         instrument = read(lambda _, i=name, f=place.form: study_instrument(i, form=f, folder=shelf), study)  # type: ignore[misc]
-        if instrument is not None and not instrument.verified:
+        if instrument is None:
+            continue
+        found.instruments[name] = instrument
+        if not instrument.verified:
             found.unverified.append(f"{instrument.title} ({split_name(name)}): {instrument.verified_by}")
     return found
+
+
+def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..., Any]) -> None:
+    """Read all artefacts of one model; the last joint one becomes the one that is shown."""
+    checks = read(read_json, layout.checks(entry))
+    if checks is not None:
+        found.checks[entry] = checks
+    spec = read(lambda p: p.read_text(encoding="utf-8"), layout.spec(entry))
+    if spec is not None:
+        found.specs[entry] = spec
+    prints = read(read_json, layout.fingerprint(entry))
+    if prints is not None:
+        found.parameters[entry] = list(prints.get("parameters", []))
+    posterior = layout.posterior(entry)
+    revision = read(lambda p: hashlib.md5(p.read_bytes(), usedforsecurity=False).hexdigest(), posterior)
+    if revision is not None:
+        found.posteriors[entry], found.revisions[entry] = posterior, revision
+    model = read(lambda _: read_model(layout, entry), layout.spec(entry))
+    if model is not None:
+        found.models[entry] = model
+    if not isinstance(model, JointSpec):
+        return
+    found.priors[entry] = read_priors(model.priors)
+    found.main = entry
+    estimates = read(read_json, layout.estimates(entry))
+    if estimates is not None:
+        found.estimates[entry] = estimates

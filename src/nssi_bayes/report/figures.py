@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,7 +20,7 @@ from nssi_bayes.report.words import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "STYLE", "Dot", "Image", "embed", "intervals"]
+__all__ = ["COLOURS", "STYLE", "Dot", "Image", "Spot", "embed", "intervals"]
 
 # Okabe & Ito: told apart with any colour vision; the markers differ as well
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -40,6 +42,8 @@ STYLE: Final = {
 _WIDTH: Final = 4.3  # inches: read at the width of a phone, three abreast on a screen
 _PAD: Final = 3 / 72  # inches
 _LONG: Final = 12  # rows a description spells out
+_STEP: Final = 0.5  # of a row, over which the series of it are spread
+_SPOT: Final = 0.16  # inches: how tall the place is that tells a value
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,17 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A place of an image, in per cent of its width and height, and what stands there."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Image:
     """An image for the page.
 
@@ -83,17 +98,36 @@ class Image:
         Text over it, for an image that has no title of its own.
     legend : bool
         Whether it says only what the images before it mean.
+    spots : sequence of Spot
+        Places that tell their value to who points at them; all of it stands in a table as well.
     """
 
     source: str
     alt: str
     caption: str = ""
     legend: bool = False
+    spots: Sequence[Spot] = ()
 
 
 def embed(content: bytes, kind: str) -> str:
-    """Return `content` as an address that needs no other file."""
+    """Return `content` as an address that needs no other file; an SVG loses what nobody sees."""
+    if kind == "svg+xml":
+        content = _lean(content.decode()).encode()
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def _lean(svg: str) -> str:
+    """Return an SVG without metadata, comments, and digits under a hundredth of a point."""
+    for what in (r"<metadata>.*?</metadata>", r"<!--.*?-->"):
+        svg = re.sub(what, "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.4g}" if abs(float(m[0])) < 1 else _short(m[0]), svg
+    )
+    return re.sub(r"\s*\n\s*", "\n", svg)
+
+
+def _short(number: str) -> str:
+    return f"{float(number):.2f}".rstrip("0").rstrip(".")
 
 
 def intervals(
@@ -153,7 +187,35 @@ def intervals(
         _fit(figure, axes)
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return Image(embed(content.getvalue(), "svg+xml"), _describe(title, dots, unit=unit))
+        spots = _spots(figure, axes, dots, place=place, series=series)
+    return Image(embed(content.getvalue(), "svg+xml"), _describe(title, dots, unit=unit), spots=spots)
+
+
+def _spots(
+    figure: Figure, axes: Axes, dots: Sequence[Dot], *, place: dict[str, float], series: Sequence[str]
+) -> list[Spot]:
+    """Return where each estimate is drawn, in per cent of the figure from its left and its top."""
+    to_share = axes.transData + figure.transFigure.inverted()
+    row = abs(np.diff(to_share.transform([(0, 0), (0, 1)])[:, 1])[0])
+    tall = 100 * min(_SPOT / figure.get_figheight(), row * (1 if len(series) < 2 else _STEP / len(series)))
+    found = []
+    for dot in dots:
+        y = place[dot.label] + _offset(dot.series, series)
+        (left, up), (right, _) = to_share.transform([(dot.low, y), (dot.high, y)])
+        wide = max(100 * (right - left), 2.0)
+        middle = 50 * (left + right)
+        name = ", ".join(part for part in (dot.group, dot.label, dot.series) if part)
+        text = f"{name}: {number(dot.mean)} ({number(dot.low)} to {number(dot.high)})"
+        found.append(
+            Spot(round(middle - wide / 2, 1), round(100 * (1 - up) - tall / 2, 1), round(wide, 1),
+                 round(tall, 1), f"{text}; {dot.note}" if dot.note else text)
+        )  # fmt: skip
+    return found
+
+
+def _offset(name: str, series: Sequence[str]) -> float:
+    """Return how far under its row a series is drawn, in rows."""
+    return _STEP / max(len(series), 2) * (series.index(name) - (len(series) - 1) / 2)
 
 
 def _check(dots: Sequence[Dot]) -> None:
@@ -207,10 +269,9 @@ def _frame(
 
 
 def _draw(axes: Axes, dots: Sequence[Dot], place: dict[str, float], series: Sequence[str]) -> None:
-    step = 0.5 / max(len(series), 2)
     for k, name in enumerate(series):
         own = [d for d in dots if d.series == name]
-        y = [place[d.label] + step * (k - (len(series) - 1) / 2) for d in own]
+        y = [place[d.label] + _offset(name, series) for d in own]
         colour = COLOURS[k % len(COLOURS)]
         axes.hlines(y, [d.low for d in own], [d.high for d in own], color=colour, lw=1.6, capstyle="round")
         axes.plot([d.mean for d in own], y, _MARKERS[k % len(_MARKERS)], color=colour, ms=4.5, zorder=3,

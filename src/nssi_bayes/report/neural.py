@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from nssi_bayes.report import brain
@@ -11,7 +12,7 @@ from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Image
 from nssi_bayes.report.panels import Row, Rows, by, dot, panels, span
-from nssi_bayes.report.parts import Part, figure, tabulated, text
+from nssi_bayes.report.parts import Part, figure, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability
 
@@ -83,9 +84,9 @@ def _contrasted(estimates: Row, rows: Rows) -> list[Part]:
             "zero; colours have a scale of their own.",
             title="Contrasts of disorders",
         ),
-        *(
-            figure(f"{pretty(function).capitalize()}: each disorder {_LESS}", lambda f=function: brains(f))  # type: ignore[misc]
-            for function in by(shown, "function")
+        switch(
+            f"Each disorder {_LESS}",
+            [(pretty(f), [figure("", partial(brains, f))]) for f in by(shown, "function")],
         ),
         figure("Through the region that differs most", cut, wide=True, folded=True),
         tabulated("All contrasts of regions", lambda: _contrast_table(shown), folded=True),

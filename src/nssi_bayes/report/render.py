@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from nssi_bayes.report import sections
-from nssi_bayes.report.associations import SECTIONS
-from nssi_bayes.report.audited import audited
+from nssi_bayes.report.claims import LABELS
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.neural import measured
-from nssi_bayes.report.parts import Section, guarded, missing, text
+from nssi_bayes.report.parts import Section
+from nssi_bayes.report.sections import page
+from nssi_bayes.report.sections.answer import banner
 from nssi_bayes.report.words import pretty, split_name
 
-__all__ = ["page", "render"]
+__all__ = ["asked", "render", "render_index", "render_page"]
 
 _ASKED: Final = {
     "structure": "How many functions?",
@@ -24,32 +24,9 @@ _ASKED: Final = {
 }
 
 
-def page(e: Evidence) -> list[Section]:
-    """Return the sections of the page, in order; none is left out because something is missing."""
-    made = [
-        guarded(Section("answer", "Answer"), lambda: sections.answered(e)),
-        guarded(Section("comparison", "Comparison of the models"), lambda: sections.compared(e)),
-        guarded(Section("cohort", "Cohort and missing values"), lambda: [*sections.cohort(e), *measured(e)]),
-        guarded(Section("audit", "From the folder to the model"), lambda: audited(e)),
-        guarded(Section("health", "Health of the fits"), lambda: sections.health(e)),
-    ]
-    absent = []
-    for name, title, keys, build in SECTIONS:
-        section = Section(name, title)
-        if e.shown is None or e.main is None:
-            section.parts.append(missing("There are no estimates to show."))
-        elif not any(e.shown.get(key) for key in keys):
-            absent.append(title.lower())
-            continue
-        else:
-            guarded(section, lambda build=build: build(e, e.shown or {}))  # type: ignore[misc]
-        made.append(section)
-    if absent and e.main is not None:
-        made[0].parts.append(
-            text(f"{split_name(e.main)} has nothing to say about: {', '.join(absent)}.", title="Not here")
-        )
-    made.append(guarded(Section("provenance", "Provenance"), lambda: sections.provenance(e)))
-    return made
+def asked(question: str) -> str:
+    """Return a question in words."""
+    return _ASKED.get(question, pretty(question).capitalize())
 
 
 def render(e: Evidence) -> str:
@@ -63,24 +40,99 @@ def render(e: Evidence) -> str:
     Returns
     -------
     str
-        One self-contained page, without script and without any outside address.
+        One self-contained page, without any outside address.
     """
-    environment = Environment(
-        loader=FunctionLoader(
-            lambda name: files("nssi_bayes.report").joinpath(name).read_text(encoding="utf-8")
-        ),
+    study = (e.flow or {}).get("title", e.params.study)
+    models = ", ".join(split_name(entry) for entry in e.entries)
+    content = float((e.shown or {}).get("interval", e.params.interval))
+    lead = (
+        f"{study}. Question “{e.question}”; models: {models}. Intervals are {content:.0%} equal-tailed "
+        "unless "
+        "said otherwise."
+    )
+    return render_page(asked(e.question), page(e), lead=lead, banner=banner(e), synthetic=e.synthetic)
+
+
+def render_page(
+    title: str, sections: Sequence[Section], *, lead: str, banner: Sequence[str], synthetic: bool
+) -> str:
+    """Return sections as one self-contained page.
+
+    Parameters
+    ----------
+    title : str
+        Of the page.
+    sections : sequence of Section
+        In order.
+    lead : str
+        What stands under the title.
+    banner : sequence of str
+        What stands over it, in red.
+    synthetic : bool
+        Whether the people are invented.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            sections=sections,
+            lead=lead,
+            banner=banner,
+            synthetic=synthetic,
+            labels=LABELS,
+            css=_resource("page.css"),
+            script=_resource("page.js"),
+        )
+    )
+
+
+def render_index(
+    cards: Sequence[dict[str, Any]], *, lead: str, banner: Sequence[str], synthetic: bool
+) -> str:
+    """Return the page that leads to the reports of all questions.
+
+    Parameters
+    ----------
+    cards : sequence of dict
+        One a question, see ``index.html.j2``.
+    lead, banner, synthetic : str, sequence of str, bool
+        As of `render_page`.
+
+    Returns
+    -------
+    str
+        HTML; its links are relative.
+    """
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            title="Questions of this study",
+            cards=cards,
+            lead=lead,
+            banner=banner,
+            synthetic=synthetic,
+            css=_resource("page.css"),
+            script="",
+        )
+    )
+
+
+def _resource(name: str) -> str:
+    return files("nssi_bayes.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(_resource),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("template.html.j2").render(
-        title=_ASKED.get(e.question, pretty(e.question).capitalize()),
-        question=e.question,
-        study=(e.flow or {}).get("title", e.params.study),
-        synthetic=e.synthetic,
-        models=[split_name(entry) for entry in e.entries],
-        banner=sections.banner(e),
-        sections=page(e),
-        interval=(e.shown or {}).get("interval", e.params.interval),
     )

@@ -1,0 +1,125 @@
+"""The card of a model: what it is for, what it rests on, what it cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nssi_bayes.report.words import number, pretty
+from nssi_bayes.spec import ConventionalSpec, ModelSpec
+
+__all__ = ["card"]
+
+
+def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) -> str:
+    """Return a model's card.
+
+    Parameters
+    ----------
+    model : str
+        ``question/name``.
+    spec : ModelSpec
+        Its specification.
+    checks : mapping
+        As ``checks.json``.
+    title : str
+        Of the study.
+
+    Returns
+    -------
+    str
+        Markdown, without a count of people.
+    """
+    training = checks.get("training", {})
+    lines = [
+        f"# {model}",
+        "",
+        *(["> Synthetic data: the people are invented.", ""] if checks.get("synthetic") else []),
+        *(
+            []
+            if checks.get("certified")
+            else ["> **Not certified.** Its numbers are not to be believed.", ""]
+        ),
+        f"{spec.description.rstrip('.').capitalize()}.",
+        "",
+        "## Intended use",
+        "",
+        (
+            "To describe, in a research cohort, how functions of non-suicidal self-injury go with diagnoses, "
+            "trauma, "
+            "attachment, regional activation and severity; to compare models of it."
+        ),
+        "",
+        (
+            "**Not a clinical device.** Not for diagnosis, for the risk of a person, or for the choice of a "
+            "treatment. "
+            "Nothing in it is validated for a decision about one person."
+        ),
+        "",
+        "## Model",
+        "",
+        *_about(spec),
+        "",
+        "## Data",
+        "",
+        f"- Study: {title or 'not named'}.",
+        f"- Parts of the data: {', '.join(pretty(b) for b in training.get('blocks', [])) or 'not told'}.",
+        "- Missing responses, factors and scans are taken to be missing at random, given what was observed.",
+        "",
+        "## Checks",
+        "",
+        *_verdicts(checks),
+        "",
+        "## Limits",
+        "",
+        "- Associations only; nothing here says what would happen if something were different.",
+        "- Where all people self-injure it says nothing about risk; people in treatment are selected.",
+        "- With fewer than about 60 people in a disorder its differences are mostly the prior.",
+        "- It is not known to hold in other cohorts, ages or languages of the instruments.",
+        "",
+        "## To cite and to make again",
+        "",
+        (
+            f"`nssi-bayes cite {model.split('/')[0]}` is BibTeX; `dvc repro check@{model}` makes it anew. "
+            "Fingerprint: "
+            f"`{checks.get('fingerprint', 'not told')}`."
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _about(spec: ModelSpec) -> list[str]:
+    if isinstance(spec, ConventionalSpec):
+        return [
+            "- Sum scores and a formula in Bambi: the field's practice, the baseline.",
+            f"- Outcome: {pretty(spec.outcome)}.",
+        ]
+    varies = [
+        w
+        for w, on in (
+            ("levels", spec.disorder.levels),
+            ("slopes", spec.disorder.slopes),
+            ("neural associations", spec.disorder.loadings),
+        )
+        if on
+    ]
+    return [
+        f"- Functions: {', '.join(pretty(f) for f in spec.functions)}.",
+        f"- Psychosocial factors: {', '.join(pretty(f) for f in spec.factors) or 'none'}.",
+        f"- By disorder vary: {', '.join(varies) or 'nothing'}.",
+        f"- Changed priors: {', '.join(spec.priors) or 'none'}.",
+    ]
+
+
+def _verdicts(checks: Mapping[str, Any]) -> list[str]:
+    s = checks.get("sampling", {})
+    failed = [pretty(c["name"]) for c in checks.get("checks", []) if c["passed"] is False]
+    return [
+        f"- Certified: {'yes' if checks.get('certified') else 'no'}.",
+        (
+            f"- Largest R-hat {number(s.get('max_rhat'), 3)}, fewest effective draws "
+            f"{number(s.get('min_ess_bulk'), 0)}, "
+            f"divergences {s.get('divergences', '–')}."
+        ),
+        f"- Failed: {', '.join(failed) or 'none'}.",
+    ]

@@ -1,0 +1,55 @@
+"""The few variables of a posterior that a page draws on, read without the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.errors import ArtefactError
+
+__all__ = ["draws", "values"]
+
+
+def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
+    """Read some variables of a posterior.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The posterior's file.
+    wanted : sequence of str
+        Names; what the posterior does not have is left out.
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+        With `chain` and `draw` stacked to a first dim ``sample``.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing or cannot be read.
+    """
+    if not path.exists():
+        raise ArtefactError(
+            "the posterior is missing", where=path.name, cure="run `dvc repro`, or `dvc pull`"
+        )
+    try:
+        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
+            found = {name: dataset[name].load() for name in wanted if name in dataset}
+    except (OSError, ValueError) as error:
+        raise ArtefactError("not a readable posterior", where=path.name, cure="run its fit again") from error
+    return {
+        name: array.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False).transpose("sample", ...)
+        for name, array in found.items()
+    }
+
+
+def values(array: xr.DataArray, *dims: str) -> np.ndarray[Any, Any]:
+    """Return the numbers of draws [sample, ...] in the order of `dims`."""
+    return array.transpose("sample", *dims).to_numpy()

@@ -1,0 +1,105 @@
+"""Section 6: which model describes people whom it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nssi_bayes.report.cells import Cells
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.figures import Dot, Image, intervals
+from nssi_bayes.report.parts import Part, figure, lines, missing, tabulated, text
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import number, pretty
+
+__all__ = ["comparison"]
+
+
+def comparison(e: Evidence) -> list[Part]:
+    """Return the comparison: figure, table, and what it cannot tell."""
+    if e.table is None or e.notes is None:
+        return [missing("The comparison of the models is missing.")]
+    parts = [
+        text(
+            "The unit left out is the person with every response. elpd: expected log predictive density, "
+            "summed over people; higher is better. A difference under 4 is none; a larger one is read with "
+            "its standard error, and trusted only for 100 people or more without a failed k-hat. Stacking "
+            "weights are shares in the best joint prediction, not probabilities of models."
+        )
+    ]
+    parts.append(lines(e.notes["sentences"]))
+    rows: list[dict[str, Any]] = [{str(k): v for k, v in r.items()} for r in e.table.to_dict("records")]
+    if rows:
+        parts.append(figure("Difference to the best model of each block", lambda: _gaps(rows)))
+        parts.append(tabulated("All models and blocks", lambda: _comparison(rows, e.params.min_cell)))
+    else:
+        parts.append(missing("No model could be ranked."))
+    warnings = [*e.notes["refused"], *e.notes["warnings"]]
+    if warnings:
+        parts.append(lines(warnings, title="What this comparison cannot tell"))
+    training = [
+        {
+            "model": m,
+            "people": str(t.get("participants", "–")),
+            "blocks it was fitted to": ", ".join(pretty(b) for b in t.get("blocks", [])),
+        }
+        for m, t in e.notes["training"].items()
+    ]
+    parts.append(
+        tabulated(
+            "Data each model was fitted to",
+            lambda: table("training", training, words=("blocks it was fitted to",)),
+            folded=True,
+        )
+    )
+    return parts
+
+
+def _gaps(rows: Sequence[dict[str, Any]]) -> list[Image]:
+    blocks = list(dict.fromkeys(r["block"] for r in rows))
+    return [
+        intervals(
+            pretty(block),
+            [
+                Dot(
+                    r["model"],
+                    r["elpd_diff"],
+                    r["elpd_diff"] - 2 * r["diff_se"],
+                    r["elpd_diff"] + 2 * r["diff_se"],
+                )
+                for r in rows
+                if r["block"] == block
+            ],
+            unit="elpd difference, ± 2 standard errors",
+            rope=4,
+        )
+        for block in blocks
+    ]
+
+
+def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
+    shown = [
+        {
+            "block": pretty(r["block"]),
+            "model": r["model"],
+            "elpd": number(r["elpd"], 1),
+            "SE": number(r["se"], 1),
+            "difference|Δ elpd": number(r["elpd_diff"], 1),
+            "difference|SE Δ": number(r["diff_se"], 1),
+            "p loo": number(r["p_loo"], 1),
+            "weight": number(r["weight"]),
+            **(_k_hat(r, smallest) if "k_hat_over" in r else {}),
+            "verdict": r["verdict"],
+        }
+        for r in rows
+    ]
+    return table("comparison", shown, group="block", words=("verdict",))
+
+
+def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:
+    """Return k-hat, which points at persons and is not in what leaves the lab."""
+    over = Cells(smallest).show(int(row["k_hat_over"]))
+    return {
+        "Pareto k-hat|largest": number(row["k_hat_max"]),
+        "Pareto k-hat|over limit": f"{over} of {row['participants']}",
+    }

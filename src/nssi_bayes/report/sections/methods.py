@@ -1,0 +1,252 @@
+"""Section 9: a methods text to paste, with priors, versions and BibTeX."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nssi_bayes.report.citations import bibtex, cited, short
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
+from nssi_bayes.report.sections.provenance import PACKAGES, installed
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import number, pretty, split_name
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, read_priors
+
+__all__ = ["methods", "paragraphs"]
+
+_OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
+_CODING: Final = {
+    "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
+    "averaged": "diagnoses of a person have weights that sum to 1",
+    "primary": "a person's primary diagnosis counts",
+}
+
+
+def methods(e: Evidence) -> list[Part]:
+    """Return paragraphs on data, model, priors, computation and decisions, and what they cite."""
+    model = e.models.get(e.main or "")
+    if not isinstance(model, JointSpec):
+        return [missing("There is no joint model to describe.")]
+    return [
+        text(
+            "Copy, check, and add what only you know: recruitment, setting, acquisition. Words are those of "
+            "association, of groups; nothing here supports more, or says anything of one person."
+        ),
+        prose(paragraphs(e), title="Methods"),
+        tabulated(f"Priors of {split_name(str(e.main))}", lambda: _priors(e)),
+        tabulated(
+            "Software",
+            lambda: table(
+                "software",
+                [{"package": name, "version": installed(name)} for name in PACKAGES],
+                words=("version",),
+            ),
+            folded=True,
+        ),
+        lines(
+            [
+                f"{i.title}: {i.reference.citation}{f', doi:{i.reference.doi}' if i.reference.doi else ''}"
+                for i in e.instruments.values()
+            ],
+            title="Instruments",
+        ),
+        code(
+            bibtex(
+                cited(e),
+                instruments=[(n, i.reference.citation, i.reference.doi) for n, i in e.instruments.items()],
+            ),
+            title="BibTeX",
+            folded=True,
+        ),
+    ]
+
+
+def paragraphs(e: Evidence) -> list[str]:
+    """Return the methods text, a paragraph a topic.
+
+    Parameters
+    ----------
+    e : Evidence
+        With a joint model.
+
+    Returns
+    -------
+    list of str
+        Without numbers of people under ``min_cell``.
+    """
+    model = e.models[str(e.main)]
+    if not isinstance(model, JointSpec):
+        return []
+    return [
+        p
+        for p in (
+            _data(e, model),
+            _measurement(model),
+            _structure(e, model),
+            _neural(e, model),
+            _conventional(e),
+            _computation(e),
+            _decisions(e),
+        )
+        if p
+    ]
+
+
+def _data(e: Evidence, model: JointSpec) -> str:
+    people = e.checks.get(str(e.main), {}).get("training", {}).get("participants")
+    count = f"{people} people" if people and people >= e.params.min_cell else "people"
+    blocks = e.checks.get(str(e.main), {}).get("training", {}).get("blocks", [])
+    disorders = [pretty(d["disorder"]) for d in (e.flow or {}).get("disorders", [])]
+    measures = ", ".join(f"{i.title} ({i.reference.citation})" for i in e.instruments.values())
+    synthetic = "The data are synthetic: the people are invented. " if e.synthetic else ""
+    return (
+        f"{synthetic}We analysed {count} with joint hierarchical Bayesian models in nssi-bayes "
+        f"{installed('nssi-bayes')}. Diagnoses ({', '.join(disorders) or 'none'}) may overlap: "
+        f"{_CODING[model.disorder.coding]}. Instruments: {measures or 'none'}. Nobody was dropped for "
+        "missing a "
+        f"part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of the "
+        "likelihood "
+        "and taken to be missing at random given what was observed."
+    )
+
+
+def _measurement(model: JointSpec) -> str:
+    functions = "; ".join(f"{pretty(f)} by {', '.join(map(pretty, s))}" for f, s in model.functions.items())
+    kept = ", ".join(map(pretty, model.measurement.keep_items))
+    sums = (
+        f" Items of a subscale enter as one graded indicator, their sum ({short('thissen1989')})"
+        f"{f', except {kept}' if kept else ''}."
+        if model.measurement.testlets == "sum"
+        else ""
+    )
+    return (
+        f"{len(model.functions)} latent functions of self-injury are measured by ordinal responses in a "
+        "cumulative "
+        f"logit model ({short('samejima1969')}): {functions}.{sums} The residual sd of a function is 1, "
+        "loadings are "
+        "positive and thresholds free."
+    )
+
+
+def _structure(e: Evidence, model: JointSpec) -> str:
+    varies = [
+        name
+        for name, on in (
+            ("levels", model.disorder.levels),
+            ("slopes of psychosocial factors", model.disorder.slopes),
+            ("neural associations", model.disorder.loadings),
+        )
+        if on
+    ]
+    factors = ", ".join(pretty(f) for f in model.factors)
+    omega = (
+        f" Residual correlations of the functions have an LKJ prior ({short('lewandowski2009')})."
+        if "Omega" in e.parameters.get(str(e.main), [])
+        else ""
+    )
+    return (
+        f"Functions are regressed on {factors or 'no psychosocial factor'}"
+        f"{', with the unreliability of each factor in the model' if factors else ''}, on covariates and "
+        f"site.{omega} "
+        + (
+            f"By disorder vary: {', '.join(varies)}. These effects sum to zero over disorders and are "
+            "partially pooled, "
+            f"each function with a scale of its own, half-normal a priori ({short('gelman2006')})."
+            if varies
+            else "Nothing varies by disorder in the model shown."
+        )
+    )
+
+
+def _neural(e: Evidence, model: JointSpec) -> str:
+    imaging = (e.flow or {}).get("imaging") or {}
+    told = []
+    for block, has in (("activation", model.neural), ("connectivity", model.connectivity)):
+        if has is None or block not in imaging:
+            continue
+        settings = "; ".join(
+            f"{pretty(k)}: {v}" for k, v in sorted(imaging[block]["settings"].items()) if k != "cleaning"
+        )
+        told.append(
+            f"{block.capitalize()} enters by region or edge, with its first-level standard error "
+            f"({settings})."
+        )
+    if not told:
+        return ""
+    return (
+        f"{' '.join(told)} Associations with functions are pooled within networks; residuals of one person's "
+        "measures share factors; head motion is a covariate. Images were read with nilearn "
+        f"({short('abraham2014')}) "
+        f"from a BIDS folder ({short('gorgolewski2016')})."
+    )
+
+
+def _conventional(e: Evidence) -> str:
+    names = [split_name(m) for m, spec in e.models.items() if isinstance(spec, ConventionalSpec)]
+    if not names:
+        return ""
+    return (
+        f"As the field's practice, {' and '.join(names)} regress the outcome on sum scores of the same "
+        "people in Bambi "
+        f"({short('capretto2022')}), with the mean of answered items and an indicator of what is missing."
+    )
+
+
+def _computation(e: Evidence) -> str:
+    s = e.checks.get(str(e.main), {}).get("sampling", {})
+    verdict = (
+        "All posteriors met these rules."
+        if not e.uncertified
+        else f"Not met by: {', '.join(split_name(m) for m in e.uncertified)}."
+    )
+    return (
+        "People's latent functions were integrated out, and parameters drawn with NUTS "
+        f"({short('hoffman2014')}; "
+        f"PyMC {installed('pymc')}, {short('abrilpla2023')}): {s.get('chains', '–')} chains of "
+        f"{s.get('draws', '–')} "
+        f"draws after {s.get('tune', '–')} of warm-up, root seed {e.params.seed}. We asked of every "
+        "reported quantity for "
+        f"rank-normalised R-hat under 1.01 and 400 effective draws ({short('vehtari2021')}; ArviZ, "
+        f"{short('kumar2019')}), "
+        "of the ends of printed intervals for 1000, and for no divergence. Largest R-hat of the model "
+        "shown: "
+        f"{number(s.get('max_rhat'), 3)}; fewest effective draws: {number(s.get('min_ess_bulk'), 0)}. "
+        f"{verdict}"
+    )
+
+
+def _decisions(e: Evidence) -> str:
+    return (
+        f"Models are compared by participant-level leave-one-out cross-validation, latents integrated out "
+        f"({short('merkle2019')}; {short('vehtari2017')}). Differences under 4 are none, larger ones are "
+        "read with their "
+        f"standard error ({short('sivula2020')}); stacking weights ({short('yao2018')}) are no "
+        "probabilities of models. "
+        f"Estimates are posterior means with {e.params.interval:.0%} equal-tailed intervals. A direction "
+        "is reported when "
+        f"the interval leaves 0 out; the region of practical equivalence is ±{number(e.params.rope)} "
+        f"({short('kruschke2018')}). Reporting follows BARG ({short('kruschke2021')})."
+    )
+
+
+def _priors(e: Evidence) -> str:
+    priors = e.priors[str(e.main)]
+    has = set(e.parameters.get(str(e.main), []))
+    factors = {f"B_{f}" for model in e.models.values() for f in model.factors}
+    shown = [
+        {"parameter": name, "prior": _density(prior), "unit": prior.unit, "source": prior.source}
+        for name, prior in priors.items()
+        if not has or _used(name, has) or ("B" in has and name in factors)
+    ]
+    return table("priors", shown, words=("prior", "unit", "source"))
+
+
+def _used(name: str, has: set[str]) -> bool:
+    """Return whether a model has a parameter with this prior, by the parameter's name or how it begins."""
+    begins = "loading_" if name.startswith("residual_loading") else f"{name}_"
+    return name in has or any(p.startswith(begins) for p in has if p not in _OWN)
+
+
+def _density(prior: Prior) -> str:
+    constants = [f"{value:g}" for value in (prior.mu, prior.sigma, prior.alpha) if value is not None]
+    return f"{prior.family}({', '.join(constants)})"

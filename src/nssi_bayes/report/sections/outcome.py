@@ -1,0 +1,91 @@
+"""Section 5: the outcome, and course, subtypes and pathways where they are fitted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nssi_bayes.report.claims import LABELS, finding, judged
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.figures import intervals
+from nssi_bayes.report.panels import Row, dot, limits, span
+from nssi_bayes.report.parts import Part, figure, missing, not_run, tabulated, text
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import number, pretty, probability, split_name
+
+__all__ = ["outcome"]
+
+# key of estimates.json, what a reader calls it, what it takes
+_MORE: Final = (
+    ("course", "Course over waves", "a model with several waves"),
+    ("subtypes", "Subtypes", "a mixture model and its rivals"),
+    ("pathways", "Pathways", "a model with direct and indirect paths, and the study's own DAG"),
+)
+
+
+def outcome(e: Evidence) -> list[Part]:
+    """Return associations with the outcome; what is not fitted is named."""
+    if e.shown is None:
+        return [missing("There are no estimates to show.")]
+    estimates = e.shown
+    if estimates["outcome"]:
+        dots = [dot(r, pretty(r["term"]), note=probability(r["p_positive"])) for r in estimates["outcome"]]
+        low, high = limits(estimates["outcome"])
+        ends = (low, high + 0.16 * (high - low))
+        parts = [
+            figure(
+                "Associations with the outcome",
+                lambda: [
+                    intervals(
+                        "outcome",
+                        dots,
+                        unit="sd of the outcome per unit of the term",
+                        limits=ends,
+                        note="P(> 0)",
+                        rope=estimates["rope"],
+                    )
+                ],
+            ),
+            tabulated("Associations with the outcome, in numbers", lambda: _table(estimates)),
+        ]
+    else:
+        parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
+    for key, title, needs in _MORE:
+        rows = estimates.get(key)
+        if rows:
+            parts.append(tabulated(title, lambda key=key, rows=rows: _any(key, rows)))  # type: ignore[misc]
+        else:
+            command = "uv run dvc repro, with such a model in the roster of params.yaml"
+            parts.append(not_run(f"{title}: not fitted. It takes {needs}.", command=command))
+    return parts
+
+
+def _table(estimates: Row) -> str:
+    content, rope = estimates["interval"], estimates["rope"]
+    shown = [
+        {
+            "term": pretty(r["term"]),
+            "mean": number(r["mean"]),
+            "interval": span(r),
+            "P(> 0)": probability(r["p_positive"]),
+            f"P(|·| > {number(rope)})": probability(r.get("p_over_rope")),
+            "verdict": LABELS[judged(r, content=content)],
+            "in words": finding(r, rope=rope, content=content),
+        }
+        for r in estimates["outcome"]
+    ]
+    return table("outcome", shown, words=("verdict", "in words"))
+
+
+def _any(name: str, rows: list[Row]) -> str:
+    """Return rows of a kind that this page does not know better: what they say, as it stands."""
+    shown = [
+        {
+            pretty(k): number(v) if isinstance(v, float) else str(v)
+            for k, v in row.items()
+            if not isinstance(v, dict)
+        }
+        for row in rows
+    ]
+    return table(
+        name, shown, words=[k for k, v in shown[0].items() if not v.lstrip("−-").replace(".", "").isdigit()]
+    )

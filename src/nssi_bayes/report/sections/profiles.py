@@ -1,0 +1,155 @@
+"""Section 2: functions by disorder, contrasts, and how much varies beside a world where nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nssi_bayes.report.claims import LABELS, finding, judged
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.figures import intervals
+from nssi_bayes.report.heterogeneity import heterogeneity
+from nssi_bayes.report.matrix import matrix
+from nssi_bayes.report.panels import Row, Rows, by, dot, panels, span
+from nssi_bayes.report.parts import Part, figure, missing, switch, tabulated, text
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import number, pretty, probability, split_name
+
+__all__ = ["profiles"]
+
+_ESTIMANDS: Final = {"adjusted": "adjusted", "as_met": "as met"}
+_SD: Final = "sd of the function"
+
+
+def profiles(e: Evidence) -> list[Part]:
+    """Return function levels, contrasts and heterogeneity by disorder, and how functions are measured."""
+    estimates = e.shown
+    if estimates is None:
+        return [missing("There are no estimates to show.")]
+    parts = []
+    if estimates["levels"] or estimates["contrasts"]:
+        parts += [*_levels(e, estimates), *_contrasts(e, estimates)]
+    else:
+        parts.append(text(f"Levels do not vary by disorder in {split_name(str(e.main))}."))
+    if estimates["heterogeneity"]:
+        parts += heterogeneity(e, estimates)
+    return [*parts, *_measurement(estimates)]
+
+
+def _levels(e: Evidence, estimates: Row) -> list[Part]:
+    rope = estimates["rope"]
+    small = [d for d in e.small_disorders if any(r["disorder"] == d for r in estimates["levels"])]
+    rows = [r for r in estimates["levels"] if _printable(r, small)]
+    parts = [
+        text(
+            "Two estimands. Adjusted: the level of a disorder at equal psychosocial factors, covariates, "
+            "site and other diagnoses. As met: people of this cohort who have the disorder, less those who "
+            f"do not. The shaded band is ±{number(rope)} sd, below which a difference is practically none."
+        )
+    ]
+    if rows:
+        parts += [
+            switch("Function profiles", [
+                ("by function", [figure("", lambda: panels(
+                    rows, lambda r: dot(r, pretty(r["disorder"]), series=_ESTIMANDS[r["estimand"]]),
+                    unit=_SD, rope=rope))]),
+                ("by disorder", [figure("", lambda: panels(
+                    rows, lambda r: dot(r, pretty(r["function"]), series=_ESTIMANDS[r["estimand"]]),
+                    unit=_SD, rope=rope, key="disorder"))]),
+            ]),
+            tabulated("Function levels", lambda: _levels_table(rows), folded=True),
+        ]  # fmt: skip
+    if small:
+        named = ", ".join(pretty(d) for d in small)
+        parts.append(text(f"As met is not printed where it describes too few people: {named}."))
+    return [*parts, *_every_model(e, rope)]
+
+
+def _every_model(e: Evidence, rope: float) -> list[Part]:
+    """Return the levels of all models that have them, where several do."""
+    adjusted = [
+        {**r, "model": split_name(m)}
+        for m, found in e.estimates.items()
+        for r in found["levels"]
+        if r["estimand"] == "adjusted"
+    ]
+    if len({r["model"] for r in adjusted}) < 2:
+        return []
+    return [
+        figure("Adjusted levels in every model that has them", lambda: panels(
+            adjusted, lambda r: dot(r, pretty(r["disorder"]), series=r["model"]), unit=_SD, rope=rope),
+            folded=True)
+    ]  # fmt: skip
+
+
+def _contrasts(e: Evidence, estimates: Row) -> list[Part]:
+    rope, content = estimates["rope"], estimates["interval"]
+    rows = [r for r in estimates["contrasts"] if _printable(r, e.small_disorders)]
+    if not rows:
+        return []
+    met = all(r["estimand"] == "as_met" for r in rows)
+    kept = [r for r in rows if met or r["estimand"] == "adjusted"]
+    note = f"P(|Δ| > {number(rope)})"
+    kind = "as met" if met else "adjusted"
+    return [
+        switch(f"Contrasts matrix, {kind}: row less column", [
+            (pretty(f), [tabulated("", lambda f=f, own=own: matrix(f, own, content=content, rope=rope))])  # type: ignore[misc]
+            for f, own in by(kept, "function").items()
+        ]),
+        figure(f"Contrasts between disorders, {kind}", lambda: panels(
+            kept, lambda r: dot(r, _pair(r), note=probability(r.get("p_over_rope"))), unit=_SD, rope=rope,
+            note=note), folded=True),
+        tabulated("All contrasts, both estimands", lambda: _contrast_table(rows, estimates), folded=True),
+    ]  # fmt: skip
+
+
+def _printable(row: Row, small: Sequence[str]) -> bool:
+    """Return whether a row describes enough people: `as met` means of few are near their data."""
+    return row["estimand"] == "adjusted" or not {row["disorder"], row.get("other")} & set(small)
+
+
+def _pair(row: Row) -> str:
+    return f"{pretty(row['disorder'])} − {pretty(row['other'])}"
+
+
+def _levels_table(rows: Rows) -> str:
+    shown = [
+        {
+            "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}",
+            "disorder": pretty(r["disorder"]), "mean": number(r["mean"]), "sd": number(r.get("sd")),
+            "interval": span(r), "P(> 0)": probability(r["p_positive"]),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table("levels", shown, group="function")
+
+
+def _contrast_table(rows: Rows, estimates: Row) -> str:
+    rope, content = estimates["rope"], estimates["interval"]
+    shown = [
+        {
+            "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}", "contrast": _pair(r),
+            "mean": number(r["mean"]), "interval": span(r), "P(> 0)": probability(r["p_positive"]),
+            f"P(|Δ| > {number(rope)})": probability(r["p_over_rope"]),
+            "verdict": LABELS[judged(r, content=content)],
+            "in words": finding(r, rope=rope, content=content),
+        }
+        for r in rows
+    ]  # fmt: skip
+    return table("contrasts", shown, group="function", words=("verdict", "in words"))
+
+
+def _measurement(estimates: Row) -> list[Part]:
+    """Return loadings of indicators and correlations of functions."""
+    parts = []
+    if estimates["correlations"]:
+        dots = [dot(r, f"{pretty(r['function'])} – {pretty(r['other'])}") for r in estimates["correlations"]]
+        parts.append(figure("Correlations of functions, given predictors", lambda: [
+            intervals("correlation", dots, unit="correlation", limits=(-1, 1))]))  # fmt: skip
+    if estimates["measurement"]:
+        rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"]}
+                for r in estimates["measurement"]]  # fmt: skip
+        parts.append(figure("Loadings of the indicators", lambda: panels(
+            rows, lambda r: dot(r, pretty(r["indicator"])), unit="logits per sd of the function"),
+            folded=True))  # fmt: skip
+    return parts

@@ -1,0 +1,196 @@
+"""Counts, estimates, checks and scores as they may leave the lab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pandas as pd
+import yaml
+
+from nssi_bayes import names as n
+from nssi_bayes.report.cells import Cells, suppressed
+from nssi_bayes.report.evidence import Evidence
+
+__all__ = ["safe_checks", "safe_comparison", "safe_estimates", "safe_evidence", "safe_flow", "safe_words"]
+
+_CHECK: Final = ("name", "group", "passed", "value", "limit", "text")
+_SAMPLING: Final = (
+    "chains",
+    "draws",
+    "tune",
+    "divergences",
+    "max_rhat",
+    "min_ess_bulk",
+    "min_ess_tail",
+    "min_ebfmi",
+    "rerun",
+    "target_accept",
+    "quantities",
+)
+_SCORES: Final = (
+    "question",
+    "block",
+    "model",
+    "rank",
+    "elpd",
+    "se",
+    "elpd_diff",
+    "diff_se",
+    "p_loo",
+    "weight",
+    "participants",
+    "certified",
+    "verdict",
+)
+_OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
+_SHARE: Final = re.compile(r"\b\d+% of people are\b")
+# rows that sum to zero over disorders: without one disorder the others give it away
+_SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
+
+
+def safe_flow(flow: Mapping[str, Any], smallest: int) -> dict[str, Any]:
+    """Return cohort flow and missingness with small cells hidden, and what would give them away."""
+    gaps = flow.get("missing", [])
+    total = int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
+    steps = Cells(smallest, total=total)
+    groups = flow.get("disorders", [])
+    counts = suppressed([int(d["participants"]) for d in groups], smallest, total=total)
+    return {
+        "title": flow.get("title", ""),
+        "synthetic": bool(flow.get("synthetic")),
+        "steps": [
+            {"step": s["step"], "participants": steps.show(int(s["participants"]))}
+            for s in flow.get("steps", [])
+        ],
+        "disorders": [
+            {"disorder": d["disorder"], "participants": c} for d, c in zip(groups, counts, strict=True)
+        ],
+        "missing": [_gap(g, smallest) for g in gaps],
+    }
+
+
+def _gap(gap: Mapping[str, Any], smallest: int) -> dict[str, str]:
+    seen, lost = int(gap["observed"]), int(gap["missing"])
+    return {
+        "block": str(gap["block"]),
+        "variable": str(gap["variable"]),
+        "observed": Cells(smallest, total=seen + lost).show(seen),
+        "missing": Cells(smallest, total=seen + lost).show(lost),
+    }
+
+
+def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return estimates without disorders of too few people, and what was left out.
+
+    Parameters
+    ----------
+    estimates : mapping
+        As ``estimates.json``.
+    small : iterable of str
+        Disorders of too few people.
+
+    Returns
+    -------
+    tuple of (dict, list of str)
+        Estimates, and a sentence for each part that is not whole.
+    """
+    few = set(small) - {n.NONE_LEVEL}
+    found: dict[str, Any] = {}
+    told = []
+    for part, rows in estimates.items():
+        if not few or not isinstance(rows, list):
+            found[part] = rows
+            continue
+        kept = (
+            []
+            if part in _SUMS_TO_ZERO
+            else [
+                r
+                for r in rows
+                if not few & {r.get("disorder"), r.get("other"), r.get("term")}
+                and not (part == "levels" and r.get("estimand") == "adjusted")
+            ]
+        )
+        if len(kept) < len(rows):
+            told.append(
+                f"{part}: {len(rows) - len(kept)} of {len(rows)} rows, which describe or give away few people"
+            )
+        found[part] = kept
+    return found, told
+
+
+def safe_checks(checks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return verdicts and totals of the sampling, without tables and names of quantities."""
+    kept = {
+        k: v
+        for k, v in checks.items()
+        if k in ("model", "question", "kind", "certified", "synthetic", "fingerprint")
+    }
+    return {
+        **kept,
+        "checks": [{k: row.get(k) for k in _CHECK if k in row} for row in checks["checks"]],
+        "sampling": {k: v for k, v in checks["sampling"].items() if k in _SAMPLING},
+    }
+
+
+def safe_words(sentence: str, smallest: int) -> str:
+    """Return a sentence of the comparison without counts or shares of people over a limit."""
+    hidden = _OVER.sub(lambda m: re.sub(r"\b\d+\b", lambda k: _masked(int(k[0]), smallest), m[0]), sentence)
+    return _SHARE.sub("some people are", hidden)
+
+
+def _masked(count: int, smallest: int) -> str:
+    return Cells(smallest).show(count)
+
+
+def safe_comparison(table: pd.DataFrame, smallest: int) -> pd.DataFrame:
+    """Return scores summed over people; k-hat points at persons and stays."""
+    kept = table[[c for c in _SCORES if c in table.columns]].copy()
+    kept["verdict"] = [safe_words(str(v), smallest) for v in kept["verdict"]]
+    return kept
+
+
+def safe_evidence(e: Evidence) -> Evidence:
+    """Return what a page that leaves the lab rests on.
+
+    Parameters
+    ----------
+    e : Evidence
+        What the lab's own page rests on.
+
+    Returns
+    -------
+    Evidence
+        Specifications as they are read, not as they are written: a comment may name a person or a path.
+    """
+    smallest = e.params.min_cell
+    notes = (
+        None
+        if e.notes is None
+        else {
+            **e.notes,
+            "sentences": [safe_words(s, smallest) for s in e.notes.get("sentences", [])],
+            "warnings": [safe_words(s, smallest) for s in e.notes.get("warnings", [])],
+        }
+    )
+    table = None if e.table is None else safe_comparison(e.table, smallest)
+    return replace(
+        e,
+        shareable=True,
+        audit=None,
+        cohort_hash=None,
+        notes=notes,
+        table=table,
+        estimates={
+            entry: safe_estimates(found, e.small_disorders)[0] for entry, found in e.estimates.items()
+        },
+        checks={entry: {**found, **safe_checks(found)} for entry, found in e.checks.items()},
+        specs={
+            entry: yaml.safe_dump(model.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+            for entry, model in e.models.items()
+        },
+        missing=[m for m in e.missing if "audit" not in m],
+    )

@@ -1,0 +1,189 @@
+"""Sharing: what is planted in a lab is stripped or refused; what goes, goes with a list of what stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from artefacts import DISORDERS, make_params
+from nssi_bayes import share
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.report import render
+from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.share.allowed import allowed
+from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text
+from planted import (
+    MODEL,
+    PARAMS,
+    PLANTED,
+    REFUSED,
+    SEEDS,
+    Lab,
+    a_disorder_of_three,
+    make_lab,
+    path_of,
+    secret_of,
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A project of one model, with enough people in every disorder."""
+    return make_lab(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture(scope="module")
+def clean(lab: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What may leave the lab, with the real report."""
+    out = tmp_path_factory.mktemp("out") / "shared"
+    share.run(lab, PARAMS, MODEL, out=out)
+    return out
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that is drawn at once and says in words what the evidence says."""
+
+    def drawn(e: Evidence) -> str:
+        told = f"{(e.flow or {}).get('title')} {e.specs} {e.author} {e.checks} {e.unverified}"
+        return f"<html><main><p>{told}</p></main></html>"
+
+    monkeypatch.setattr(render, "render", drawn)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("plant", PLANTED)
+def test_what_is_planted_in_the_lab_does_not_leave_it(
+    plant: str, seed: int, lab: Layout, tmp_path: Path
+) -> None:
+    shutil.copytree(lab.root, tmp_path / "lab")
+    layout, out = Layout(tmp_path / "lab"), tmp_path / "out"
+    secret = secret_of(seed) if seed < 6 or "_ids" in plant or "named" in plant else path_of(seed)
+    if plant == "_a_variable_named_after_one":
+        secret = secret.replace("/", "-")
+    planted = Lab(layout, np.random.default_rng(seed), read_tree(layout.posterior(MODEL)))
+    PLANTED[plant](planted, secret)
+    planted.save()
+    if plant in REFUSED:
+        with pytest.raises(ArtefactError) as refusal:
+            share.run(layout, PARAMS, MODEL, out=out)
+        assert secret not in str(refusal.value)
+        assert not out.exists()
+        return
+    share.run(layout, PARAMS, MODEL, out=out)
+    everything = b"\n".join(p.read_bytes() for p in out.rglob("*") if p.is_file())
+    assert secret.encode() not in everything
+    assert share.check(out, min_cell=11, layout=layout, params=PARAMS) == []
+    if plant == "a_disorder_of_three":
+        _nothing_of_the_third_disorder(out)
+
+
+def _nothing_of_the_third_disorder(out: Path) -> None:
+    draws = xr.open_datatree(out / "draws.nc", engine="h5netcdf").load()
+    lost = DISORDERS[2]
+    assert lost not in draws["posterior"]["disorder"].to_numpy()
+    summaries = json.loads((out / "summaries.json").read_text())
+    for part in ("levels", "contrasts", "slopes_by_disorder", "rois_by_disorder"):
+        assert not [r for r in summaries[part] if lost in (r.get("disorder"), r.get("other"))]
+    assert not [r for r in summaries["levels"] if r["estimand"] == "adjusted"]
+    sums = draws["posterior"]["A"].sum(
+        "disorder"
+    )  # what is left sums to zero: nothing is left over for the third
+    np.testing.assert_allclose(sums, 0, atol=1e-9)
+    shown = {
+        d["disorder"]: d["participants"] for d in json.loads((out / "cohort.json").read_text())["disorders"]
+    }
+    assert shown[lost] == "<11"
+    assert list(shown.values()).count("hidden") == 1
+
+
+def test_contrasts_of_what_is_left_are_what_they_were(lab: Layout, tmp_path: Path, quick: None) -> None:
+    shutil.copytree(lab.root, tmp_path / "lab")
+    layout = Layout(tmp_path / "lab")
+    planted = Lab(layout, np.random.default_rng(0), read_tree(layout.posterior(MODEL)))
+    before = planted.tree["posterior"]["A"].load()
+    a_disorder_of_three(planted, "")
+    share.run(layout, PARAMS, MODEL, out=tmp_path / "out")
+    after = xr.open_datatree(tmp_path / "out" / "draws.nc", engine="h5netcdf").load()["posterior"]["A"]
+    for a, b in ((0, 1), (1, 3), (0, 4)):
+        pair = [x.sel(disorder=DISORDERS[a]) - x.sel(disorder=DISORDERS[b]) for x in (before, after)]
+        np.testing.assert_allclose(
+            pair[0].transpose("chain", "draw", "function").to_numpy(),
+            pair[1].transpose("chain", "draw", "function").to_numpy(),
+            atol=1e-12,
+        )
+
+
+def test_the_manifest_says_what_went_what_stayed_and_what_it_does_not_protect_against(clean: Path) -> None:
+    told = json.loads((clean / "manifest.json").read_text())
+    assert set(told["went"]["draws.nc"]) == {"A", "B", "B_disorder", "M", "tau_mean", "tau_slope"}
+    assert "effects of sites" in told["stayed"]["u_site"]
+    assert told["smallest_count_printed"] == 11
+    assert any("membership inference" in line for line in told["not_protected_against"])
+    text = (clean / "manifest.md").read_text()
+    assert "Not a clinical device" in text
+    assert "hospital" not in text.replace("hospitals", "")
+
+
+def test_the_shared_page_says_that_it_is_one_and_has_no_hash_and_no_k_hat(clean: Path, lab: Layout) -> None:
+    page = (clean / "report.html").read_text()
+    assert "The audit, by file and column, stays in the lab." in page
+    assert "a hash lets others test guesses" in page
+    assert "k-hat|" not in page
+    assert "isas.tsv" not in page
+
+
+def test_the_shared_draws_open_in_arviz(clean: Path) -> None:
+    import arviz as az
+
+    tree = xr.open_datatree(clean / "draws.nc", engine="h5netcdf").load()
+    assert not tree.attrs
+    assert set(tree.children) == {"posterior", "prior", "sample_stats"}
+    summary = az.summary(tree, var_names=["A"], coords={"disorder": ["borderline"]})
+    assert len(summary) == 3
+
+
+def test_equal_artefacts_give_equal_bytes(clean: Path, lab: Layout, tmp_path: Path) -> None:
+    share.run(lab, PARAMS, MODEL, out=tmp_path / "again")
+    for path in clean.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_a_folder_that_is_not_empty_and_a_cohort_of_few_are_refused(lab: Layout, tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "mine.txt", "mine")
+    with pytest.raises(ArtefactError, match="not empty"):
+        share.run(lab, PARAMS, MODEL, out=tmp_path / "out")
+    few = make_params(roster=(MODEL,), questions=("heterogeneity",), min_cell=200)
+    with pytest.raises(ArtefactError, match="fewer than 200 people"):
+        share.run(lab, few, MODEL, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ArtefactError, match="no file to look through"):
+        share.check(tmp_path / "nothing", min_cell=11)
+
+
+def test_with_one_disorder_left_none_is_shared(lab: Layout, tmp_path: Path, quick: None) -> None:
+    shutil.copytree(lab.root, tmp_path / "lab")
+    layout = Layout(tmp_path / "lab")
+    flow = read_json(layout.flow("demo"))
+    for group in flow["disorders"][1:]:
+        group["participants"] = 5
+    write_json(layout.flow("demo"), flow)
+    share.run(layout, PARAMS, MODEL, out=tmp_path / "out")
+    assert (
+        "disorder" not in xr.open_datatree(tmp_path / "out" / "draws.nc", engine="h5netcdf")["posterior"].dims
+    )
+
+
+@pytest.mark.parametrize("name", sorted(allowed().variables))
+def test_the_list_allows_no_dim_of_people(name: str) -> None:
+    dims = allowed().variables[name]
+    assert all(allowed().knows(d) for d in dims)
+    assert allowed().why_not(name, dims) == ""
+    assert allowed().why_not(name, (*dims, "participant"))
+    assert allowed().why_not(name, (*dims, "obs_id"))
