@@ -51,7 +51,7 @@ def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) 
         "",
         *(["> Synthetic data: the people are invented.", ""] if checks.get("synthetic") else []),
         *([] if checks.get("certified") else [_NOT_CERTIFIED, ""]),
-        f"{spec.description.rstrip('.').capitalize()}.",
+        f"{spec.description[:1].upper()}{spec.description[1:].rstrip('.')}.",
         "",
         _USE,
         "",
