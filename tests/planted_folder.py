@@ -120,9 +120,9 @@ def _pointwise(folder: Path, s: str, seed: int) -> None:
 
 
 def _three_people(folder: Path, s: str, seed: int) -> None:
-    told = json.loads((folder / "cohort.json").read_text())
+    told = json.loads((folder / "counts.json").read_text())
     told["disorders"][seed % 5]["participants"] = ("3", 3, "<11")[seed % 3]
-    write_json(folder / "cohort.json", told)
+    write_json(folder / "counts.json", told)
 
 
 def _computable(folder: Path, s: str, seed: int) -> None:
@@ -146,22 +146,22 @@ def _computable_on_the_page(folder: Path, s: str, seed: int) -> None:
 
 
 def _missing_that_gives_away(folder: Path, s: str, seed: int) -> None:
-    told = json.loads((folder / "cohort.json").read_text())
+    told = json.loads((folder / "counts.json").read_text())
     told["missing"][0] |= {"observed": str(119 - seed), "missing": "<11"}
-    write_json(folder / "cohort.json", told)
+    write_json(folder / "counts.json", told)
 
 
 def _steps(folder: Path, s: str, seed: int) -> None:
-    told = json.loads((folder / "cohort.json").read_text())
+    told = json.loads((folder / "counts.json").read_text())
     told["steps"] = [{"step": "a", "participants": 120}, {"step": "b", "participants": 119 - seed}]
-    write_json(folder / "cohort.json", told)
+    write_json(folder / "counts.json", told)
 
 
 def _effects_that_give_away(folder: Path, s: str, seed: int) -> None:
     """One disorder is left out of effects that sum to zero, and nothing is centred again."""
-    told = json.loads((folder / "cohort.json").read_text())
+    told = json.loads((folder / "counts.json").read_text())
     told["disorders"].append({"disorder": "psychosis", "participants": "<11"})
-    write_json(folder / "cohort.json", told)
+    write_json(folder / "counts.json", told)
     with h5py.File(folder / "draws.nc", "a") as file:
         file["posterior/A"][...] = file["posterior/A"][...] + 0.1
 

@@ -202,7 +202,10 @@ def test_the_clearest_and_the_counts_of_regions_are_told() -> None:
         for f in FUNCTIONS
     ]
     clear = sum(v in ("beyond", "direction") for v in verdicts)
-    assert f"{clear} have a direction, {verdicts.count('none')} are practically none" in first
+    assert (
+        f"{clear} {'has' if clear == 1 else 'have'} a direction, {verdicts.count('none')} are practically "
+        "none" in first
+    )
     assert f"for {verdicts.count('open')} there is no evidence either way" in first
 
 

@@ -153,7 +153,8 @@ def test_the_pipeline_names_every_path_as_the_store_does() -> None:
         layout.fingerprint(model),
         layout.posterior(model), layout.predictive(model), layout.loo(model), layout.checks(model),
         layout.estimates(model), layout.comparison(question), layout.comparison_notes(question),
-        layout.report(question), layout.bids("${item}"), layout.truth("${item}"),
+        layout.report(question), layout.author(question), layout.card(model),
+        layout.bids("${item}"), layout.truth("${item}"),
     ]  # fmt: skip
     assert [p.as_posix() for p in paths if p.as_posix() not in text] == []
 

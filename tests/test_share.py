@@ -97,7 +97,7 @@ def _nothing_of_the_third_disorder(out: Path) -> None:
     )  # what is left sums to zero: nothing is left over for the third
     np.testing.assert_allclose(sums, 0, atol=1e-9)
     shown = {
-        d["disorder"]: d["participants"] for d in json.loads((out / "cohort.json").read_text())["disorders"]
+        d["disorder"]: d["participants"] for d in json.loads((out / "counts.json").read_text())["disorders"]
     }
     assert shown[lost] == "<11"
     assert list(shown.values()).count("hidden") == 1

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from nssi_bayes.report.words import number, pretty
 from nssi_bayes.spec import ConventionalSpec, ModelSpec
 
 __all__ = ["card"]
+
+_NOT_CERTIFIED: Final = "> **Not certified.** Its numbers are not to be believed."
+_USE: Final = """## Intended use
+
+To describe, in a research cohort, how functions of non-suicidal self-injury go with diagnoses, trauma,
+attachment, regional activation and severity; to compare models of it.
+
+**Not a clinical device.** Not for diagnosis, for the risk of a person, or for the choice of a treatment.
+Nothing in it is validated for a decision about one person."""
+_LIMITS: Final = """## Limits
+
+- Associations only; nothing here says what would happen if something were different.
+- Where all people self-injure it says nothing about risk; people in treatment are selected.
+- With fewer than about 60 people in a disorder its differences are mostly the prior.
+- It is not known to hold in other cohorts, ages or languages of the instruments."""
 
 
 def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) -> str:
@@ -35,26 +50,10 @@ def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) 
         f"# {model}",
         "",
         *(["> Synthetic data: the people are invented.", ""] if checks.get("synthetic") else []),
-        *(
-            []
-            if checks.get("certified")
-            else ["> **Not certified.** Its numbers are not to be believed.", ""]
-        ),
-        f"{spec.description.rstrip('.').capitalize()}.",
+        *([] if checks.get("certified") else [_NOT_CERTIFIED, ""]),
+        f"{spec.description[:1].upper()}{spec.description[1:].rstrip('.')}.",
         "",
-        "## Intended use",
-        "",
-        (
-            "To describe, in a research cohort, how functions of non-suicidal self-injury go with diagnoses, "
-            "trauma, "
-            "attachment, regional activation and severity; to compare models of it."
-        ),
-        "",
-        (
-            "**Not a clinical device.** Not for diagnosis, for the risk of a person, or for the choice of a "
-            "treatment. "
-            "Nothing in it is validated for a decision about one person."
-        ),
+        _USE,
         "",
         "## Model",
         "",
@@ -70,20 +69,13 @@ def card(model: str, spec: ModelSpec, checks: Mapping[str, Any], *, title: str) 
         "",
         *_verdicts(checks),
         "",
-        "## Limits",
-        "",
-        "- Associations only; nothing here says what would happen if something were different.",
-        "- Where all people self-injure it says nothing about risk; people in treatment are selected.",
-        "- With fewer than about 60 people in a disorder its differences are mostly the prior.",
-        "- It is not known to hold in other cohorts, ages or languages of the instruments.",
+        _LIMITS,
         "",
         "## To cite and to make again",
         "",
-        (
-            f"`nssi-bayes cite {model.split('/')[0]}` is BibTeX; `dvc repro check@{model}` makes it anew. "
-            "Fingerprint: "
-            f"`{checks.get('fingerprint', 'not told')}`."
-        ),
+        f"- `nssi-bayes cite {model.split('/')[0]}` prints BibTeX.",
+        f"- `dvc repro check@{model}` makes it again.",
+        f"- Fingerprint: `{checks.get('fingerprint', 'not told')}`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -187,7 +187,8 @@ def _imaging(rows: Sequence[Row], key: str, what: str, estimates: Row) -> list[C
     clear = [r for r, v in zip(rows, verdicts, strict=True) if v in ("beyond", "direction")]
     counted = {v: verdicts.count(v) for v in ("none", "open")}
     first = (
-        f"Of {len(rows)} associations between {what} and a function, {len(clear)} have a direction, "
+        f"Of {len(rows)} associations between {what} and a function, {len(clear)} "
+        f"{'has' if len(clear) == 1 else 'have'} a direction, "
         f"{counted['none']} are practically none (within ±{number(estimates['rope'])}), and for "
         f"{counted['open']} there is no evidence either way."
     )

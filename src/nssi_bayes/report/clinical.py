@@ -146,7 +146,7 @@ def _goes(one: str, other: str, row: Row, estimates: Row) -> Claim:
         return Claim(f"{one.capitalize()} and {other}: no evidence either way.")
     direction = "more" if row["mean"] > 0 else "less"
     return Claim(
-        f"More {one} {sure(row['p_positive'])} goes with {direction} {other}; "
+        f"Higher scores of {one} {sure(row['p_positive'])} go with {direction} {other}; "
         f"{_size(row['mean'], estimates['rope'])} association."
     )
 
@@ -178,6 +178,10 @@ def _trust(e: Evidence) -> list[Part]:
     ]
     if (e.notes or {}).get("warnings"):
         told.append("The comparison of rival models has doubts; the report lists them.")
+    told.append(
+        "What a higher score means is what the study's questionnaires say, for instance more insecure "
+        "attachment."
+    )
     told.append("“Very probably” means a probability over 95 %, “almost surely” over 99 %.")
     return [claims([Claim(t) for t in told])]
 

@@ -188,7 +188,7 @@ def _write(
     if isinstance(spec, JointSpec):
         estimates, notes = safe_estimates(read_json(layout.estimates(model)), small)
         write_json(folder / "summaries.json", estimates)
-    write_json(folder / "cohort.json", safe_flow(evidence.flow or {}, params.min_cell))
+    write_json(folder / "counts.json", safe_flow(evidence.flow or {}, params.min_cell))
     if evidence.table is not None:
         write_table(folder / "scores.csv", safe_comparison(evidence.table, params.min_cell))
     write_text(

@@ -47,6 +47,7 @@ _ROWS: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+\- ]{0,60}")
 _FEW_VALUES: Final = 20
+_OFTEN_MANY: Final = {n.CHAIN, n.DRAW, n.ROI, n.EDGE}  # as long as a cohort without being one
 _DESCRIBED: Final = {  # a row with one of these is about a parameter, not about a person
     "disorder", "function", "factor", "roi", "edge", "network", "network_pair", "term", "indicator",
     "block", "name",
@@ -316,16 +317,8 @@ def _dataset(node: h5py.Dataset, own: str, seen: Seen, *, known: Iterable[str], 
         return
     reason = allowed().why_not(own, inner)
     seen.add(f"a variable that {reason}", int(bool(reason)))
-    seen.add(
-        "as many values as people",
-        int(
-            bool(
-                people
-                and people > _FEW_VALUES
-                and people in [k for k, d in zip(node.shape, dims, strict=True) if not allowed().knows(d)]
-            )
-        ),
-    )
+    sizes = [k for k, d in zip(node.shape, dims, strict=True) if d not in _OFTEN_MANY]
+    seen.add("as many values as people", int(bool(people and people > _FEW_VALUES and people in sizes)))
     if own in allowed().zero_sum and n.DISORDER in dims and not reason:
         sums = np.asarray(node[()]).sum(axis=dims.index(n.DISORDER))
         seen.centred &= bool(np.allclose(sums, 0, atol=1e-3))

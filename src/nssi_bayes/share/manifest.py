@@ -68,7 +68,7 @@ def manifest(
         "disorders_left_out": small,
         "went": {
             "draws.nc": stripped.kept,
-            "summaries.json, verdicts.json, scores.csv, cohort.json": "sums, means and verdicts; small "
+            "summaries.json, verdicts.json, scores.csv, counts.json": "sums, means and verdicts; small "
             "counts hidden",
             "spec.yaml, card.md, report.html": "the specification as it was read, the model's card, the "
             "report",

@@ -38,7 +38,8 @@ def banner(e: Evidence) -> list[str]:
     if e.unverified:
         named = "; ".join(said.split(":")[0] for said in e.unverified)
         found.append(
-            f"Scoring key not verified against a published source: {named}. Section 8 says what is open."
+            f"Scoring key not verified against a published source: {named}. Section 8 of the report says "
+            "what is open."
         )
     if e.missing:
         found.append(f"{len(e.missing)} artefacts are missing; they are listed under Provenance.")
