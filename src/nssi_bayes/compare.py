@@ -18,9 +18,9 @@ import xarray as xr
 from scipy.optimize import minimize
 
 from nssi_bayes import names as n
-from nssi_bayes.errors import ArtefactError, SpecError, did_you_mean
+from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.author import DRAFT
-from nssi_bayes.spec import Params
+from nssi_bayes.spec import Params, check_question
 from nssi_bayes.store import Layout, read_dataset, read_json, write_json, write_table, write_text
 
 __all__ = ["COLUMNS", "k_hat_limit", "run", "stacking_weights"]
@@ -344,12 +344,7 @@ def run(layout: Layout, params: Params, question: str) -> None:
         If scores are missing or broken, or if two models scored other people, observed other
         values or conditioned on other information.
     """
-    if question not in params.questions:
-        raise SpecError(
-            f"question {question!r} is unknown. {did_you_mean(question, params.questions)}",
-            where=str(layout.params),
-            cure="mend the name, or add it to `questions`",
-        )
+    check_question(params, question, where=str(layout.params))
     entries = params.models_of(question)
     scores = [_read(layout, entry) for entry in entries]
     blocks, left_out = _comparable(scores, question)

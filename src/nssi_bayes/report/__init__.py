@@ -6,7 +6,7 @@ import logging
 from typing import Final, Literal
 
 from nssi_bayes.errors import SpecError, did_you_mean
-from nssi_bayes.spec import Params
+from nssi_bayes.spec import Params, check_question
 from nssi_bayes.store import Layout, write_text
 
 __all__ = ["run", "write_index"]
@@ -43,12 +43,7 @@ def run(
     from nssi_bayes.report.evidence import gather
     from nssi_bayes.report.render import render
 
-    if question not in params.questions:
-        raise SpecError(
-            f"question {question!r} is unknown. {did_you_mean(question, params.questions)}",
-            where=str(layout.params),
-            cure="mend the name, or add it to `questions`",
-        )
+    check_question(params, question, where=str(layout.params))
     if audience not in ("research", "clinical"):
         raise SpecError(
             f"there is no version for {audience!r}. {did_you_mean(audience, ('research', 'clinical'))}",

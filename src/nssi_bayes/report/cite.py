@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.report.citations import bibtex, cited
 from nssi_bayes.report.evidence import gather
-from nssi_bayes.spec import Params
+from nssi_bayes.spec import Params, check_question
 from nssi_bayes.store import Layout
 
 __all__ = ["cite"]
@@ -33,12 +32,7 @@ def cite(layout: Layout, params: Params, question: str) -> str:
     SpecError
         If the run does not ask `question`.
     """
-    if question not in params.questions:
-        raise SpecError(
-            f"question {question!r} is unknown. {did_you_mean(question, params.questions)}",
-            where=str(layout.params),
-            cure="mend the name, or add it to `questions`",
-        )
+    check_question(params, question, where=str(layout.params))
     e = gather(layout, params, question)
     forms = [(name, i.reference.citation, i.reference.doi) for name, i in e.instruments.items()]
     return bibtex(cited(e), instruments=forms)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
+from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.models import ConventionalSpec, JointSpec, ModelSpec, read_model
 from nssi_bayes.spec.priors import Prior, read_priors
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import read_yaml
 
 __all__ = [
-    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict", "parse",
-    "read_model", "read_params", "read_priors",
+    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict",
+    "check_question", "parse", "read_model", "read_params", "read_priors",
 ]  # fmt: skip
 
 
@@ -98,6 +99,31 @@ class Params(Strict):
     def models_of(self, question: str) -> list[str]:
         """Return the roster entries of `question`, in order."""
         return [entry for entry in self.roster if entry.split("/")[0] == question]
+
+
+def check_question(params: Params, question: str, *, where: str) -> None:
+    """Refuse a question that the run does not ask.
+
+    Parameters
+    ----------
+    params : Params
+        The run.
+    question : str
+        Its name.
+    where : str
+        The parameters' file, for the message.
+
+    Raises
+    ------
+    SpecError
+        With the closest known name.
+    """
+    if question not in params.questions:
+        raise SpecError(
+            f"question {question!r} is unknown. {did_you_mean(question, params.questions)}",
+            where=where,
+            cure="mend the name, or add it to `questions`",
+        )
 
 
 def read_params(path: Path) -> Params:
