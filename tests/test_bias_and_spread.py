@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from brute_force import Person
+from densities import assert_density_is_pymcs
 from designs import full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
@@ -18,8 +19,6 @@ from nssi_bayes.build import build_design
 from nssi_bayes.check import bias
 from nssi_bayes.errors import SpecError
 from nssi_bayes.families import ordinal
-from nssi_bayes.fit import density
-from nssi_bayes.fit.reference import Reference
 from nssi_bayes.spec import JointSpec, read_priors
 
 ANCHORS = ["affect_regulation", "isas_03", "revenge"]
@@ -69,15 +68,7 @@ def test_every_persons_integral_is_that_of_a_dense_grid(variant: str) -> None:
 def test_the_density_is_that_of_pymc(variant: str) -> None:
     spec = _spec(variant)
     built = build_design(spec, full_design(spec))
-    fast, stated = density.compile_density(built), Reference(built)
-    expected_of = stated.value_and_gradient()
-    rng = np.random.default_rng(0)
-    for scale in (0.1, 1.0):
-        x = fast.start + scale * rng.standard_normal(fast.size)
-        value, gradient = fast.value_and_gradient(x)
-        other, expected = expected_of(x)
-        assert value == pytest.approx(other, rel=1e-10, abs=1e-5)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+    fast, stated, x = assert_density_is_pymcs(built, scales=(0.1, 1.0))
     named = stated.parameters()(x)
     for name, draws in fast.constrain(x[None]).items():
         np.testing.assert_allclose(draws[0], named[name], rtol=1e-12, atol=1e-13, err_msg=name)

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 import designs
 from brute_force import Person
+from densities import assert_density_is_pymcs
 from designs import full_cohort, full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal, measurement
@@ -244,16 +245,7 @@ def test_the_density_is_that_of_pymc(model: str) -> None:
     spec = joint_spec(outcome="severity") if model == "everything" else small_spec(**ONE_FUNCTION)
     data = full_design(spec) if model == "everything" else make_design(small_cohort(40), spec)
     built = build_design(spec, data)
-    fast, stated = density.compile_density(built), Reference(built)
-    expected_of = stated.value_and_gradient()
-    rng = np.random.default_rng(0)
-    for scale in (0.1, 0.5, 1.0):
-        x = fast.start + scale * rng.standard_normal(fast.size)
-        value, gradient = fast.value_and_gradient(x)
-        other, expected = expected_of(x)
-        # PyMC's constants of normalisation are of single precision
-        assert value == pytest.approx(other, rel=1e-10, abs=1e-5)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+    fast, stated, x = assert_density_is_pymcs(built, scales=(0.1, 0.5, 1.0))
     named = stated.parameters()(x)
     for name, draws in fast.constrain(x[None]).items():
         np.testing.assert_allclose(draws[0], named[name], rtol=1e-12, atol=1e-14, err_msg=name)

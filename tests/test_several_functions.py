@@ -7,6 +7,7 @@ import pytest
 from scipy.special import logsumexp
 
 from brute_force import STEP, Person
+from densities import assert_density_is_pymcs
 from designs import full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
@@ -14,8 +15,6 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build_design
 from nssi_bayes.errors import SpecError
-from nssi_bayes.fit import density
-from nssi_bayes.fit.reference import Reference
 from nssi_bayes.spec import JointSpec, read_priors
 
 SHIPPED: dict[str, Any] = {"testlets": "sum", "keep_items": ["self_punishment", "anti_suicide"]}
@@ -89,16 +88,8 @@ def test_the_explicit_density_is_that_of_pymc(variant: str) -> None:
     spec, _, design = _data(variant, 2)
     assert spec.explicit
     built = build_design(spec, design)
-    fast, stated = density.compile_density(built), Reference(built)
+    fast, stated, _ = assert_density_is_pymcs(built, scales=(0.1, 1.0), value_rtol=1e-9, gradient_rtol=1e-8)
     assert fast.size == len(stated.start)
-    expected_of = stated.value_and_gradient()
-    rng = np.random.default_rng(0)
-    for scale in (0.1, 1.0):
-        x = fast.start + scale * rng.standard_normal(fast.size)
-        value, gradient = fast.value_and_gradient(x)
-        other, expected = expected_of(x)
-        assert value == pytest.approx(other, rel=1e-9, abs=1e-5)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
 
 
 def test_residual_factors_that_are_sampled_integrate_to_those_that_are_integrated() -> None:

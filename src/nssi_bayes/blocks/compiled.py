@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import connectivity, factors, joint, neural, outcomes, structure
+from nssi_bayes.blocks import connectivity, factors, joint, measurement, neural, outcomes, structure
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.families import ordinal
@@ -132,7 +132,7 @@ class _People:
         self.people = design.diagnosis.shape[0]
         self.diagnosis: Array = design.diagnosis
         self.centred: Any = design.centred_diagnosis
-        self.further_name = next((v for v in ("cross_loading", "lambda_general") if v in slots.where), "")
+        self.further_name = next((v for v in measurement.FURTHER if v in slots.where), "")
         self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
         if self.factors:
             self.latents["factors"] = _linear_map(factors, design, slots)

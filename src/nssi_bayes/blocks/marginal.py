@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
+from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate import jointly, quadrature
@@ -22,13 +22,9 @@ from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
 from nssi_bayes.integrate.quadrature import Moments
 
 __all__ = [
-    "all_loadings",
     "arrangement_of",
-    "biased",
     "evaluate",
     "grid_settings",
-    "places_of",
-    "unbiased",
 ]
 
 type Array = np.ndarray[Any, Any]
@@ -55,60 +51,6 @@ def grid_settings(functions: int, *, fine: bool = False) -> dict[str, Any]:
     if functions <= 2:
         return {"order": 8, "curve_nodes": 17}
     return {"order": 7, "curve_nodes": 15} if fine else {"order": 5, "curve_nodes": 11}
-
-
-def places_of(design: Design) -> Array:
-    """Return where in a raveled table each response stands [`participant`, `indicator`]."""
-    response = np.asarray(design.response)
-    return response + np.arange(response.shape[1]) * (max(design.category_groups) + 1)
-
-
-def all_loadings(part: Part, design: Design) -> Array:
-    """Return the loadings on every function [`indicator`, `function`]."""
-    found = np.zeros((len(part.loading), len(design.coords[n.FUNCTION])))
-    found[np.arange(len(part.loading)), design.function_of] = part.loading
-    if part.further is not None:
-        found[design.further_indicator, design.further_function] = part.further
-    return found
-
-
-def biased(part: Part, places: Array, design: Design) -> tuple[Array, Array, Array | None]:
-    """Return U and V of every response, moved by bias, and the odds that moved them.
-
-    Parameters
-    ----------
-    part : Part
-        From `compile_people`.
-    places : numpy.ndarray
-        From `places_of`.
-    design : Design
-        Which indicators are biased.
-
-    Returns
-    -------
-    tuple
-        U and V [`participant`, `indicator`]; odds [`participant`, biased indicator], or None.
-    """
-    upper, lower = part.upper.ravel()[places], part.lower.ravel()[places]
-    if part.shift is None:
-        return upper, lower, None
-    odds = np.exp(part.shift)
-    upper[:, design.biased] *= odds
-    lower[:, design.biased] /= odds
-    return upper, lower, odds
-
-
-def unbiased(
-    by_upper: Array, by_lower: Array, upper: Array, lower: Array, odds: Array | None, design: Design
-) -> tuple[Array, Array, Array | None]:
-    """Pull derivatives by U and V back to those without bias, and to the shifts."""
-    if odds is None:
-        return by_upper, by_lower, None
-    moved = design.biased
-    by_shift = by_upper[:, moved] * upper[:, moved] - by_lower[:, moved] * lower[:, moved]
-    by_upper[:, moved] *= odds
-    by_lower[:, moved] /= odds
-    return by_upper, by_lower, by_shift
 
 
 def arrangement_of(design: Design, grid: dict[str, Any]) -> Arrangement:
@@ -159,7 +101,7 @@ def evaluate(
         np.full((len(vectors), people, functions, functions), np.nan),
     )
     part_of = compile_people(design, slots, include=include)
-    places = places_of(design)
+    answers = Answers(design)
     integrate = _integrator(design, grid, moments=moments)
 
     def fill(s: int) -> None:
@@ -167,9 +109,8 @@ def evaluate(
         if "items" not in include:
             found.log_integral[s] = part.constant + _log_integral(part.matrix)
             return
-        upper, lower, _ = biased(part, places, design)
-        value, mean, covariance = integrate(part, upper, lower)
-        found.log_integral[s] = part.constant + part.log_gap.ravel()[places].sum(axis=1) + value
+        value, mean, covariance = integrate(part, *answers.constants(part))
+        found.log_integral[s] = part.constant + answers.log_gap(part) + value
         if moments:
             found.mean[s], found.covariance[s] = mean, covariance
 

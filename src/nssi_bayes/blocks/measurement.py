@@ -27,7 +27,10 @@ from nssi_bayes.families import ordinal
 from nssi_bayes.integrate.quadrature import normal_rule
 from nssi_bayes.spec import Prior
 
-__all__ = ["Items", "further_loading", "parameters", "shifts", "tables"]
+__all__ = ["FURTHER", "Items", "parameters", "shifts", "tables"]
+
+FURTHER: Final = ("cross_loading", "lambda_general")
+"""Loadings on further functions; a model has one of them at most."""
 
 TESTLET_NODES: Final = 15
 POSITION_NODES: Final = 7
@@ -62,11 +65,6 @@ def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
             Parameter("delta", dims, scale="tau_bias", zero_sum=True, zero_sum_groups=tuple(map(int, groups)))
         )
     return found
-
-
-def further_loading(theta: dict[str, Any]) -> Any:
-    """Return the loadings on further functions, whichever the model has, or None."""
-    return theta.get("cross_loading", theta.get("lambda_general"))
 
 
 def shifts(delta: Any, design: Design) -> Any:
@@ -107,7 +105,7 @@ class Items:
             )
         self.loading = theta["lambda"]
         self.gamma: Any = theta.get("gamma")
-        self.further: Any = further_loading(theta)
+        self.further: Any = next((theta[name] for name in FURTHER if name in theta), None)
         self.design = design
         self.log_gap = self.constants.log_gap.sum(axis=1)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from nssi_bayes import names as n
+from nssi_bayes.blocks.answers import Answers
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import arrangement_of, biased, grid_settings, places_of, unbiased
+from nssi_bayes.blocks.marginal import arrangement_of, grid_settings
 from nssi_bayes.build import Built
 from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
@@ -86,25 +86,22 @@ def compile_density(built: Built) -> Density:
 
 def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
     grid = grid_settings(len(design.plain_of))
-    arrangement, places = arrangement_of(design, grid), places_of(design)
+    arrangement, answers = arrangement_of(design, grid), Answers(design)
     people = compile_people(design, slots)
-    shape = len(design.coords[n.INDICATOR]), max(design.category_groups) + 1
-    flat, size = places.ravel(), shape[0] * shape[1]
-    counts = np.bincount(flat, minlength=size).reshape(shape).astype(float)
-    ones = np.ones(len(places))
+    ones = np.ones(len(design.diagnosis))
 
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x)
         part, to_theta = people(theta)
-        upper, lower, odds = biased(part, places, design)
+        constants = answers.constants(part)
         value, d_matrix, d_upper, d_lower, d_loading, d_gamma = kernel(
-            part.matrix, upper, lower, part.loading, part.gamma, arrangement
+            part.matrix, *constants, part.loading, part.gamma, arrangement
         )
-        d_upper, d_lower, d_shift = unbiased(d_upper, d_lower, upper, lower, odds, design)
+        counts = answers.counts
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
-        by_upper, by_lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
-        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=d_shift)
+        by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift)
         return float(total), to_x(to_theta(by))
 
     return value_and_gradient

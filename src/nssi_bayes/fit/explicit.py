@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import all_loadings, biased, places_of, unbiased
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.gaussian import LOG_2PI
@@ -71,13 +71,10 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
     callable
         Of the parameters' vector and, behind it, `Latents`.
     """
-    latents, places = Latents.of(design), places_of(design)
+    latents, answers = Latents.of(design), Answers(design)
     people = compile_people(design, slots)
-    shape = len(design.coords[n.INDICATOR]), max(design.category_groups) + 1
-    flat, size = places.ravel(), shape[0] * shape[1]
-    counts = np.bincount(flat, minlength=size).reshape(shape).astype(float)
     ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
-    shared = testlet_of >= 0
+    shared, every = testlet_of >= 0, np.arange(len(owner))
     members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
 
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
@@ -88,22 +85,22 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         load, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
         predictor = eta @ load.T
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
-        upper, lower, odds = biased(part, places, design)
-        items, d_predictor, d_upper, d_lower = _answers(predictor, upper, lower)
+        constants = answers.constants(part)
+        items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
         whole = np.concatenate([eta, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
-        total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + items
+        total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
-        d_upper, d_lower, d_shift = unbiased(d_upper, d_lower, upper, lower, odds, design)
-        by_upper, by_lower = (np.bincount(flat, d.ravel(), size).reshape(shape) for d in (d_upper, d_lower))
+        by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
         d_load = d_predictor.T @ eta
         d_shared = d_predictor[:, shared]
         d_gamma = (d_shared * testlet[:, testlet_of[shared]]).sum(axis=0) @ members
+        d_further = None
+        if part.further is not None:
+            d_further = d_load[design.further_indicator, design.further_function]
         by = Part(
-            ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, counts,
-            d_load[np.arange(shape[0]), owner], d_gamma,
-            None if part.further is None else d_load[design.further_indicator, design.further_function],
-            d_shift,
+            ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
+            d_load[every, owner], d_gamma, d_further, by_shift,
         )  # fmt: skip
         d_eta = d_predictor @ load - pulled[:, :-1]
         d_testlet = (d_shared * sizes) @ members - testlet
