@@ -1,0 +1,1 @@
+"""Is the posterior of a model what it says it is? Simulation-based calibration and recovery."""
