@@ -177,9 +177,16 @@ def assemble(context: typer.Context) -> None:
 
 
 @app.command()
-def build(context: typer.Context, model: Model) -> None:
+def build(
+    context: typer.Context,
+    model: Model,
+    *,
+    prior_predictive: Annotated[
+        bool, typer.Option("--prior-predictive", help="Say what cohorts the priors expect; fit nothing.")
+    ] = False,
+) -> None:
     """Build a model from its spec and write its fingerprint."""
-    _run(context, "build", model=model)
+    _run(context, "check.prior" if prior_predictive else "build", model=model)
 
 
 @app.command()

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.stats import beta
 
 from nssi_bayes.calibrate.replication import LIKELIHOOD, PERSON
-from nssi_bayes.calibrate.uniform import band, counts, holm, p_values
+from nssi_bayes.calibrate.uniform import band, counts, p_values
+from nssi_bayes.check.multiple import holm
 
 __all__ = ["FEWEST", "LEVEL", "MOST_FAILED", "summarise"]
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import binom
 
-__all__ = ["band", "exceedance", "holm", "p_values", "statistic"]
+__all__ = ["band", "counts", "exceedance", "p_values", "statistic"]
 
 _GRID: Final = np.concatenate([np.geomspace(1e-12, 1e-3, 46), np.geomspace(1.2e-3, 1.0, 60)])
 """Values of gamma between which the logarithm of the probability is interpolated."""
@@ -150,13 +150,3 @@ def band(size: int, draws: int, level: float) -> tuple[Array, Array]:
     gamma = float(_GRID[allowed[-1]]) if len(allowed) else 0.0
     low, high = _bounds(gamma, size, draws)
     return low / size, high / size
-
-
-def holm(p: Array) -> Array:
-    """Return probabilities adjusted for their number (Holm 1979), in the order given."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    found = np.empty_like(p)
-    found[order] = np.minimum(adjusted, 1.0)
-    return found
