@@ -11,44 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.settings import Sampler, Sensitivity, Simulate, Strict
 from nssi_bayes.store import Layout, read_yaml
 
 __all__ = [
     "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict", "parse",
     "read_model", "read_params", "read_priors",
 ]  # fmt: skip
-
-
-class Strict(BaseModel):
-    """A frozen mapping in which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Simulate(Strict):
-    """The synthetic cohort: number of people."""
-
-    participants: int = Field(default=120, ge=20)
-
-
-class Sampler(Strict):
-    """How a posterior is drawn; these change results.
-
-    Parameters
-    ----------
-    chains, tune, draws : int
-        Chains, and warm-up and kept draws of each.
-    target_accept : float
-        Target acceptance of NUTS; raised once, automatically, after a divergence.
-    """
-
-    chains: int = Field(default=4, ge=2)
-    tune: int = Field(default=150, ge=100)
-    draws: int = Field(default=1000, ge=100)
-    target_accept: float = Field(default=0.6, gt=0.5, lt=1)
 
 
 class Params(Strict):
@@ -66,6 +38,10 @@ class Params(Strict):
         ``question/model`` entries; nothing else is fitted or compared.
     questions : tuple of str
         Questions that get a comparison and a report.
+    calibration : Sampler
+        Of the fits of ``nssi-bayes calibrate``, which are many and short.
+    sensitivity : Sensitivity
+        Which models are fitted again under which changes.
     rope : float
         Region of practical equivalence for levels and contrasts, in sd of a function.
     interval : float
@@ -80,6 +56,8 @@ class Params(Strict):
     roster: tuple[str, ...]
     questions: tuple[str, ...]
     sampler: Sampler = Sampler()
+    calibration: Sampler = Sampler(chains=2, tune=150, draws=250)
+    sensitivity: Sensitivity = Sensitivity()
     allow_uncertified: bool = False
     min_cell: int = Field(default=11, ge=0)
     rope: float = Field(default=0.2, gt=0)
@@ -98,6 +76,9 @@ class Params(Strict):
     @model_validator(mode="after")
     def _questions_have_models(self) -> Params:
         asked = {entry.split("/")[0] for entry in self.roster}
+        strangers = sorted(set(self.sensitivity.models) - set(self.roster))
+        if strangers:
+            raise ValueError(f"sensitivity.models: {strangers[0]!r} is not in the roster")
         for question in sorted(asked ^ set(self.questions)):
             missing = "under `questions`" if question in asked else "in the roster"
             raise ValueError(f"question {question!r} is not {missing}")
@@ -210,8 +191,8 @@ class JointSpec(Strict):
     neural: Neural | None = None
     connectivity: Neural | None = None
     outcome: str | None = None
-    priors: dict[str, PriorChange] = {}
-    sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = {}
+    priors: dict[str, PriorChange] = Field(default_factory=dict)
+    sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
     route: Literal["marginal", "explicit"] = "marginal"
 
     @field_validator("functions")

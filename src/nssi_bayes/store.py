@@ -32,10 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 type Numbers = Literal["predictive_checks", "prior_predictive", "sensitivity", "calibration"]
-_CLOCKS: Final = (
-    "created_at", "sampling_time", "tuning_steps", "creation_library", "creation_library_version",
-    "creation_library_language",
-)  # fmt: skip
+_CREATION: Final = ("creation_library", "creation_library_version", "creation_library_language")
+_CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", *_CREATION)
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class Layout:
         return self.model_folder(model) / "estimates.json"
 
     def numbers(self, what: Numbers, model: str) -> Path:
-        """Return aggregated numbers of one model that stand in Git."""
+        """Return aggregated numbers of one model."""
         return self.model_folder(model) / f"{what}.json"
 
     def replication(self, model: str, key: str, index: int) -> Path:

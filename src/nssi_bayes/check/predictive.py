@@ -7,15 +7,18 @@ Replicates that keep the fitted latents of a person would fit whatever the popul
 
 The rule, fixed before: a check is a vector of statistics; each is standardised by the replicates,
 and its largest deviation and its mean square are compared with those of the replicates themselves;
-twice the smaller probability is that of the check, for all its elements at once. Over the checks that can fail, Holm's adjustment holds at
-5 % for all of them together. Missingness by block has no verdict: a difference there may be what
-diagnosis, site and history explain, or not be ignorable.
+twice the smaller probability is that of the check, for all its elements at once. Over the checks
+that can fail, Holm's adjustment holds at 5 % for all of them together. Missingness by block has no
+verdict: a difference there may be what diagnosis, site and history explain, or not be ignorable.
+The parameters have seen the data, so that what they fit freely (a mean of each region) can hardly
+fail: such checks find errors of code, the others misfit.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -109,7 +112,9 @@ def check(
     behind[_PIT] = people
     labels[_PIT] = [f"{c}: tenth {b + 1}" for c in column_labels for b in range(_BINS)]
     found = [
-        _compare(name, observed[name], drawn[name], labels=labels[name], behind=behind[name], min_cell=min_cell)
+        _compare(
+            name, observed[name], drawn[name], labels=labels[name], behind=behind[name], min_cell=min_cell
+        )
         for name in (*ABOUT, _PIT)
         if name in observed and (np.isfinite(observed[name]) & np.isfinite(drawn[name]).all(axis=0)).any()
     ]
@@ -201,7 +206,7 @@ def _pit(own: Array, columns: Array) -> tuple[Array, Array, Array]:
         width = np.maximum(equal, 1)
         inside = [
             np.clip(np.minimum(below + width, b) - np.maximum(below, a), 0, None) / width
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in pairwise(edges)
         ]
         total = np.where(seen, np.stack(inside, axis=0), 0).sum(axis=-2) / seen.sum(axis=0)
         return np.moveaxis(total, 0, -1).reshape(*values.shape[:-2], -1)

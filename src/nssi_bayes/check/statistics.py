@@ -286,5 +286,3 @@ def _differences(columns: Array, groups: Array) -> Part:
 def _join(parts: list[Part]) -> Part:
     values, counts = zip(*parts, strict=True)
     return np.concatenate(values), np.concatenate(counts)
-
-
