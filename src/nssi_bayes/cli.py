@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -115,7 +115,14 @@ def _readable() -> Iterator[None]:
         raise typer.Exit(130) from error
 
 
-def _run(context: typer.Context, verb: str, *, model: str = "", question: str = "") -> None:
+def _run(
+    context: typer.Context,
+    verb: str,
+    *,
+    model: str = "",
+    question: str = "",
+    work: dict[str, Any] | None = None,
+) -> None:
     """Run one room on `params.yaml`, which must know the model or question."""
     with _readable():
         from nssi_bayes.progress import announced
@@ -135,7 +142,9 @@ def _run(context: typer.Context, verb: str, *, model: str = "", question: str = 
                     cure="mend the name, or add it",
                 )
         with announced(layout, params, verb=verb, name=model or question):
-            import_module(f"nssi_bayes.{verb}").run(layout, params, **chosen)
+            room = import_module(f"nssi_bayes.{verb}")
+            extra = {} if work is None else {"work": room.Work(**work)}
+            room.run(layout, params, **chosen, **extra)
 
 
 @app.callback()
@@ -199,6 +208,30 @@ def fit(context: typer.Context, model: Model) -> None:
 def check(context: typer.Context, model: Model) -> None:
     """Certify a posterior, score it and summarise it."""
     _run(context, "check", model=model)
+
+
+@app.command()
+def sensitivity(context: typer.Context, model: Model) -> None:
+    """Say how far conclusions depend on priors, on each block of data and on what was assumed."""
+    _run(context, "sensitivity", model=model)
+
+
+@app.command()
+def calibrate(
+    context: typer.Context,
+    model: Model,
+    *,
+    replications: Annotated[int, typer.Option(min=1, help="Of all shards together.")] = 100,
+    shard: Annotated[str, typer.Option(help="i/n: every n-th replication from the i-th, from 0.")] = "0/1",
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, instead.")] = None,
+    posterior: Annotated[
+        bool, typer.Option("--posterior", help="Parameters from the posterior, not the prior.")
+    ] = False,
+) -> None:
+    """Fit data of known parameters over and over, to see that posteriors are what they say."""
+    work = {"replications": replications, "shard": shard, "workers": workers, "dask": dask}
+    _run(context, "calibrate", model=model, work={**work, "posterior": posterior})
 
 
 @app.command()

@@ -9,7 +9,7 @@ data has uniform ranks of every parameter and not of the likelihood (Modrák et 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,13 +22,14 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate, latents
 from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.blocks.people import join
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import seed_sequence
 
-__all__ = ["LIKELIHOOD", "PERSON", "Made", "Plan", "join", "make", "replicate"]
+__all__ = ["LIKELIHOOD", "PERSON", "Made", "Plan", "make", "replicate"]
 
 LIKELIHOOD: Final = "log_likelihood"
 PERSON: Final = "eta_of_one_person"
@@ -118,31 +119,6 @@ def make(plan: Plan, seeds: np.random.SeedSequence) -> Made:
         return Made(theta, who, build_design(built.spec, data))
     together = build_design(built.spec, join(built.design, data))
     return Made(theta, who, together, first=len(built.design.diagnosis))
-
-
-def join(one: Design, other: Design) -> Design:
-    """Return the design of the people of both, who share labels and constants.
-
-    Parameters
-    ----------
-    one, other : Design
-        Of one model.
-
-    Returns
-    -------
-    Design
-        First the people of `one`.
-    """
-    rows = (
-        "diagnosis", "burden", "none", "covariate", "site", "factor", "factor_seen", "response", "outcome",
-        "outcome_seen", "activation", "activation_se", "activation_seen", "confound", "connectivity",
-        "connectivity_se", "connectivity_seen", "confound_edge",
-    )  # fmt: skip
-    changed: dict[str, Any] = {f: np.concatenate([getattr(one, f), getattr(other, f)]) for f in rows}
-    people = len(one.diagnosis)
-    for who in ("scanned", "connected"):
-        changed[who] = np.concatenate([getattr(one, who), getattr(other, who) + people])
-    return replace(one, **changed)
 
 
 def replicate(plan: Plan, index: int) -> dict[str, Any]:

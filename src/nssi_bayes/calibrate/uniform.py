@@ -20,8 +20,8 @@ from scipy.stats import binom
 
 __all__ = ["band", "counts", "exceedance", "p_values", "statistic"]
 
-_GRID: Final = np.concatenate([np.geomspace(1e-12, 1e-3, 46), np.geomspace(1.2e-3, 1.0, 60)])
-"""Values of gamma between which the logarithm of the probability is interpolated."""
+_GRID: Final = np.concatenate([np.geomspace(1e-12, 1e-5, 36), np.geomspace(1.1e-5, 1.0, 160)])
+"""Values of gamma for which the probability is computed; between two, that of the larger is taken."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -123,9 +123,8 @@ def p_values(ranks: Array, draws: int) -> Array:
     numpy.ndarray
         [quantity].
     """
-    gamma = np.maximum(statistic(ranks, draws), _GRID[0])
-    known = np.maximum(_table(np.shape(ranks)[-1], draws), 1e-15)
-    return np.exp(np.interp(np.log(gamma), np.log(_GRID), np.log(known)))
+    known = _table(np.shape(ranks)[-1], draws)
+    return known[np.searchsorted(_GRID, np.minimum(statistic(ranks, draws), 1.0))]
 
 
 def band(size: int, draws: int, level: float) -> tuple[Array, Array]:

@@ -165,7 +165,6 @@ def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
     bulk = array_stats.ess(stacked, method="bulk")
     tail = array_stats.ess(stacked, method="tail", prob=_TAIL)
     error = array_stats.mcse(stacked, method="mean") / stacked.std(axis=(1, 2))
-    error_sd = array_stats.mcse(stacked, method="sd") / stacked.std(axis=(1, 2))
     worst = np.argsort(-np.nan_to_num(rhat, nan=np.inf))[:_WORST]
     return {
         "chains": stacked.shape[1],
@@ -175,7 +174,6 @@ def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
         "min_ess_bulk": _smallest(bulk),
         "min_ess_tail": _smallest(tail),
         "max_mcse_to_sd": _largest(error),
-        "max_mcse_of_sd_to_sd": _largest(error_sd),
         "farthest_apart": _largest(apart(stacked)),
         "worst": [
             {"quantity": names[q], "rhat": float(rhat[q]), "ess_bulk": float(bulk[q]),
