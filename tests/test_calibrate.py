@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -270,6 +271,15 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="is no shard"):
         shards.parse_shard(text)
     assert shards.parse_shard("1/2") == (1, 2)
+
+
+def test_dask_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(SpecError, match="Dask is not installed"),
+        shards.open_workers(1, "tcp://scheduler:8786"),
+    ):
+        pass
 
 
 def test_the_verb_writes_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def _words(parts: list[Any]) -> str:
 def test_calibration_shows_failures_and_the_band() -> None:
     parts = calibrated("shared", summarise([*_replications(40), {"index": 40, "failed": "RuntimeError"}]))
     assert [p.kind for p in parts] == ["lines", "figure", "table"]
-    assert "1 fits broke" in _words(parts)
+    assert "broke: 1" in _words(parts)
     assert "log_likelihood" in parts[1].images[0].alt
     assert [p.kind for p in calibrated("shared", summarise([{"index": 0, "failed": "X"}]))] == ["lines"]
 

@@ -97,9 +97,9 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
     scaling = found["power_scaling"]
     parts = [
         text(
-            f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the weight "
-            f"of a prior (sensitivity {found['threshold']:g} or more), {found['led_by_a_prior']} of them with "
-            "data that say little."
+            f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the weight of "
+            f"a prior (sensitivity {found['threshold']:g} or more); "
+            f"for {found['led_by_a_prior']} of these the data say little."
         )
     ]
     refits = [
@@ -117,7 +117,7 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
     rows = [
         {"conclusion": r["conclusion"], "prior": number(r["prior"]), "data": number(r["likelihood"]),
          "strongest prior": r["strongest_prior"],
-         "strongest block": max(r["blocks"], key=lambda b, r=r: r["blocks"][b]),
+         "strongest block": _strongest(r["blocks"]),
          "reads": r["diagnosis"]}
         for r in scaling[:_SHOWN]
     ]  # fmt: skip
@@ -132,6 +132,10 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
     contracted = lambda: table(f"contraction {name}", contraction)  # noqa: E731
     parts.append(tabulated(f"Contraction from prior to posterior, {name}", contracted, folded=True))
     return parts
+
+
+def _strongest(blocks: Mapping[str, float]) -> str:
+    return max(blocks, key=lambda block: blocks[block])
 
 
 def _changed(refit: Artefact) -> str:
@@ -156,8 +160,8 @@ def calibrated(name: str, found: Artefact) -> list[Part]:
     failures = found["failures"]
     said = [
         f"{name}: {found['text']}.",
-        f"{failures['broken']} fits broke, {failures['diverged']} diverged, "
-        f"{failures['not_mixed']} did not mix.",
+        f"fits that broke: {failures['broken']}, diverged: {failures['diverged']}, did not mix: "
+        + str(failures["not_mixed"]),
         found["rule"],
     ]
     if not found["ecdf"]:

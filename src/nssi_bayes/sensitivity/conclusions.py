@@ -98,7 +98,8 @@ def changes(
         posterior sd.
     """
     common = [name for name in before if name in after]
-    rows, largest, where = [], 0.0, ""
+    rows: list[dict[str, Any]] = []
+    largest, where = 0.0, ""
     for name in common:
         one, other = (state(v[name], interval=interval, rope=rope) for v in (before, after))
         shift = abs(other["mean"] - one["mean"]) / max(one["sd"], 1e-12)

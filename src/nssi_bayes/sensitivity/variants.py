@@ -154,9 +154,9 @@ def _filled(
     if not there:
         yield Variant(kind.replace("_", " "), None, "nothing of this kind is missing")
         return
-    seeds = rng.spawn(1)[0].bit_generator.seed_seq
+    seed = int(rng.integers(2**62))
     for delta in deltas:
-        own = np.random.default_rng(seeds)  # the same draws for each delta, so that only delta differs
+        own = np.random.default_rng(seed)  # the same draws for each delta, so that only delta differs
         completed = _complete(design, kind, fitted, own, delta=delta)
         yield Variant(f"{kind.replace('_', ' ')}, delta {delta:+g} sd", build_design(built.spec, completed))
 
@@ -180,7 +180,7 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
         if 0 < len(getattr(design, name)) < len(design.diagnosis):
             whole = _everybody(whole, name, values, confound)
     drawn_all = generate(theta, whole, rng, latent=who)
-    changed = {}
+    changed: dict[str, Any] = {}
     for name, values in (("scanned", "activation"), ("connected", "connectivity")):
         added = len(getattr(whole, name)) - len(getattr(design, name))
         if added:
@@ -196,15 +196,12 @@ def _everybody(design: Design, who: str, values: str, confound: str) -> Design:
     seen, error = getattr(design, f"{values}_seen"), getattr(design, f"{values}_se")
     usual = np.nan_to_num(np.nanmedian(np.where(seen, error, np.nan), axis=0))
     added = len(away)
-    return replace(
-        design,
-        **{
-            who: np.concatenate([there, away]),
-            values: np.concatenate([getattr(design, values), np.zeros((added, seen.shape[1]))]),
-            f"{values}_se": np.concatenate([error, np.tile(usual, (added, 1))]),
-            f"{values}_seen": np.concatenate([seen, np.ones((added, seen.shape[1]), dtype=bool)]),
-            confound: np.concatenate(
-                [getattr(design, confound), np.zeros((added, getattr(design, confound).shape[1]))]
-            ),
-        },
-    )
+    more: dict[str, Any] = {
+        who: np.concatenate([there, away]),
+        values: np.concatenate([getattr(design, values), np.zeros((added, seen.shape[1]))]),
+        f"{values}_se": np.concatenate([error, np.tile(usual, (added, 1))]),
+        f"{values}_seen": np.concatenate([seen, np.ones((added, seen.shape[1]), dtype=bool)]),
+    }
+    own = getattr(design, confound)
+    more[confound] = np.concatenate([own, np.zeros((added, own.shape[1]))])
+    return replace(design, **more)
