@@ -97,8 +97,8 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
     scaling = found["power_scaling"]
     parts = [
         text(
-            f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the weight of "
-            f"a prior (sensitivity {found['threshold']:g} or more); "
+            f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the "
+            f"weight of a prior (sensitivity {found['threshold']:g} or more); "
             f"for {found['led_by_a_prior']} of these the data say little."
         )
     ]
