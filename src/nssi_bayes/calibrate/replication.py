@@ -1,9 +1,9 @@
 """One replication: parameters, data of new people from them, a fit, and where the truth lies in it.
 
-Ranks are of every parameter, of the log-likelihood of all data and of each block alone, and of one
-person's functions. The likelihoods see what parameters do not: a posterior that ignores part of the
-data has uniform ranks of every parameter and not of the likelihood (Modrák et al. 2023,
-10.1214/23-BA1404).
+Ranks are of every parameter, of all elements of one together (`size`), of the log-likelihood of all
+data and of each block alone, and of one person's functions. The likelihoods see what parameters do
+not: a posterior that ignores part of the data has uniform ranks of every parameter and not of the
+likelihood (Modrák et al. 2023, 10.1214/23-BA1404).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate, latents
 from nssi_bayes.blocks.labelled import label
-from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.blocks.people import join
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.calibrate.person import draw_functions, most_complete
@@ -29,10 +29,11 @@ from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import seed_sequence
 
-__all__ = ["LIKELIHOOD", "PERSON", "Made", "Plan", "make", "replicate"]
+__all__ = ["LIKELIHOOD", "PERSON", "SIZE", "Made", "Plan", "make", "replicate"]
 
 LIKELIHOOD: Final = "log_likelihood"
 PERSON: Final = "eta_of_one_person"
+SIZE: Final = "size"
 RANKED_AMONG: Final = 99
 """Draws, equally spaced along the chains: the ranks have 100 values."""
 _FAILURES: Final = (RuntimeError, ValueError, ArithmeticError, np.linalg.LinAlgError)
@@ -158,6 +159,7 @@ def _placed(plan: Plan, made: Made, drawn: Drawn, rng: np.random.Generator) -> d
     theta = {name: np.linalg.cholesky(v) if name in correlated else v for name, v in kept.items()}
     few = dict(_elements(label({k: v[None] for k, v in kept.items()}, parameters, design)))
     few |= _likelihoods(theta, design)
+    few |= {f"{SIZE}[{p.name}]": _size(p, kept[p.name]) for p in parameters if kept[p.name][0].size > 1}
     person = most_complete(plan.built.design)
     eta = draw_functions(theta, design, made.first + person, rng)
     eta[0] = made.latent.function[person]
@@ -197,6 +199,21 @@ def _likelihoods(theta: dict[str, Array], design: Design) -> dict[str, Array]:
         each = marginal.evaluate(theta, design, include=include, grid=grid, moments=False)
         found[name] = each.log_integral.sum(axis=1)
     return found
+
+
+def _size(p: Parameter, values: Array) -> Array:
+    """Return how far all elements of a parameter lie from the middle of its prior, together [draw].
+
+    For one parameter this is its prior's log-density but for constants: where the prior of many
+    elements is wrong by a little, each alone does not show it.
+    """
+    if p.family == "lkj":
+        return np.linalg.slogdet(values)[1]
+    axes = tuple(range(1, values.ndim))
+    if p.family == "dirichlet":
+        return np.log(np.maximum(values, 1e-300)).sum(axis=axes)
+    plain = np.log(values) if p.family == "lognormal" else values
+    return (((plain - p.mu) / p.sigma) ** 2).sum(axis=axes)
 
 
 def _elements(draws: xr.Dataset) -> Iterator[tuple[str, Array]]:

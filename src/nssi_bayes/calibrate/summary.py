@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import beta
 
-from nssi_bayes.calibrate.replication import LIKELIHOOD, PERSON
+from nssi_bayes.calibrate.replication import LIKELIHOOD, PERSON, SIZE
 from nssi_bayes.calibrate.uniform import band, counts, p_values
 from nssi_bayes.check.multiple import holm
 
@@ -159,7 +159,7 @@ def _recovery(names: list[str], columns: dict[str, Array], *, interval: float) -
     base = np.array([name.split("[")[0] for name in names])
     rows = []
     for name in dict.fromkeys(base):
-        if name in (LIKELIHOOD, PERSON):
+        if name in (LIKELIHOOD, PERSON, SIZE):
             continue
         at = base == name
         truth, mean, sd = (columns[k][at] for k in ("truth", "mean", "sd"))
