@@ -16,8 +16,6 @@ fail: such checks find errors of code, the others misfit.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Final
 
@@ -33,7 +31,8 @@ from nssi_bayes.check.statistics import ABOUT, Statistics, person_columns
 __all__ = ["LEVEL", "REPLICATIONS", "check", "rows", "simulated"]
 
 LEVEL: Final = 0.05
-REPLICATIONS: Final = 800
+REPLICATIONS: Final = 700
+"""With 17 checks, the fewest that can show a probability under 5 % after Holm's adjustment are 680."""
 INFORMS: Final = ("missing_by_block",)
 """Checks without a verdict."""
 _PIT: Final = "person_pit"
@@ -72,8 +71,7 @@ def simulated(
         data = generate({k: v[s] for k, v in theta.items()}, design, own)
         return statistics(data), person_columns(data)[1]
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = list(pool.map(one, range(size), rng.spawn(size)))
+    found = [one(s, own) for s, own in enumerate(rng.spawn(size))]  # threads would wait for each other
     names = found[0][0]
     return (
         {name: np.stack([f[0][name] for f in found]) for name in names}, np.stack([f[1] for f in found])
