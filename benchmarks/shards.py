@@ -54,4 +54,4 @@ def run_shards(
             continue
         found = one(index)
         write_json(path, {"command": command, **found})
-        _LOG.info("cohort %d: %d divergences", index, found["divergences"])
+        _LOG.info("cohort %d: %d divergences", index, found.get("divergences", 0))

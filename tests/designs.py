@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,15 @@ from cohort import isas, make_cohort
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.people import few
 from nssi_bayes.spec import JointSpec, parse, read_model
 from nssi_bayes.store import Layout
 
 ROOT = Path(__file__).parents[1]
 NOTHING, NO_ITEMS, ONE_ITEM, NO_FACTORS, NO_SCAN, ONE_SIDE, EXACT_SCAN, NO_FUNCTION = range(8)
 """What is missing of the first eight people."""
+
+__all__ = ["few", "full_cohort", "full_design", "joint_spec", "small_cohort", "small_spec"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -88,26 +90,6 @@ def small_cohort(
 
 
 _SMALL = ("affect_regulation", "anti_dissociation", "marking_distress", "self_punishment")
-
-
-def few(design: Design, keep: Array) -> Design:
-    """Return the design of some of the people."""
-    scanned = [i for i, person in enumerate(design.scanned) if person in set(keep.tolist())]
-    place = {int(person): i for i, person in enumerate(keep)}
-    by_person = ("diagnosis", "burden", "none", "covariate", "site", "factor", "factor_seen", "response",
-                 "outcome", "outcome_seen")  # fmt: skip
-    by_scan = ("activation", "activation_se", "activation_seen", "confound")
-    connected = [i for i, person in enumerate(design.connected) if person in set(keep.tolist())]
-    by_edge = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")
-    return replace(
-        design,
-        centred_diagnosis=None if design.centred_diagnosis is None else design.centred_diagnosis[keep],
-        scanned=np.array([place[int(design.scanned[i])] for i in scanned], dtype=int),
-        **{name: getattr(design, name)[keep] for name in by_person},
-        connected=np.array([place[int(design.connected[i])] for i in connected], dtype=int),
-        **{name: getattr(design, name)[scanned] for name in by_scan},
-        **{name: getattr(design, name)[connected] for name in by_edge},
-    )
 
 
 def full_design(spec: JointSpec | None = None, **cohort: Any) -> Design:

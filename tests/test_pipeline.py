@@ -36,7 +36,8 @@ extract) for f in activation.nc connectivity.nc audit_extract.tsv; do echo 4 >$s
 assemble) echo 5 >$study/cohort.nc; echo '{"steps": []}' >$study/flow.json; echo 5 >$study/audit.tsv ;;
 build) mkdir -p $model; cat $model.yaml models/bases/*.yaml >$model/fingerprint.json ;;
 fit) cp $model/fingerprint.json $model/posterior.nc ;;
-check) for f in predictive.nc loo.nc estimates.json card.md; do cp $model/posterior.nc $model/$f; done
+check) for f in predictive.nc loo.nc estimates.json predictive_checks.json card.md; do
+  cp $model/posterior.nc $model/$f; done
   echo '{"certified": true, "sampling": {"max_rhat": 1.001}}' >$model/checks.json ;;
 compare) mkdir -p $report; printf 'block,model,elpd_diff,diff_se\\ntotal,a,0,0\\n' >$report/comparison.csv
   echo '{"sentences": ["a"]}' >$report/comparison.json; touch $report/author.yaml ;;

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -116,7 +116,13 @@ def _readable() -> Iterator[None]:
 
 
 def _run(
-    context: typer.Context, verb: str, *, model: str = "", question: str = "", **more: str | Path
+    context: typer.Context,
+    verb: str,
+    *,
+    model: str = "",
+    question: str = "",
+    work: dict[str, Any] | None = None,
+    **more: str | Path,
 ) -> None:
     """Run one room on `params.yaml`, which must know the model or question."""
     with _readable():
@@ -138,7 +144,9 @@ def _run(
                 )
         stage = announced(layout, params, verb=verb, name=model or question)
         with nullcontext() if verb == "share" else stage:  # share is no stage of the pipeline
-            import_module(f"nssi_bayes.{verb}").run(layout, params, **chosen, **more)
+            room = import_module(f"nssi_bayes.{verb}")
+            extra = {} if work is None else {"work": room.Work(**work)}
+            room.run(layout, params, **chosen, **extra, **more)
 
 
 @app.callback()
@@ -180,9 +188,16 @@ def assemble(context: typer.Context) -> None:
 
 
 @app.command()
-def build(context: typer.Context, model: Model) -> None:
+def build(
+    context: typer.Context,
+    model: Model,
+    *,
+    prior_predictive: Annotated[
+        bool, typer.Option("--prior-predictive", help="Say what cohorts the priors expect; fit nothing.")
+    ] = False,
+) -> None:
     """Build a model from its spec and write its fingerprint."""
-    _run(context, "build", model=model)
+    _run(context, "check.prior" if prior_predictive else "build", model=model)
 
 
 @app.command()
@@ -195,6 +210,30 @@ def fit(context: typer.Context, model: Model) -> None:
 def check(context: typer.Context, model: Model) -> None:
     """Certify a posterior, score it and summarise it."""
     _run(context, "check", model=model)
+
+
+@app.command()
+def sensitivity(context: typer.Context, model: Model) -> None:
+    """Say how far conclusions depend on priors, on each block of data and on what was assumed."""
+    _run(context, "sensitivity", model=model)
+
+
+@app.command()
+def calibrate(
+    context: typer.Context,
+    model: Model,
+    *,
+    replications: Annotated[int, typer.Option(min=1, help="Of all shards together.")] = 100,
+    shard: Annotated[str, typer.Option(help="i/n: every n-th replication from the i-th, from 0.")] = "0/1",
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, instead.")] = None,
+    posterior: Annotated[
+        bool, typer.Option("--posterior", help="Parameters from the posterior, not the prior.")
+    ] = False,
+) -> None:
+    """Fit data of known parameters over and over, to see that posteriors are what they say."""
+    work = {"replications": replications, "shard": shard, "workers": workers, "dask": dask}
+    _run(context, "calibrate", model=model, work={**work, "posterior": posterior})
 
 
 @app.command()

@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _TYPICAL_SECONDS: Final = {
     "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
     "build": 8.0, "fit": 90.0, "check": 15.0, "compare": 3.0, "report": 12.0,
+    "check.prior": 8.0, "sensitivity": 60.0, "calibrate": 600.0,
 }  # fmt: skip
 """Before this machine has run a verb: seconds for 120 people on two cores."""
 
@@ -78,7 +79,7 @@ def announced(layout: Layout, params: Params, *, verb: str, name: str = "") -> I
         Its model or question.
     """
     seconds = _expected(layout)
-    stage = f"{verb} {name}".strip()
+    stage = f"{verb} {name}".strip().replace("check.prior", "build --prior-predictive")
     left = stages_left(layout, params)
     rest = sum(seconds[v] for v in left)
     count = f"{len(left)} stage{'s' if len(left) != 1 else ''} to go"

@@ -31,10 +31,9 @@ __all__ = [
     "write_table", "write_text", "write_tree",
 ]  # fmt: skip
 
-_CLOCKS: Final = (
-    "created_at", "sampling_time", "tuning_steps", "creation_library", "creation_library_version",
-    "creation_library_language",
-)  # fmt: skip
+type Numbers = Literal["predictive_checks", "prior_predictive", "sensitivity", "calibration"]
+_CREATION: Final = ("creation_library", "creation_library_version", "creation_library_language")
+_CLOCKS: Final = ("created_at", "sampling_time", "tuning_steps", *_CREATION)
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,14 @@ class Layout:
     def estimates(self, model: str) -> Path:
         """Return the population-level summaries that the report prints."""
         return self.model_folder(model) / "estimates.json"
+
+    def numbers(self, what: Numbers, model: str) -> Path:
+        """Return aggregated numbers of one model."""
+        return self.model_folder(model) / f"{what}.json"
+
+    def replication(self, model: str, key: str, index: int) -> Path:
+        """Return one replication of a calibration; `key` says of what."""
+        return self.root / ".nssi_bayes" / "calibration" / model / key / f"{index:05d}.json"
 
     def comparison(self, question: str) -> Path:
         """Return the comparison of one question's models."""

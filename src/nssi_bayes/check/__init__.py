@@ -1,8 +1,8 @@
 """From a posterior to numbers that can be believed, compared and printed (no pictures).
 
 Reads the posterior, the cohort and the fingerprint; writes the verdicts (``checks.json``), the
-participant-level scores (``loo.nc``), the person-level latents (``predictive.nc``) and the
-population-level summaries (``estimates.json``).
+participant-level scores (``loo.nc``), the person-level latents (``predictive.nc``), the
+population-level summaries (``estimates.json``) and the predictive checks (``predictive_checks.json``).
 """
 
 from __future__ import annotations
@@ -112,9 +112,10 @@ def _joint(
     )
     summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
     ends = judge_ends(summaries["min_ess_of_ends"])
-    informative = predictive.check(theta, design, rng)
+    replicated = predictive.check(theta, design, rng, min_cell=params.min_cell)
     return {
-        "gate": Gate([*gate.checks, ends, *informative], gate.sampling),
+        "predictive": replicated,
+        "gate": Gate([*gate.checks, ends, *predictive.rows(replicated)], gate.sampling),
         "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains),
         "observed": scores.observed_digests(design, spec.outcome),
         "conditioned": scores.conditions(blocks),
@@ -179,6 +180,7 @@ def _conventional(spec: ConventionalSpec, cohort: xr.Dataset, tree: xr.DataTree)
         "observed": {name: scores.outcome_digest(spec.outcome, np.nan_to_num(values), seen)},
         "conditioned": {name: scores.conditions(["factors", "items", "outcome"])[name]},
         "blocks": ["outcome"],
+        "predictive": {"checks": []},
         "estimates": {part: [] for part in estimates.PARTS},
         "person": xr.Dataset(),
         "participants": int(seen.sum()),
@@ -208,6 +210,7 @@ def _write(
     write_json(
         layout.estimates(model), {"rope": params.rope, "interval": params.interval, **found["estimates"]}
     )
+    write_json(layout.numbers("predictive_checks", model), found["predictive"])
     write_json(
         layout.checks(model),
         {

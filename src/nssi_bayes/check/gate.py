@@ -1,7 +1,8 @@
 """When a posterior may be believed: the convergence gate.
 
-Rank-normalised split R-hat, bulk and tail effective sample size, divergences and E-BFMI
-(Vehtari et al. 2021, 10.1214/20-BA1221; Betancourt 2016, arXiv:1604.00695).
+Rank-normalised split R-hat, bulk and tail effective sample size, Monte Carlo error against sd,
+divergences, tree depth and E-BFMI (Vehtari et al. 2021, 10.1214/20-BA1221; Betancourt 2016,
+arXiv:1604.00695), and whether all chains found the same place (`modes`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
+from nssi_bayes.check.modes import SWITCHING, apart, exchanged, moving
 
 __all__ = ["CheckResult", "Gate", "judge", "judge_ends"]
 
@@ -25,6 +27,14 @@ FEWEST_AT_ENDS: Final = 1000.0
 FEWEST_CHAINS: Final = 4
 FEWEST_DRAWS: Final = 1000
 SMALLEST_BFMI: Final = 0.3
+LARGEST_ERROR: Final = 0.05
+"""Monte Carlo standard error of a mean, in posterior sd: that of 400 independent draws."""
+DEEPEST: Final = 10
+"""Depth of a NUTS tree at which nutpie stops doubling."""
+MOST_AT_DEPTH: Final = 0.01
+FARTHEST_APART: Final = 1.0
+"""Between medians of two chains, in sd within them."""
+LEAST_MOVING: Final = 0.5
 PERSON_RHAT: Final = (1.01, 1.05)
 PERSON_SHARE: Final = 0.99
 _WORST: Final = 5
@@ -106,8 +116,13 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
     """
     names, values = zip(*_scalars(tree["posterior"].to_dataset(), quantities), strict=True)
     stats = tree["sample_stats"].to_dataset()
+    stacked, posterior = np.stack(values), tree["posterior"].to_dataset()
+    ratio, said = exchanged(posterior)
     sampling = {
-        **_convergence(names, np.stack(values)),
+        **_convergence(names, stacked),
+        "exchanged": ratio,
+        "at_largest_depth": _at_largest_depth(stats),
+        "least_moving": moving(stacked),
         "tune": int(tree.attrs["tune"]),
         "divergences": int(stats["diverging"].sum()),
         "min_ebfmi": float(np.min(array_stats.bfmi(stats["energy"].to_numpy()))),
@@ -120,6 +135,17 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
         ("rhat", "max_rhat", LARGEST_RHAT, "below", f"largest R-hat of {len(names)} quantities"),
         ("ess_bulk", "min_ess_bulk", FEWEST_EFFECTIVE, "at least", "smallest bulk ESS"),
         ("ess_tail", "min_ess_tail", FEWEST_EFFECTIVE, "at least", "smallest tail ESS"),
+        ("mcse", "max_mcse_to_sd", LARGEST_ERROR, "at most", "largest Monte Carlo error of a mean, in sd"),
+        ("modes", "farthest_apart", FARTHEST_APART, "below", "medians of two chains, farthest apart, in sd"),
+        ("label_switching", "exchanged", SWITCHING, "below", said),
+        (
+            "moving",
+            "least_moving",
+            LEAST_MOVING,
+            "at least",
+            "draws of a chain that differ from the one before",
+        ),
+        ("tree_depth", "at_largest_depth", MOST_AT_DEPTH, "at most", "share of trees at the largest depth"),
         ("divergences", "divergences", 0, "at most", "divergent transitions"),
         ("e_bfmi", "min_ebfmi", SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
     ]
@@ -138,6 +164,7 @@ def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
     rhat = array_stats.rhat(stacked)
     bulk = array_stats.ess(stacked, method="bulk")
     tail = array_stats.ess(stacked, method="tail", prob=_TAIL)
+    error = array_stats.mcse(stacked, method="mean") / stacked.std(axis=(1, 2))
     worst = np.argsort(-np.nan_to_num(rhat, nan=np.inf))[:_WORST]
     return {
         "chains": stacked.shape[1],
@@ -146,12 +173,19 @@ def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
         "max_rhat": _largest(rhat),
         "min_ess_bulk": _smallest(bulk),
         "min_ess_tail": _smallest(tail),
+        "max_mcse_to_sd": _largest(error),
+        "farthest_apart": _largest(apart(stacked)),
         "worst": [
             {"quantity": names[q], "rhat": float(rhat[q]), "ess_bulk": float(bulk[q]),
              "ess_tail": float(tail[q])}
             for q in worst
         ],
     }  # fmt: skip
+
+
+def _at_largest_depth(stats: xr.Dataset) -> float:
+    name = next(name for name in ("depth", "tree_depth") if name in stats)
+    return float((stats[name] >= DEEPEST).mean())
 
 
 def _scalars(posterior: xr.Dataset, quantities: dict[str, Array]) -> Iterator[tuple[str, Array]]:

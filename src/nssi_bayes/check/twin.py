@@ -24,7 +24,9 @@ def made_from(layout: Layout, params: Params, tree: xr.DataTree) -> str:
     code = {
         str(path.relative_to(_PACKAGE)): digest(path.read_bytes()) for path in sorted(_PACKAGE.rglob("*.py"))
     }
-    settings = {"seed": params.seed, "rope": params.rope, "interval": params.interval}
+    settings = {
+        "seed": params.seed, "rope": params.rope, "interval": params.interval, "min_cell": params.min_cell,
+    }  # fmt: skip
     cohort = digest(layout.cohort(params.study).read_bytes())
     return digest({"fit": str(tree.attrs["fit"]), "cohort": cohort, "settings": settings, "code": code})
 
@@ -45,6 +47,9 @@ def copy(layout: Layout, twin: str, *, model: str, description: str) -> None:
     for path_of in (layout.loo, layout.predictive):
         write_dataset(path_of(model), read_dataset(path_of(twin)).assign_attrs(own))
     write_json(layout.estimates(model), read_json(layout.estimates(twin)))
+    write_json(
+        layout.numbers("predictive_checks", model), read_json(layout.numbers("predictive_checks", twin))
+    )
     write_json(layout.checks(model), {**read_json(layout.checks(twin)), **own, "description": description})
 
 
@@ -62,6 +67,7 @@ def _notes(layout: Layout) -> dict[str, object]:
 
 def _note(layout: Layout, model: str, made_from: str) -> dict[str, str] | None:
     paths = [p(model) for p in (layout.loo, layout.predictive, layout.estimates, layout.checks)]
+    paths.append(layout.numbers("predictive_checks", model))
     if not all(path.exists() for path in paths):
         return None
     return {"made_from": made_from, "written": digest({p.name: digest(p.read_bytes()) for p in paths})}

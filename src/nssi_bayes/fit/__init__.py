@@ -43,7 +43,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         If the fingerprint or the cohort is missing.
     """
     fingerprint = read_json(layout.fingerprint(model))
-    sampler = params.sampler.model_copy(update=fingerprint["sampler"])
+    sampler = params.sampler.model_copy(update=fingerprint["sampler"]).resolved()
     mark = str(fingerprint["fingerprint"])
     key = digest(
         {

@@ -12,36 +12,14 @@ from pydantic import Field, field_validator, model_validator
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.models import ConventionalSpec, JointSpec, ModelSpec, read_model
 from nssi_bayes.spec.priors import Prior, read_priors
+from nssi_bayes.spec.settings import Refit, Sampler, Sensitivity, Simulate
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import read_yaml
 
 __all__ = [
-    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Sampler", "Simulate", "Strict",
-    "check_question", "parse", "read_model", "read_params", "read_priors",
+    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Refit", "Sampler", "Sensitivity",
+    "Simulate", "Strict", "check_question", "parse", "read_model", "read_params", "read_priors",
 ]  # fmt: skip
-
-
-class Simulate(Strict):
-    """The synthetic cohort: number of people."""
-
-    participants: int = Field(default=120, ge=20)
-
-
-class Sampler(Strict):
-    """How a posterior is drawn; these change results.
-
-    Parameters
-    ----------
-    chains, tune, draws : int
-        Chains, and warm-up and kept draws of each.
-    target_accept : float
-        Target acceptance of NUTS; raised once, automatically, after a divergence.
-    """
-
-    chains: int = Field(default=4, ge=2)
-    tune: int = Field(default=150, ge=100)
-    draws: int = Field(default=1000, ge=100)
-    target_accept: float = Field(default=0.6, gt=0.5, lt=1)
 
 
 class Params(Strict):
@@ -59,6 +37,10 @@ class Params(Strict):
         ``question/model`` entries; nothing else is fitted or compared.
     questions : tuple of str
         Questions that get a comparison and a report.
+    calibration : Sampler
+        Of the fits of ``nssi-bayes calibrate``, which are many and short.
+    sensitivity : Sensitivity
+        Which models are fitted again under which changes.
     rope : float
         Region of practical equivalence for levels and contrasts, in sd of a function.
     interval : float
@@ -73,6 +55,8 @@ class Params(Strict):
     roster: tuple[str, ...]
     questions: tuple[str, ...]
     sampler: Sampler = Sampler()
+    calibration: Sampler = Sampler(chains=2, tune=150, draws=250)
+    sensitivity: Sensitivity = Sensitivity()
     allow_uncertified: bool = False
     min_cell: int = Field(default=11, ge=0)
     rope: float = Field(default=0.2, gt=0)
@@ -91,6 +75,9 @@ class Params(Strict):
     @model_validator(mode="after")
     def _questions_have_models(self) -> Params:
         asked = {entry.split("/")[0] for entry in self.roster}
+        strangers = sorted(set(self.sensitivity.models) - set(self.roster))
+        if strangers:
+            raise ValueError(f"sensitivity.models: {strangers[0]!r} is not in the roster")
         for question in sorted(asked ^ set(self.questions)):
             missing = "under `questions`" if question in asked else "in the roster"
             raise ValueError(f"question {question!r} is not {missing}")

@@ -1,0 +1,114 @@
+"""Is the posterior of a model what it says it is? Simulation-based calibration and recovery.
+
+From the spec, the people, the missing values and the diagnoses of the study: parameters from the
+priors (or from the posterior), data, a fit, ranks; over and over. What passes says that code, priors
+and sampler agree; it says nothing of whether the model is true of the study (predictive checks do).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import nssi_bayes.integrate  # noqa: F401  (double precision)
+from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.build import Built, build, fingerprint
+from nssi_bayes.calibrate.replication import Plan, replicate
+from nssi_bayes.calibrate.shards import fill, open_workers, parse_shard, read_all
+from nssi_bayes.calibrate.summary import summarise
+from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.store import Layout, digest, read_dataset, read_tree, write_json
+
+__all__ = ["Work", "run"]
+
+_LOG: Final = logging.getLogger(__name__)
+_KEY: Final = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much of a calibration is done, and by whom.
+
+    Parameters
+    ----------
+    replications : int
+        Of the whole calibration, over all shards.
+    shard : str
+        ``i/n``: every n-th replication from the i-th, counted from 0.
+    workers : int
+        Processes on this machine.
+    dask : str, optional
+        Address of a Dask scheduler, in place of processes.
+    posterior : bool
+        Parameters from the posterior instead of the prior.
+    """
+
+    replications: int = 100
+    shard: str = "0/1"
+    workers: int = 1
+    dask: str | None = None
+    posterior: bool = False
+
+
+def run(layout: Layout, params: Params, *, model: str, work: Work | None = None) -> None:
+    """Calibrate one model of the roster, and pool all replications that are there.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Study, seed, interval and the sampler of the calibration.
+    model : str
+        ``question/name``.
+    work : Work, optional
+        How much, and by whom.
+
+    Raises
+    ------
+    SpecError
+        If the model is a conventional one, or the shard is none.
+    ArtefactError
+        If the posterior is asked for, and missing or of another model.
+    """
+    work = work or Work()
+    number, of = parse_shard(work.shard)
+    spec = read_model(layout, model)
+    where = str(layout.spec(model))
+    if isinstance(spec, ConventionalSpec):
+        raise SpecError(
+            "a conventional model has no replications here", where=where, cure="calibrate a joint model"
+        )
+    built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
+    mark = fingerprint(built, spec)
+    given = _posterior(layout, built, model=model, mark=mark) if work.posterior else None
+    sampler = params.calibration.resolved()
+    plan = Plan(built, sampler, params.seed, interval=params.interval, given=given)
+    kind = "posterior" if work.posterior else "prior"
+    settings = {"sampler": sampler.model_dump(), "seed": params.seed, "interval": params.interval}
+    key = digest({"fingerprint": mark, "kind": kind, **settings})[:_KEY]
+    path_of = partial(layout.replication, model, key)
+    numbers = range(number, work.replications, of)
+    with open_workers(work.workers, work.dask) as executor:
+        fill(partial(replicate, plan), numbers, path_of=path_of, executor=executor)
+    found = read_all(path_of(index) for index in range(work.replications))
+    summary: dict[str, Any] = {
+        "model": model, "kind": kind, "fingerprint": mark, "synthetic": True, **settings,
+        "asked": work.replications, "participants": len(built.design.diagnosis), **summarise(found),
+    }  # fmt: skip
+    write_json(layout.numbers("calibration", model), summary)
+    _LOG.info("%s: %d of %d replications; %s", model, len(found), work.replications, summary["text"])
+
+
+def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> dict[str, Any]:
+    tree = read_tree(layout.posterior(model))
+    if tree.attrs.get("fingerprint") != mark:
+        raise ArtefactError(
+            "the posterior belongs to another model or other data",
+            where=str(layout.posterior(model)),
+            cure=f"run `nssi-bayes fit {model}` again",
+        )
+    return theta_of(tree["posterior"].to_dataset(), built.parameters)

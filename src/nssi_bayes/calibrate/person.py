@@ -1,0 +1,101 @@
+"""One person's functions given their data, drawn exactly: a test quantity of calibration.
+
+The Gaussian that the quadrature gives is only the proposal; weights of importance correct it for the
+items (which are no Gaussian data), so that the drawn value is one from the person's posterior.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import logsumexp
+
+from nssi_bayes.blocks import joint
+from nssi_bayes.blocks.answers import Answers, all_loadings
+from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.marginal import evaluate, grid_settings
+from nssi_bayes.blocks.people import few
+from nssi_bayes.integrate.quadrature import normal_rule
+
+__all__ = ["draw_functions", "most_complete"]
+
+_PROPOSALS: Final = 256
+_DEGREES: Final = 5.0
+"""Degrees of freedom of the proposal, whose tails must be heavier than the target's."""
+_TESTLET_NODES: Final = 31
+
+type Array = np.ndarray[Any, Any]
+
+
+def most_complete(design: Design) -> int:
+    """Return the position of the person of whom most is observed."""
+    seen = (design.response != design.missing_response).sum(axis=1) + design.factor_seen.sum(axis=1)
+    seen = seen + design.outcome_seen
+    for who, values in (
+        (design.scanned, design.activation_seen),
+        (design.connected, design.connectivity_seen),
+    ):
+        if len(who):
+            np.add.at(seen, who, values.sum(axis=1))
+    return int(np.argmax(seen))
+
+
+def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np.random.Generator) -> Array:
+    """Draw one person's functions once for each draw of the parameters.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    design : Design
+        The data.
+    person : int
+        Position of the person.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Residual sd [sample, `function`].
+    """
+    one = few(design, np.array([person]))
+    slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
+    part_of, answers = compile_people(one, slots), Answers(one)
+    fitted = evaluate(theta, one, include=joint.BLOCKS, grid=grid_settings(len(one.plain_of), fine=True))
+    found = np.empty((len(fitted.mean), len(one.plain_of)))
+    for s, vector in enumerate(slots.joined(theta)):
+        part, _ = part_of(vector)
+        mean, root = fitted.mean[s, 0], np.linalg.cholesky(fitted.covariance[s, 0])
+        wide = np.sqrt(_DEGREES / rng.chisquare(_DEGREES, _PROPOSALS))[:, None]
+        z = rng.standard_normal((_PROPOSALS, len(mean))) * wide
+        eta = mean + z @ root.T
+        log_proposal = -0.5 * (_DEGREES + len(mean)) * np.log1p((z**2).sum(axis=1) / _DEGREES)
+        whole = np.column_stack([eta, -np.ones(_PROPOSALS)])
+        log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1)
+        log_weight += _items(eta, one, part, answers) - log_proposal
+        found[s] = eta[rng.choice(_PROPOSALS, p=np.exp(log_weight - logsumexp(log_weight)))]
+    return found
+
+
+def _items(eta: Array, one: Design, part: Part, answers: Answers) -> Array:
+    """Return the log-likelihood of one person's responses at [proposal, `function`]."""
+    upper, lower = (constants[0] for constants in answers.constants(part))
+    predictor = eta @ all_loadings(part, one).T
+    plain = one.testlet_of < 0
+    total = _log_probability(upper[plain], lower[plain], predictor[:, plain]).sum(axis=1)
+    position, weight = normal_rule(_TESTLET_NODES)
+    for groups in one.testlets_of:
+        for s, items in groups:
+            shifted = predictor[:, None, items] + part.gamma[s] * position[:, None]
+            each = _log_probability(upper[items], lower[items], shifted).sum(axis=2)
+            total = total + logsumexp(each, axis=1, b=weight)
+    return total
+
+
+def _log_probability(upper: Array, lower: Array, predictor: Array) -> Array:
+    """Return log P(y) without its constant, as `families.ordinal.log_probability`, in NumPy."""
+    odds = np.exp(np.clip(predictor, -500, 500))
+    return -np.log1p(upper * lower + odds * upper + lower / odds)

@@ -1,0 +1,135 @@
+"""Prior predictive: what cohorts the priors of a spec expect, before anything is fitted.
+
+Parameters from the priors, new people with the diagnoses, sites and missing values of the study;
+observed values are not looked at, so that priors can be judged by what is known and not by the data
+(Gabry et al. 2019, 10.1111/rssa.12378).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+import nssi_bayes.integrate  # noqa: F401  (double precision)
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import Built, build
+from nssi_bayes.check.predictive import simulated
+from nssi_bayes.check.statistics import Statistics
+from nssi_bayes.errors import SpecError
+from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_json
+
+__all__ = ["run", "summarise"]
+
+_LOG: Final = logging.getLogger(__name__)
+_DRAWS: Final = 500
+_TAILS: Final = (0.05, 0.5, 0.95)
+_BOUNDS: Final[Mapping[str, tuple[str, str, float]]] = {
+    "item_floor": ("share at the lowest response", "over", 0.95),
+    "item_pairs": ("mean correlation of indicators", "over", 0.9),
+    "sum_score_sd": ("sd of a sum score, scaled to 0 to 1", "under", 0.05),
+    "disorder_means": ("largest difference of a disorder, sd or share of a scale", "over", 2.0),
+    "roi_sd": ("mean sd of a region (data: about 1)", "over", 3.0),
+    "roi_correlation": ("mean correlation of regions", "over", 0.9),
+    "edge_sd": ("mean sd of an edge (data: about 1)", "over", 3.0),
+    "edge_correlation": ("mean correlation of edges", "over", 0.9),
+    "outcome_sd": ("sd of the outcome (data: about 1)", "over", 3.0),
+}
+"""What is shown; values beyond the bound are implausible for standardised data of any cohort."""
+MOST_IMPLAUSIBLE: Final = 0.25
+"""Share of implausible cohorts over which a prior is remarked on."""
+
+type Array = np.ndarray[Any, Any]
+
+
+def run(layout: Layout, params: Params, *, model: str) -> None:
+    """Write and say what the priors of one spec expect.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Study and seed.
+    model : str
+        ``question/name``.
+
+    Raises
+    ------
+    SpecError
+        If the spec cannot be understood, or is a conventional one, whose priors are Bambi's.
+    """
+    spec = read_model(layout, model)
+    if isinstance(spec, ConventionalSpec):
+        raise SpecError(
+            "a conventional model has no prior predictive here",
+            where=str(layout.spec(model)),
+            cure="ask for it of a joint model",
+        )
+    built = build(spec, read_dataset(layout.cohort(params.study)), where=str(layout.spec(model)))
+    rng = np.random.default_rng(seed_sequence(params.seed, f"prior predictive {model}"))
+    found = summarise(built, rng, min_cell=params.min_cell)
+    for row in found["statistics"]:
+        _LOG.info("%s: %.3f (90 %% %.3f to %.3f)%s", row["about"], row["median"], row["low"], row["high"],
+                  "" if row["passed"] is None else f"; {row['text']}")  # fmt: skip
+    write_json(layout.numbers("prior_predictive", model), found)
+
+
+def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[str, Any]:
+    """Return what cohorts the priors expect.
+
+    Parameters
+    ----------
+    built : Built
+        The model.
+    rng : numpy.random.Generator
+        Source of randomness.
+    min_cell : int
+        A group of fewer people has no statistics of its own.
+
+    Returns
+    -------
+    dict
+        As ``prior_predictive.json``. ``passed`` is False where the priors put more than
+        `MOST_IMPLAUSIBLE` of their cohorts beyond the bound, else None: a prior cannot be confirmed.
+    """
+    design = built.design
+    theta = draw(built.parameters, design.coords, rng, _DRAWS)
+    drawn, _ = simulated(theta, design, Statistics(design, min_cell=min_cell), rng)
+    rows = []
+    for name, values in _scalars(drawn, design).items():
+        about, side, bound = _BOUNDS[name]
+        beyond = values > bound if side == "over" else values < bound
+        low, median, high = np.quantile(values, _TAILS)
+        share = float(beyond.mean())
+        rows.append(
+            {
+                "name": name, "about": about, "low": float(low), "median": float(median),
+                "high": float(high), "bound": bound, "side": side, "share_beyond": share,
+                "passed": False if share > MOST_IMPLAUSIBLE else None,
+                "text": f"{share:.0%} of the cohorts are {side} {bound:g}",
+            }
+        )  # fmt: skip
+    return {"draws": _DRAWS, "most_implausible": MOST_IMPLAUSIBLE, "statistics": rows}
+
+
+def _scalars(drawn: dict[str, Array], design: Design) -> dict[str, Array]:
+    """Return one number a cohort for each statistic that there is [draw]."""
+    items = len(design.categories)
+    found = {
+        "item_floor": drawn["item_floor"][:, :items].mean(axis=1),
+        "item_pairs": np.nanmean(np.nan_to_num(drawn["item_pairs"]), axis=1),
+        "sum_score_sd": drawn["sum_score"].reshape(len(drawn["sum_score"]), -1, 4)[:, :, 1].mean(axis=1),
+    }
+    if "disorder_means" in drawn:
+        found["disorder_means"] = np.nanmax(np.abs(drawn["disorder_means"]), axis=1)
+    for name in ("roi_sd", "roi_correlation", "edge_sd", "edge_correlation"):
+        if name in drawn:
+            found[name] = np.nanmean(drawn[name], axis=1)
+    if "outcome" in drawn:
+        found["outcome_sd"] = drawn["outcome"][:, 1]
+    return found

@@ -1,0 +1,288 @@
+"""What is compared between the data and data that a model draws: vectors of statistics by check.
+
+Every statistic is of the whole cohort or of a group of people, never of one person, and quantiles
+are left out because a quantile is somebody's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+
+__all__ = ["ABOUT", "Statistics", "person_columns"]
+
+FEWEST_TOGETHER: Final = 20
+"""People with both columns that a correlation needs."""
+
+ABOUT: Final = {
+    "item_histogram": "share of each response, by indicator",
+    "item_histogram_by_disorder": "share of each response, by indicator and disorder",
+    "item_floor": "share at the lowest response: each indicator, and people who are there on all",
+    "sum_score": "mean, sd, skewness and kurtosis of the sum score of each function",
+    "item_pairs": "correlation of each pair of indicators (observed less expected: what is left)",
+    "disorder_means": "people with a disorder less the others: sum scores, factors, outcome",
+    "factor_moments": "mean, sd, skewness and correlations of the factor scores",
+    "roi_mean": "mean of each region",
+    "roi_sd": "sd of each region",
+    "roi_correlation": "correlation of each pair of regions",
+    "roi_disorder_means": "people with a disorder less the others, by region",
+    "edge_mean": "mean of each edge",
+    "edge_sd": "sd of each edge",
+    "edge_correlation": "correlation of each pair of edges",
+    "between_blocks": "correlations of sum scores, factors and outcome with each other and with images",
+    "outcome": "mean, sd, skewness and kurtosis of the outcome",
+    "missing_by_block": "people with a block less those without: sum scores, factors, outcome",
+}
+"""Checks, in order, and what each compares."""
+
+type Array = np.ndarray[Any, Any]
+type Part = tuple[Array, Array]
+"""Values, and how many people stand behind each."""
+
+
+def person_columns(design: Design) -> tuple[list[str], Array]:
+    """Return mean responses by function, factor scores and the outcome [`participant`, column].
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+
+    Returns
+    -------
+    tuple
+        Labels, and values of which NaN are missing; responses are scaled to 0 to 1.
+    """
+    score = _scores(design)
+    functions = design.coords[n.FUNCTION]
+    columns = [_mean(score[:, design.function_of == f]) for f in range(len(functions))]
+    labels = [f"sum score {f}" for f in functions]
+    columns += list(np.where(design.factor_seen, design.factor, np.nan).T)
+    labels += list(design.coords[n.FACTOR])
+    if design.outcome_seen.any():
+        columns.append(np.where(design.outcome_seen, design.outcome, np.nan))
+        labels.append("outcome")
+    return labels, np.column_stack(columns)
+
+
+class Statistics:
+    """Statistics of data on one design, with labels and counts that do not change between replicates.
+
+    Parameters
+    ----------
+    design : Design
+        The observed data.
+    min_cell : int
+        A group of fewer people has no statistics of its own.
+    """
+
+    def __init__(self, design: Design, *, min_cell: int) -> None:
+        has = design.diagnosis > 0
+        big = (has.sum(axis=0) >= min_cell) & ((~has).sum(axis=0) >= min_cell)
+        self.disorders = [str(d) for d, kept in zip(design.coords[n.DISORDER], big, strict=True) if kept]
+        self._has = has[:, big]
+        self._blocks = self._missing(design, min_cell)
+        self._min_cell = min_cell
+        self.labels = {name: list(labels) for name, labels in self._labels(design)}
+
+    def __call__(self, design: Design) -> dict[str, Array]:
+        """Return the statistics of data on this design, by check."""
+        return {name: values for name, (values, _) in self._parts(design)}
+
+    def people(self, design: Design) -> dict[str, Array]:
+        """Return how many people stand behind each statistic, of the two groups the smaller."""
+        return {name: behind for name, (_, behind) in self._parts(design)}
+
+    def _missing(self, design: Design, min_cell: int) -> dict[str, Array]:
+        """Return who has what, where enough people have it and enough have not."""
+        people = len(design.diagnosis)
+        found = {}
+        for name, who in (("scan", design.scanned), ("connectome", design.connected)):
+            found[name] = np.isin(np.arange(people), who)
+        found["outcome"] = design.outcome_seen
+        found["all items"] = (design.response != design.missing_response).all(axis=1)
+        if design.factor_seen.shape[1]:
+            found["all factors"] = design.factor_seen.all(axis=1)
+        return {k: v for k, v in found.items() if min(v.sum(), (~v).sum()) >= max(min_cell, 2)}
+
+    def _parts(self, design: Design) -> Iterator[tuple[str, Part]]:
+        score, (_, columns) = _scores(design), person_columns(design)
+        functions = len(design.coords[n.FUNCTION])
+        yield "item_histogram", self._histogram(design, np.ones((len(score), 1), dtype=bool))
+        if self.disorders:
+            yield "item_histogram_by_disorder", self._histogram(design, self._has)
+        floor, seen = score == 0, np.isfinite(score)
+        all_floor = np.where(seen.any(axis=1), (floor | ~seen).all(axis=1), np.nan)
+        together = np.column_stack([np.where(seen, floor, np.nan), all_floor])
+        share = _mean(together.T)
+        count = np.isfinite(together).sum(axis=0)
+        yield "item_floor", (share, np.minimum(share, 1 - share) * count)
+        yield "sum_score", _shape(columns[:, :functions])
+        yield "item_pairs", _correlations(score, score)
+        if self.disorders:
+            yield "disorder_means", _differences(columns, self._has)
+        if design.coords[n.FACTOR]:
+            factors = columns[:, functions : functions + len(design.coords[n.FACTOR])]
+            parts = [_shape(factors), _correlations(factors, factors)]
+            yield "factor_moments", _join(parts)
+        yield from self._images(design)
+        images = [v for _, v in _image_means(design)]
+        yield "between_blocks", _between(columns, images, functions)
+        if design.outcome_seen.any():
+            yield "outcome", _shape(columns[:, -1:])
+        if self._blocks:
+            yield "missing_by_block", _differences(columns, np.column_stack(list(self._blocks.values())))
+
+    def _images(self, design: Design) -> Iterator[tuple[str, Part]]:
+        if len(design.scanned):
+            values = np.where(design.activation_seen, design.activation, np.nan)
+            yield from _moments("roi", values)
+            if self.disorders:
+                yield "roi_disorder_means", _differences(values, self._has[design.scanned])
+        if len(design.connected):
+            yield from _moments("edge", np.where(design.connectivity_seen, design.connectivity, np.nan))
+
+    def _histogram(self, design: Design, groups: Array) -> Part:
+        largest = max(design.category_groups)
+        chosen = (design.response[:, :, None] == np.arange(largest)).reshape(len(design.response), -1)
+        valid = (np.arange(largest) < design.categories[:, None]).ravel()
+        answered = design.response != design.missing_response
+        hits = groups.T.astype(float) @ chosen[:, valid]
+        total = np.repeat(groups.T.astype(float) @ answered, design.categories, axis=1)
+        share = hits / np.maximum(total, 1)
+        return share.ravel(), np.minimum(hits, total - hits).ravel()
+
+    def _labels(self, design: Design) -> Iterator[tuple[str, list[str]]]:
+        items = [str(i) for i in design.coords[n.INDICATOR]]
+        functions = [f"sum score {f}" for f in design.coords[n.FUNCTION]]
+        factors = [str(f) for f in design.coords[n.FACTOR]]
+        columns, _ = person_columns(design)
+        cells = [f"{i} = {c}" for i, k in zip(items, design.categories, strict=True) for c in range(k)]
+        yield "item_histogram", cells
+        yield "item_histogram_by_disorder", [f"{cell} | {d}" for d in self.disorders for cell in cells]
+        yield "item_floor", [*items, "all indicators"]
+        yield "sum_score", _shape_labels(functions)
+        yield "item_pairs", _pair_labels(items)
+        yield "disorder_means", [f"{c} | {d}" for d in self.disorders for c in columns]
+        yield "factor_moments", [*_shape_labels(factors), *_pair_labels(factors)]
+        rois = [str(r) for r in design.coords.get(n.ROI, [])]
+        edges = [str(e) for e in design.coords.get(n.EDGE, [])]
+        for kind, labels in (("roi", rois), ("edge", edges)):
+            yield f"{kind}_mean", labels
+            yield f"{kind}_sd", labels
+            yield f"{kind}_correlation", _pair_labels(labels)
+        yield "roi_disorder_means", [f"{r} | {d}" for d in self.disorders for r in rois]
+        images = [name for name, _ in _image_means(design)]
+        pairs = [f"{a} ~ {b}" for i, a in enumerate(columns) for b in columns[:i]]
+        yield "between_blocks", [*pairs, *(f"{c} ~ {i}" for i in images for c in columns)]
+        yield "outcome", _shape_labels(["outcome"])
+        yield "missing_by_block", [f"{c} | has {b}" for b in self._blocks for c in columns]
+
+
+def _scores(design: Design) -> Array:
+    response = np.where(design.response == design.missing_response, np.nan, design.response)
+    return response / (design.categories - 1)
+
+
+def _mean(values: Array) -> Array:
+    """Return the mean over the last axis of what is there."""
+    seen = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(seen, values, 0).sum(axis=-1) / seen.sum(axis=-1)
+
+
+def _image_means(design: Design) -> list[tuple[str, Array]]:
+    """Return each person's mean over regions of a network, and over all edges."""
+    people = len(design.diagnosis)
+    found = []
+
+    def whole(who: Array, values: Array) -> Array:
+        column = np.full(people, np.nan)
+        column[who] = _mean(values)
+        return column
+
+    if len(design.scanned):
+        values = np.where(design.activation_seen, design.activation, np.nan)
+        for w, network in enumerate(design.coords[n.NETWORK]):
+            found.append((f"activation {network}", whole(design.scanned, values[:, design.network_of == w])))
+    if len(design.connected):
+        values = np.where(design.connectivity_seen, design.connectivity, np.nan)
+        for p, pair in enumerate(design.coords[n.NETWORK_PAIR]):
+            found.append((f"edges {pair}", whole(design.connected, values[:, design.pair_of == p])))
+    return found
+
+
+def _shape(values: Array) -> Part:
+    """Mean, sd, skewness and kurtosis of each column, by column."""
+    seen = np.isfinite(values)
+    count = seen.sum(axis=0)
+    mean = _mean(values.T)
+    centred = np.where(seen, values - mean, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sd = np.sqrt((centred**2).sum(axis=0) / count)
+        third, fourth = ((centred**k).sum(axis=0) / count / sd**k for k in (3, 4))
+    return np.stack([mean, sd, third, fourth], axis=1).ravel(), np.repeat(count, 4)
+
+
+def _shape_labels(columns: list[str]) -> list[str]:
+    return [f"{c}: {m}" for c in columns for m in ("mean", "sd", "skewness", "kurtosis")]
+
+
+def _moments(kind: str, values: Array) -> Iterator[tuple[str, Part]]:
+    seen = np.isfinite(values)
+    count, mean = seen.sum(axis=0), _mean(values.T)
+    yield f"{kind}_mean", (mean, count)
+    with np.errstate(invalid="ignore"):
+        yield f"{kind}_sd", (np.sqrt(_mean((values - mean).T ** 2)), count)
+    yield f"{kind}_correlation", _correlations(values, values)
+
+
+def _pair_labels(labels: list[str]) -> list[str]:
+    return [f"{labels[a]} ~ {labels[b]}" for a, b in zip(*np.tril_indices(len(labels), -1), strict=True)]
+
+
+def _correlations(one: Array, other: Array, *, below: bool = True) -> Part:
+    """Correlate columns over the people who have both; NaN where these are too few."""
+    seen_one, seen_other = (np.isfinite(v).astype(float) for v in (one, other))
+    count = seen_one.T @ seen_other
+    a, b = (np.where(np.isfinite(v), v - _mean(v.T), 0) for v in (one, other))
+    size = np.maximum(count, 1)
+    mean_a, mean_b = a.T @ seen_other / size, seen_one.T @ b / size
+    variance = ((a**2).T @ seen_other / size - mean_a**2) * (seen_one.T @ b**2 / size - mean_b**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (a.T @ b / size - mean_a * mean_b) / np.sqrt(variance)
+    found = np.where((count >= FEWEST_TOGETHER) & np.isfinite(found), found, np.nan)
+    if not below:
+        return found.ravel(), count.ravel()
+    at = np.tril_indices(len(found), -1)
+    return found[at], count[at]
+
+
+def _between(columns: Array, images: list[Array], functions: int) -> Part:
+    """Correlations of the columns of a person with each other, and with means of the images."""
+    own, count = _correlations(columns, columns)
+    if not images:
+        return own, count
+    table = np.column_stack(images)
+    return _join([(own, count), _correlations(table, columns, below=False)])
+
+
+def _differences(columns: Array, groups: Array) -> Part:
+    """Mean of a group less that of the others [group, column]."""
+    seen = np.isfinite(columns)
+    filled = np.where(seen, columns, 0)
+    inside, outside = (g.T.astype(float) for g in (groups, ~groups))
+    counts = [g @ seen for g in (inside, outside)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = inside @ filled / counts[0] - outside @ filled / counts[1]
+    return found.ravel(), np.minimum(*counts).ravel()
+
+
+def _join(parts: list[Part]) -> Part:
+    values, counts = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(counts)

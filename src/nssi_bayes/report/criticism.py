@@ -1,0 +1,204 @@
+"""Parts of a report on what was done to attack a model: predictive checks, sensitivity, calibration.
+
+Every function takes one artefact of one model and returns parts; what has not been run is said.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from nssi_bayes.report.figures import COLOURS, STYLE, Image, embed
+from nssi_bayes.report.parts import Part, figure, lines, tabulated, text
+from nssi_bayes.report.tables import table
+from nssi_bayes.report.words import number
+
+__all__ = ["calibrated", "predicted", "prior_expects", "sensitive"]
+
+_WORDS: Final = {True: "as the model draws", False: "not as the model draws", None: "no verdict"}
+_SHOWN: Final = 20
+
+type Artefact = Mapping[str, Any]
+
+
+def predicted(name: str, found: Artefact) -> list[Part]:
+    """Return the predictive checks of one model.
+
+    Parameters
+    ----------
+    name : str
+        The model, in words; unique on the page.
+    found : mapping
+        ``predictive_checks.json``.
+
+    Returns
+    -------
+    list of Part
+        The rule, the verdicts and, folded, the elements that lie farthest off.
+    """
+    checks = found["checks"]
+    if not checks:
+        return [text(f"{name}: predictive checks are made of joint models only.")]
+    verdicts = [
+        {"check": c["name"].replace("_", " "), "verdict": _WORDS[c["passed"]], "p": number(c["p"]),
+         "p adjusted": "" if c["p_adjusted"] is None else number(c["p_adjusted"]),
+         "elements": str(c["elements"]), "compares": c["about"]}
+        for c in checks
+    ]  # fmt: skip
+    farthest = [
+        {"element": w["element"], "check": c["name"].replace("_", " "),
+         "observed": "few people" if w["observed"] is None else number(w["observed"]),
+         "model": number(w["expected"]), "90 %": f"{number(w['low'])} to {number(w['high'])}",
+         "z": number(w["z"])}
+        for c in checks for w in c["worst"][:2]
+    ]  # fmt: skip
+    words = ("verdict", "compares")
+    return [
+        text(found["rule"]),
+        tabulated(f"Predictive checks of {name}", lambda: table(f"checks {name}", verdicts, words=words)),
+        tabulated(
+            f"Farthest from what {name} draws",
+            lambda: table(f"farthest {name}", farthest, words=("check",)),
+            folded=True,
+        ),
+    ]
+
+
+def prior_expects(name: str, found: Artefact) -> list[Part]:
+    """Return what cohorts the priors of one model expect, from ``prior_predictive.json``."""
+    rows = [
+        {"statistic": r["about"], "median": number(r["median"]),
+         "90 %": f"{number(r['low'])} to {number(r['high'])}", "implausible": r["text"]}
+        for r in found["statistics"]
+    ]  # fmt: skip
+    make = lambda: table(f"prior {name}", rows, words=("implausible",))  # noqa: E731
+    return [tabulated(f"What the priors of {name} expect", make)]
+
+
+def sensitive(name: str, found: Artefact) -> list[Part]:
+    """Return how far the conclusions of one model depend on priors, blocks and assumptions.
+
+    Parameters
+    ----------
+    name : str
+        The model, in words; unique on the page.
+    found : mapping
+        ``sensitivity.json``.
+
+    Returns
+    -------
+    list of Part
+        How many conclusions change, and what the most sensitive depend on.
+    """
+    scaling = found["power_scaling"]
+    parts = [
+        text(
+            f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the "
+            f"weight of a prior (sensitivity {found['threshold']:g} or more); "
+            f"for {found['led_by_a_prior']} of these the data say little."
+        )
+    ]
+    refits = [
+        {"change": r["variant"], "conclusions that change": _changed(r),
+         "to the other sign": "" if r["changed"] is None else str(r["reversed"]),
+         "largest shift, sd": "" if r["changed"] is None else number(r["largest_shift"]),
+         "remark": r["text"].split(": ", 1)[1] if r["changed"] is None or not r["certified"] else ""}
+        for r in found["refits"]
+    ]  # fmt: skip
+    if refits:
+        make = lambda: table(f"refits {name}", refits, words=("remark",))  # noqa: E731
+        parts.append(tabulated(f"How many conclusions of {name} change", make))
+    else:
+        parts.append(text("No refit under other assumptions was asked for."))
+    rows = [
+        {"conclusion": r["conclusion"], "prior": number(r["prior"]), "data": number(r["likelihood"]),
+         "strongest prior": r["strongest_prior"],
+         "strongest block": _strongest(r["blocks"]),
+         "reads": r["diagnosis"]}
+        for r in scaling[:_SHOWN]
+    ]  # fmt: skip
+    words = ("strongest prior", "strongest block", "reads")
+    scaled = lambda: table(f"scaling {name}", rows, words=words)  # noqa: E731
+    parts.append(tabulated(f"Most sensitive conclusions of {name}", scaled, folded=True))
+    contraction = [
+        {"parameter": r["parameter"], "elements": str(r["elements"]), "smallest": number(r["smallest"]),
+         "median": number(r["median"]), "largest": number(r["largest"])}
+        for r in found["contraction"]
+    ]  # fmt: skip
+    contracted = lambda: table(f"contraction {name}", contraction)  # noqa: E731
+    parts.append(tabulated(f"Contraction from prior to posterior, {name}", contracted, folded=True))
+    return parts
+
+
+def _strongest(blocks: Mapping[str, float]) -> str:
+    return max(blocks, key=lambda block: blocks[block])
+
+
+def _changed(refit: Artefact) -> str:
+    return "not done" if refit["changed"] is None else f"{refit['changed']} of {refit['conclusions']}"
+
+
+def calibrated(name: str, found: Artefact) -> list[Part]:
+    """Return what simulation-based calibration of one model found.
+
+    Parameters
+    ----------
+    name : str
+        The model, in words; unique on the page.
+    found : mapping
+        ``calibration.json``.
+
+    Returns
+    -------
+    list of Part
+        Verdict and failures, ECDF of ranks with their band, recovery.
+    """
+    failures = found["failures"]
+    said = [
+        f"{name}: {found['text']}.",
+        f"fits that broke: {failures['broken']}, diverged: {failures['diverged']}, did not mix: "
+        + str(failures["not_mixed"]),
+        found["rule"],
+    ]
+    if not found["ecdf"]:
+        return [lines(said)]
+    recovery = [
+        {"parameter": r["parameter"], "elements": str(r["elements"]), "bias": number(r["bias"]),
+         "RMSE": number(r["rmse"]), "sd of the truth": number(r["sd_of_truth"]),
+         "coverage": f"{number(r['coverage'])} ({number(r['low'])} to {number(r['high'])})"}
+        for r in found["recovery"]
+    ]  # fmt: skip
+    return [
+        lines(said),
+        figure(f"Ranks of the truth, {name}: ECDF less uniform", lambda: [_ecdf(name, found)]),
+        tabulated(
+            f"Recovery and coverage of {found['interval']:.0%} intervals, {name}",
+            lambda: table(f"recovery {name}", recovery),
+            folded=True,
+        ),
+    ]
+
+
+def _ecdf(name: str, found: Artefact) -> Image:
+    shown = found["ecdf"][: len(COLOURS)]
+    with mpl.rc_context(STYLE):
+        canvas = Figure(figsize=(4.3, 2.8), layout="constrained")
+        axes = canvas.add_subplot()
+        first = shown[0]
+        axes.fill_between(first["share"], first["low"], first["high"], color="#d5d9df", lw=0)
+        for colour, one in zip(COLOURS, shown, strict=False):
+            axes.plot(one["share"], one["difference"], color=colour, lw=1, label=one["quantity"])
+        axes.set_xlabel("rank of the truth, share")
+        axes.set_ylabel("ECDF less uniform")
+        axes.legend(fontsize=6, frameon=False)
+        quantities = ", ".join(one["quantity"] for one in shown)
+        alt = (
+            f"ECDF of ranks less the diagonal, with the simultaneous band, of {quantities}; {found['text']}."
+        )
+        content = io.BytesIO()
+        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return Image(embed(content.getvalue(), "svg+xml"), alt)

@@ -1,0 +1,178 @@
+"""How far conclusions depend on priors, on each block of the data, and on what was assumed.
+
+Power-scaling and contraction need no fit. Refits are off unless ``sensitivity.models`` of
+``params.yaml`` names the model.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+import nssi_bayes.integrate  # noqa: F401  (double precision)
+from nssi_bayes import names as n
+from nssi_bayes.blocks import joint
+from nssi_bayes.blocks.labelled import label, theta_of
+from nssi_bayes.blocks.marginal import evaluate, grid_settings
+from nssi_bayes.build import Built, build, fingerprint
+from nssi_bayes.check import scores
+from nssi_bayes.check.estimates import as_met
+from nssi_bayes.check.gate import LARGEST_RHAT
+from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.fit.sample import sample
+from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
+from nssi_bayes.sensitivity.scaling import THRESHOLD, log_priors, power_scale
+from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
+from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
+
+__all__ = ["contraction", "run", "scaled"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+type Array = np.ndarray[Any, Any]
+
+
+def run(layout: Layout, params: Params, *, model: str) -> None:
+    """Write how sensitive the conclusions of one fit are.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Seed, sampler, interval, ROPE, and which refits are asked for.
+    model : str
+        ``question/name``.
+
+    Raises
+    ------
+    SpecError
+        If the model is a conventional one.
+    ArtefactError
+        If the posterior is missing or of another model.
+    """
+    spec = read_model(layout, model)
+    where = str(layout.spec(model))
+    if isinstance(spec, ConventionalSpec):
+        raise SpecError(
+            "a conventional model is not analysed here", where=where, cure="ask it of a joint one"
+        )
+    built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
+    mark, tree = fingerprint(built, spec), read_tree(layout.posterior(model))
+    if tree.attrs.get("fingerprint") != mark:
+        raise ArtefactError(
+            "the posterior belongs to another model or other data",
+            where=str(layout.posterior(model)),
+            cure=f"run `nssi-bayes fit {model}` again",
+        )
+    seeds = seed_sequence(params.seed, f"sensitivity {mark}")
+    for_met, for_variants, for_fits = seeds.spawn(3)
+    posterior = tree["posterior"].to_dataset()
+    theta = theta_of(posterior, built.parameters)
+    log_likelihood, moments = scores.evaluate(theta, built.design)
+    before = conclusions(posterior, as_met(moments, built.design, np.random.default_rng(for_met)))
+    found = {
+        "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
+        **scaled(built, theta, log_likelihood, before),
+        "contraction": contraction(tree), "refits": [],
+        "states": {k: state(v, interval=params.interval, rope=params.rope) for k, v in before.items()},
+    }  # fmt: skip
+    if model in params.sensitivity.models:
+        chosen = variants(
+            built, params.sensitivity, Fitted(theta, moments), np.random.default_rng(for_variants)
+        )
+        for variant in chosen:
+            own = np.random.SeedSequence([*for_fits.generate_state(2), len(found["refits"])])
+            found["refits"].append(_refit(params, variant, before, own))
+            _LOG.info("%s: %s", model, found["refits"][-1]["text"])
+    write_json(layout.numbers("sensitivity", model), found)
+
+
+def scaled(
+    built: Built,
+    theta: dict[str, Array],
+    log_likelihood: dict[tuple[str, ...], Array],
+    before: dict[str, Array],
+) -> dict[str, Any]:
+    """Power-scale every top-level prior and every block.
+
+    Parameters
+    ----------
+    built : Built
+        The model.
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    log_likelihood : dict of tuple to numpy.ndarray
+        From `check.scores.evaluate`: by growing set of blocks [sample, `participant`].
+    before : dict of str to numpy.ndarray
+        Conclusions [`chain`, `draw`].
+
+    Returns
+    -------
+    dict
+        ``power_scaling``, one row a conclusion, and how many are sensitive.
+    """
+    blocks = joint.blocks_of(built.design)
+    ends = [tuple(blocks[: i + 1]) for i in range(len(blocks))]
+    totals = [np.zeros(len(next(iter(theta.values()))))] + [log_likelihood[e].sum(axis=1) for e in ends]
+    likelihoods = {b: totals[i + 1] - totals[i] for i, b in enumerate(blocks)}
+    rows = power_scale(before, log_priors(theta, built.parameters), likelihoods)
+    strongest = [max(r["prior"], r["strongest_prior_sensitivity"]) for r in rows]
+    return {
+        "power_scaling": rows, "threshold": THRESHOLD,
+        "sensitive_to_a_prior": sum(value >= THRESHOLD for value in strongest),
+        "led_by_a_prior": sum("led by" in r["diagnosis"] for r in rows),
+        "flat_priors": [p.name for p in built.parameters
+                        if p.scale is None and p.family in ("lkj", "dirichlet") and p.alpha == 1],
+    }  # fmt: skip
+
+
+def contraction(tree: xr.DataTree) -> list[dict[str, Any]]:
+    """Return 1 less the ratio of posterior to prior variance, by parameter, over its elements."""
+    posterior, prior = (tree[g].to_dataset() for g in ("posterior", "prior"))
+    rows = []
+    for name, array in posterior.data_vars.items():
+        variances = [v.var((n.CHAIN, n.DRAW)).to_numpy().ravel() for v in (array, prior[name])]
+        kept = variances[1] > 1e-12
+        if kept.any():
+            values = 1 - variances[0][kept] / variances[1][kept]
+            rows.append(
+                {"parameter": str(name), "elements": int(kept.sum()), "smallest": float(values.min()),
+                 "median": float(np.median(values)), "largest": float(values.max())}
+            )  # fmt: skip
+    return rows
+
+
+def _refit(
+    params: Params, variant: Variant, before: dict[str, Array], seeds: np.random.SeedSequence
+) -> dict[str, Any]:
+    if variant.built is None:
+        return {"variant": variant.name, "text": f"{variant.name}: not done, {variant.note}", "changed": None}
+    built = variant.built
+    for_fit, for_met = seeds.spawn(2)
+    drawn = sample(built, params.sampler.resolved(), for_fit)
+    posterior = label(drawn.values, built.parameters, built.design)
+    moments = _moments(theta_of(posterior, built.parameters), built)
+    after = conclusions(posterior, as_met(moments, built.design, np.random.default_rng(for_met)))
+    worst = float(array_stats.rhat(np.stack(list(after.values()))).max())
+    divergences = int(drawn.statistics["diverging"].sum())
+    found = changes(before, after, interval=params.interval, rope=params.rope)
+    mixed = worst < LARGEST_RHAT and divergences == 0
+    text = f"{variant.name}: {found['changed']} of {found['conclusions']} conclusions change"
+    text += f", {found['reversed']} of them to the other sign" if found["reversed"] else ""
+    text += "" if mixed else "; this refit is not certified"
+    return {
+        "variant": variant.name, "text": text, "certified": mixed, "max_rhat": worst,
+        "divergences": divergences, **found,
+    }  # fmt: skip
+
+
+def _moments(theta: dict[str, Array], built: Built) -> Moments:
+    grid = grid_settings(len(built.design.plain_of), fine=True)
+    return evaluate(theta, built.design, include=joint.BLOCKS, grid=grid)

@@ -1,0 +1,114 @@
+"""What a report concludes, as draws, and whether two posteriors conclude the same.
+
+A conclusion is a printed number with a sign: a contrast of disorders, a slope, a correlation, a
+loading of a network. It is certain of its sign where the interval of `params.yaml` excludes 0, and
+beyond the ROPE where the probability of a larger size is .95 or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.check.estimates import contrasts
+
+__all__ = ["changes", "conclusions", "state"]
+
+_PRINTED: Final = ("A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d")
+BEYOND: Final = 0.95
+
+type Array = np.ndarray[Any, Any]
+
+
+def conclusions(draws: xr.Dataset, met: Array | None = None) -> dict[str, Array]:
+    """Return the draws of every conclusion.
+
+    Parameters
+    ----------
+    draws : xarray.Dataset
+        Of posterior or prior [`chain`, `draw`, ...].
+    met : numpy.ndarray, optional
+        Levels as met, from `check.estimates.as_met` [sample, `disorder`, `function`].
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        [`chain`, `draw`]; `kind[labels]`.
+    """
+    return dict(_each(draws, met))
+
+
+def _each(draws: xr.Dataset, met: Array | None) -> Iterator[tuple[str, Array]]:
+    shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
+    kinds = {} if met is None else {"as_met": met}
+    if "A" in draws:
+        levels = draws["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
+        kinds["adjusted"] = levels.reshape(-1, *levels.shape[2:])
+    for kind, levels in kinds.items():
+        if n.DISORDER not in draws.coords:
+            continue
+        disorders, functions = (draws[d].to_numpy().astype(str) for d in (n.DISORDER, n.FUNCTION))
+        for a, b, difference in contrasts(levels):
+            for j, function in enumerate(functions):
+                if np.isfinite(difference[:, j]).all():
+                    name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
+                    yield name, difference[:, j].reshape(shape)
+    for name in _PRINTED:
+        if name not in draws:
+            continue
+        array = draws[name].transpose(n.CHAIN, n.DRAW, ...)
+        labels = [array[d].to_numpy().astype(str) for d in array.dims[2:]]
+        values = array.to_numpy()
+        for place in np.ndindex(*values.shape[2:]):
+            if name == "Omega" and place[0] <= place[1]:
+                continue
+            at = ", ".join(labels[a][i] for a, i in enumerate(place))
+            yield f"{name}[{at}]", values[(slice(None), slice(None), *place)]
+
+
+def state(draws: Array, *, interval: float, rope: float) -> dict[str, Any]:
+    """Return what is concluded from draws: a certain sign (1, -1, else 0), and whether beyond the ROPE."""
+    above = float((draws > 0).mean())
+    tail = (1 + interval) / 2
+    sign = 1 if above >= tail else -1 if above <= 1 - tail else 0
+    beyond = bool((np.abs(draws) > rope).mean() >= BEYOND)
+    return {"mean": float(draws.mean()), "sd": float(draws.std()), "sign": sign, "beyond_rope": beyond}
+
+
+def changes(
+    before: dict[str, Array], after: dict[str, Array], *, interval: float, rope: float
+) -> dict[str, Any]:
+    """Compare two posteriors, conclusion by conclusion.
+
+    Parameters
+    ----------
+    before, after : dict of str to numpy.ndarray
+        From `conclusions`; what only one of them has is left out and counted.
+    interval, rope : float
+        As in `params.yaml`.
+
+    Returns
+    -------
+    dict
+        How many conclusions there are, how many change and which, and the largest shift in
+        posterior sd.
+    """
+    common = [name for name in before if name in after]
+    rows: list[dict[str, Any]] = []
+    largest, where = 0.0, ""
+    for name in common:
+        one, other = (state(v[name], interval=interval, rope=rope) for v in (before, after))
+        shift = abs(other["mean"] - one["mean"]) / max(one["sd"], 1e-12)
+        if shift > largest:
+            largest, where = shift, name
+        if (one["sign"], one["beyond_rope"]) != (other["sign"], other["beyond_rope"]):
+            rows.append({"conclusion": name, "before": one, "after": other})
+    return {
+        "conclusions": len(common), "changed": len(rows), "which": rows, "largest_shift": largest,
+        "largest_shift_of": where, "not_compared": len(before) + len(after) - 2 * len(common),
+        "reversed": sum(r["before"]["sign"] * r["after"]["sign"] < 0 for r in rows),
+    }  # fmt: skip

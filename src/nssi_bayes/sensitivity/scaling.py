@@ -1,0 +1,125 @@
+"""Power-scaling: how conclusions move with a little more or less weight on a prior or a block.
+
+Each top-level prior, all of them together, and each block's likelihood given the blocks before it
+are raised to a power near 1 by importance weights (Kallioinen et al. 2024,
+10.1007/s11222-023-10366-5). What is scaled by another parameter is part of the model, not a prior,
+and is left alone: scaling it would change what the top-level scale means. A flat prior (LKJ(1),
+Dirichlet(1)) has nothing to scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from arviz_stats import psense
+from scipy import stats
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.parameter import Parameter
+
+__all__ = ["THRESHOLD", "log_priors", "power_scale"]
+
+THRESHOLD: Final = 0.05
+"""Sensitivity from which on one speaks of one (Kallioinen et al. 2024)."""
+ALL: Final = "all"
+
+type Array = np.ndarray[Any, Any]
+
+
+def log_priors(theta: dict[str, Array], parameters: list[Parameter]) -> dict[str, Array]:
+    """Return the log-density of every top-level prior that is not flat.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter; a correlation matrix as its Cholesky factor.
+    parameters : list of Parameter
+        Their priors.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Nats, up to a constant [sample].
+    """
+    found = {}
+    for p in parameters:
+        if p.scale is not None or (p.family in ("lkj", "dirichlet") and p.alpha == 1):
+            continue
+        values = theta[p.name]
+        found[p.name] = _log_density(p, values).reshape(len(values), -1).sum(axis=1)
+    return found
+
+
+def _log_density(p: Parameter, values: Array) -> Array:
+    if p.family == "normal":
+        return stats.norm.logpdf(values, p.mu, p.sigma)
+    if p.family == "halfnormal":
+        return stats.halfnorm.logpdf(values, scale=p.sigma)
+    if p.family == "lognormal":
+        return stats.lognorm.logpdf(values, p.sigma, scale=np.exp(p.mu))
+    if p.family == "dirichlet":
+        return (p.alpha - 1) * np.log(values)
+    diagonal = np.diagonal(values, axis1=-2, axis2=-1)  # lkj: det(R) to the power alpha - 1
+    return 2 * (p.alpha - 1) * np.log(diagonal)
+
+
+def power_scale(
+    conclusions: dict[str, Array], priors: dict[str, Array], likelihoods: dict[str, Array]
+) -> list[dict[str, Any]]:
+    """Return the sensitivity of every conclusion to every prior and block.
+
+    Parameters
+    ----------
+    conclusions : dict of str to numpy.ndarray
+        [`chain`, `draw`].
+    priors : dict of str to numpy.ndarray
+        From `log_priors` [sample].
+    likelihoods : dict of str to numpy.ndarray
+        By block, given the blocks before it: together the log-likelihood of all data [sample].
+
+    Returns
+    -------
+    list of dict
+        One a conclusion, with a diagnosis in words; the most sensitive first.
+    """
+    shape = next(iter(conclusions.values())).shape
+    names = list(conclusions)
+    coords = {n.CHAIN: np.arange(shape[0]), n.DRAW: np.arange(shape[1])}
+    keys = {name: f"c{i}" for i, name in enumerate(names)}
+    posterior = xr.Dataset({keys[k]: ((n.CHAIN, n.DRAW), v) for k, v in conclusions.items()}, coords=coords)
+
+    def side(group: str, terms: dict[str, Array]) -> dict[str, dict[str, float]]:
+        terms = {**terms, ALL: np.sum(list(terms.values()), axis=0)}
+        found = {}
+        for term, values in terms.items():
+            scaled = xr.Dataset({"term": ((n.CHAIN, n.DRAW), values.reshape(shape))}, coords=coords)
+            name = "log_prior" if group == "prior" else "log_likelihood"
+            tree = xr.DataTree.from_dict({"posterior": posterior, name: scaled})
+            sensed = psense(tree, group=group)
+            found[term] = {k: float(sensed[keys[k]]) for k in names}
+        return found
+
+    by_prior, by_block = side("prior", priors), side("likelihood", likelihoods)
+    rows = [_row(name, by_prior, by_block) for name in names]
+    return sorted(rows, key=lambda row: -row["prior"])
+
+
+def _row(
+    name: str, by_prior: dict[str, dict[str, float]], by_block: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    each = {term: values[name] for term, values in by_prior.items() if term != ALL}
+    strongest = max(each, key=lambda term: each[term])
+    prior, likelihood = by_prior[ALL][name], by_block[ALL][name]
+    said = "no sensitivity to the prior"
+    if max(prior, each[strongest]) >= THRESHOLD:
+        said = f"moves with the prior of {strongest} and with the data" if likelihood >= THRESHOLD else (
+            f"led by the prior, of {strongest} most: the data say little"
+        )  # fmt: skip
+    return {
+        "conclusion": name, "prior": prior, "likelihood": likelihood, "strongest_prior": strongest,
+        "strongest_prior_sensitivity": each[strongest], "diagnosis": said,
+        "blocks": {term: values[name] for term, values in by_block.items() if term != ALL},
+        "sensitive_priors": {k: v for k, v in each.items() if v >= THRESHOLD},
+    }  # fmt: skip

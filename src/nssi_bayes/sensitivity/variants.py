@@ -1,0 +1,208 @@
+"""The same model under other assumptions: priors, covariates, sites, and what is missing and why.
+
+What is missing is ignorable in the model, given items, history, diagnoses and site. The runs with
+`missing_*` ask what if it is not: it is filled in from the posterior, every value `delta` sd away from
+what the model expects, and the model is fitted to the completed data (a pattern-mixture analysis,
+Little 1993, 10.1080/01621459.1993.10594302, with one imputation). `delta` 0 shows what filling in
+alone does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import yaml
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.generate import Latent, generate, latents
+from nssi_bayes.blocks.people import few
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.spec import parse, read_priors
+from nssi_bayes.spec.priors import PriorChange
+from nssi_bayes.spec.settings import Sensitivity
+
+__all__ = ["Fitted", "Variant", "variants"]
+
+_SCALES: Final = {"half": 0.5, "double": 2.0}
+_COVARIATES: Final = {"motion": ("motion", "framewise"), "medication": ("medic",)}
+_WHO: Final = {"missing_scans": ("scanned", "connected"), "missing_outcome": ("outcome",)}
+
+type Array = np.ndarray[Any, Any]
+
+
+class Variant(NamedTuple):
+    """One change, and the model under it; without a model `note` says why."""
+
+    name: str
+    built: Built | None
+    note: str = ""
+
+
+class Fitted(NamedTuple):
+    """The posterior that variants with filled-in data start from."""
+
+    theta: dict[str, Array]
+    moments: Moments
+
+
+def variants(
+    built: Built, settings: Sensitivity, fitted: Fitted, rng: np.random.Generator
+) -> Iterator[Variant]:
+    """Yield every change that is asked for.
+
+    Parameters
+    ----------
+    built : Built
+        The model as it is.
+    settings : Sensitivity
+        What is asked for.
+    fitted : Fitted
+        Its posterior.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Yields
+    ------
+    Variant
+        In the order of `settings`.
+    """
+    for kind in settings.refits:
+        if kind in _SCALES:
+            yield Variant(f"prior scales x {_SCALES[kind]:g}", _scaled(built, _SCALES[kind]))
+        elif kind == "informed":
+            yield _informed(built)
+        elif kind in _COVARIATES:
+            yield _without(built, kind)
+        elif kind == "site":
+            yield from _sites(built)
+        else:
+            yield from _filled(built, kind, settings.deltas, fitted, rng)
+
+
+def _scaled(built: Built, factor: float) -> Built:
+    """Multiply the scale of every prior of the set; what is flat stays flat."""
+    priors = read_priors(built.spec.priors)
+    scaled = {
+        name: PriorChange(mu=p.mu, sigma=p.sigma * factor, alpha=p.alpha)
+        for name, p in priors.items()
+        if p.sigma is not None
+    }
+    return _with_priors(built, {**built.spec.priors, **scaled})
+
+
+def _with_priors(built: Built, changes: dict[str, PriorChange]) -> Built:
+    return build_design(built.spec.model_copy(update={"priors": changes}), built.design)
+
+
+def _informed(built: Built) -> Variant:
+    resource = files("nssi_bayes.priors").joinpath("informed.yaml")
+    if not resource.is_file():
+        return Variant("informed priors", None, "there is no informed set of priors")
+    content = yaml.safe_load(resource.read_text(encoding="utf-8"))
+    kept = PriorChange.model_fields
+    changes = {
+        name: parse(PriorChange, {k: v for k, v in p.items() if k in kept}, where="priors/informed.yaml")
+        for name, p in content.items()
+    }
+    return Variant("informed priors", _with_priors(built, {**changes, **built.spec.priors}))
+
+
+def _without(built: Built, kind: str) -> Variant:
+    """Set a covariate to its mean for everybody, wherever it enters."""
+    design, changed = built.design, {}
+    for dim, field in (
+        (n.COVARIATE, "covariate"),
+        (n.CONFOUND, "confound"),
+        (n.CONFOUND_EDGE, "confound_edge"),
+    ):
+        labels = [str(v).lower() for v in design.coords.get(dim, [])]
+        hit = [i for i, label in enumerate(labels) if any(word in label for word in _COVARIATES[kind])]
+        if hit:
+            values = getattr(design, field).copy()
+            values[:, hit] = 0.0
+            changed[field] = values
+    name = f"without {kind}"
+    if not changed:
+        return Variant(name, None, f"the model has no covariate that is called {kind}")
+    return Variant(name, build_design(built.spec, replace(design, **changed)))
+
+
+def _sites(built: Built) -> Iterator[Variant]:
+    sites = built.design.coords[n.SITE]
+    if len(sites) < 2:
+        yield Variant("each site left out", None, "there is one site")
+        return
+    for s, site in enumerate(sites):
+        keep = np.flatnonzero(built.design.site[:, s] == 0)
+        yield Variant(f"without site {site}", build_design(built.spec, few(built.design, keep)))
+
+
+def _filled(
+    built: Built, kind: str, deltas: tuple[float, ...], fitted: Fitted, rng: np.random.Generator
+) -> Iterator[Variant]:
+    design = built.design
+    if kind == "missing_outcome":
+        there = "w" in fitted.theta and bool((~design.outcome_seen).any())
+    else:
+        people = len(design.diagnosis)
+        there = any(0 < len(getattr(design, who)) < people for who in _WHO[kind])
+    if not there:
+        yield Variant(kind.replace("_", " "), None, "nothing of this kind is missing")
+        return
+    seed = int(rng.integers(2**62))
+    for delta in deltas:
+        own = np.random.default_rng(seed)  # the same draws for each delta, so that only delta differs
+        completed = _complete(design, kind, fitted, own, delta=delta)
+        yield Variant(f"{kind.replace('_', ' ')}, delta {delta:+g} sd", build_design(built.spec, completed))
+
+
+def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generator, *, delta: float) -> Design:
+    """Fill in what is missing from one draw of the posterior, `delta` away."""
+    s = int(rng.integers(len(fitted.moments.mean)))
+    theta = {k: v[s] for k, v in fitted.theta.items()}
+    root = np.linalg.cholesky(fitted.moments.covariance[s] + 1e-10 * np.eye(fitted.moments.mean.shape[2]))
+    eta = fitted.moments.mean[s] + (root @ rng.standard_normal((*fitted.moments.mean.shape[1:], 1)))[..., 0]
+    factor = latents(theta, design, rng).factor
+    who = Latent(np.where(design.factor_seen, design.factor, factor), eta)
+    if kind == "missing_outcome":
+        whole = replace(design, outcome_seen=np.ones_like(design.outcome_seen))
+        drawn = generate(theta, whole, rng, latent=who).outcome + delta
+        return replace(whole, outcome=np.where(design.outcome_seen, design.outcome, drawn))
+    whole = design
+    for name, values, confound in (
+        ("scanned", "activation", "confound"), ("connected", "connectivity", "confound_edge")
+    ):  # fmt: skip
+        if 0 < len(getattr(design, name)) < len(design.diagnosis):
+            whole = _everybody(whole, name, values, confound)
+    drawn_all = generate(theta, whole, rng, latent=who)
+    changed: dict[str, Any] = {}
+    for name, values in (("scanned", "activation"), ("connected", "connectivity")):
+        added = len(getattr(whole, name)) - len(getattr(design, name))
+        if added:
+            new = getattr(drawn_all, values)[-added:] + delta
+            changed[values] = np.concatenate([getattr(design, values), new])
+    return replace(whole, **changed)
+
+
+def _everybody(design: Design, who: str, values: str, confound: str) -> Design:
+    """Append the people without images: errors as usual (medians), confounds at their means."""
+    there = getattr(design, who)
+    away = np.setdiff1d(np.arange(len(design.diagnosis)), there)
+    seen, error = getattr(design, f"{values}_seen"), getattr(design, f"{values}_se")
+    usual = np.nan_to_num(np.nanmedian(np.where(seen, error, np.nan), axis=0))
+    added = len(away)
+    more: dict[str, Any] = {
+        who: np.concatenate([there, away]),
+        values: np.concatenate([getattr(design, values), np.zeros((added, seen.shape[1]))]),
+        f"{values}_se": np.concatenate([error, np.tile(usual, (added, 1))]),
+        f"{values}_seen": np.concatenate([seen, np.ones((added, seen.shape[1]), dtype=bool)]),
+    }
+    own = getattr(design, confound)
+    more[confound] = np.concatenate([own, np.zeros((added, own.shape[1]))])
+    return replace(design, **more)

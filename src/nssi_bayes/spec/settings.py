@@ -1,0 +1,68 @@
+"""Parts of params.yaml: the synthetic cohort, the sampler, and what is fitted again for sensitivity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nssi_bayes.spec.strict import Strict
+
+__all__ = ["Refit", "Sampler", "Sensitivity", "Simulate"]
+
+type Refit = Literal[
+    "half", "double", "informed", "motion", "medication", "site", "missing_scans", "missing_outcome"
+]
+
+
+class Simulate(Strict):
+    """The synthetic cohort: number of people."""
+
+    participants: int = Field(default=120, ge=20)
+
+
+class Sampler(Strict):
+    """How a posterior is drawn; these change results.
+
+    Parameters
+    ----------
+    chains, tune, draws : int
+        Chains, and warm-up and kept draws of each.
+    target_accept : float
+        Target acceptance of NUTS; raised once, automatically, after a divergence.
+    double : bool
+        Twice the warm-up and twice the draws of every model, whatever else is asked for: do the
+        numbers stay (WAMBS, Depaoli & van de Schoot 2017, 10.1037/met0000065)?
+    """
+
+    chains: int = Field(default=4, ge=2)
+    tune: int = Field(default=150, ge=100)
+    draws: int = Field(default=1000, ge=100)
+    target_accept: float = Field(default=0.6, gt=0.5, lt=1)
+    double: bool = False
+
+    def resolved(self) -> Sampler:
+        """Return the sampler whose `tune` and `draws` are what is run."""
+        if not self.double:
+            return self
+        return self.model_copy(update={"tune": 2 * self.tune, "draws": 2 * self.draws, "double": False})
+
+
+class Sensitivity(Strict):
+    """What is fitted again, beside the power-scaling that needs no fit.
+
+    Parameters
+    ----------
+    models : tuple of str
+        Entries of the roster; none: the stage does nothing.
+    refits : tuple of str
+        ``half``, ``double``: scales of the top-level priors. ``informed``: another prior set.
+        ``motion``, ``medication``: without that covariate. ``site``: each site left out.
+        ``missing_scans``, ``missing_outcome``: what is missing is filled in, `deltas` apart.
+    deltas : tuple of float
+        How far what is missing lies from what the model expects, in sd of the column.
+    """
+
+    models: tuple[str, ...] = ()
+    refits: tuple[Refit, ...] = ("half", "double")
+    deltas: tuple[float, ...] = (-0.5, 0.0, 0.5)

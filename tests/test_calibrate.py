@@ -1,0 +1,299 @@
+"""Calibration: right posteriors pass, wrong ones do not, and a run that was cut off goes on."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from arviz_stats.ecdf_utils import compute_ecdf, simulate_confidence_bands
+
+from designs import full_cohort, joint_spec, small_cohort, small_spec
+from nssi_bayes import calibrate
+from nssi_bayes.blocks import joint, measurement
+from nssi_bayes.blocks.design import make_design
+from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.blocks.people import few, join
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.calibrate import replication, shards, summary, uniform
+from nssi_bayes.calibrate.person import draw_functions, most_complete
+from nssi_bayes.calibrate.replication import Plan, make, replicate
+from nssi_bayes.errors import SpecError
+from nssi_bayes.spec import Params, Sampler, parse
+from nssi_bayes.store import Layout, read_json, write_dataset, write_text
+
+type Array = np.ndarray[Any, Any]
+SHORT = Sampler(chains=2, tune=100, draws=200)
+FEW = 24
+
+
+def _tiny(**changes: Any) -> Built:
+    """One function, three indicators, forty people, an outcome; slopes are wide so that signs matter."""
+    functions = {"self_related": ["affect_regulation", "anti_dissociation", "marking_distress"]}
+    spec = small_spec(functions=functions, outcome="severity", disorder={}, priors=changes)
+    return build_design(spec, make_design(small_cohort(40), spec))
+
+
+WIDE = {"B_trauma": {"sigma": 1.0}}
+
+
+def _run(plan: Plan, size: int = FEW) -> dict[str, Any]:
+    return summary.summarise([replicate(plan, index) for index in range(size)])
+
+
+def _red(found: dict[str, Any]) -> set[str]:
+    level = summary.LEVEL / len(summary.FAMILIES)
+    return {
+        row["quantity"]
+        for family in found["families"].values()
+        for row in family["worst"]
+        if row["p"] * family["quantities"] <= level
+    }
+
+
+# -- uniformity ---------------------------------------------------------------------------------------
+
+
+def test_probabilities_are_exact_under_uniformity() -> None:
+    rng = np.random.default_rng(0)
+    p = uniform.p_values(rng.integers(0, 100, (4000, 60)), 99)
+    for level in (0.01, 0.05, 0.2, 0.5):
+        assert (p <= level).mean() == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 4000) + 0.01)
+
+
+def test_bands_are_those_that_arviz_simulates() -> None:
+    """Its pointwise level at 95 % leaves the simultaneous level that is asked for."""
+    rng = np.random.default_rng(1)
+    points = np.arange(1, 100) / 100
+    pointwise = 1 - simulate_confidence_bands(100, 1, points, 0.95, 20_000, rng)
+    assert uniform.exceedance(pointwise, 100, 99) == pytest.approx(0.05, abs=0.015)
+    low, high = uniform.band(100, 99, 0.05)
+    inside = 0
+    for _ in range(1000):
+        share = compute_ecdf((rng.integers(0, 100, 100) + 0.5) / 100, points)
+        inside += bool(((share >= low - 1e-12) & (share <= high + 1e-12)).all())
+    assert inside / 1000 == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize("fault", ["shifted", "too narrow", "too wide"])
+def test_ranks_that_are_not_uniform_are_seen(fault: str) -> None:
+    rng = np.random.default_rng(2)
+    shape = {"shifted": (1, 2), "too narrow": (0.4, 0.4), "too wide": (4, 4)}[fault]
+    ranks = np.floor(100 * rng.beta(*shape, size=(1, 60))).astype(int)
+    assert uniform.p_values(ranks, 99)[0] < 1e-3
+
+
+# -- one person ---------------------------------------------------------------------------------------
+
+
+def test_functions_of_one_person_are_drawn_from_their_posterior() -> None:
+    """Against a dense grid over the exact joint density of the person's data and functions."""
+    spec = joint_spec(functions={"self_related": ["affect_regulation", "anti_suicide", "marking_distress"]},
+                      outcome="severity")  # fmt: skip
+    design = make_design(full_cohort(30), spec)
+    built = build_design(spec, design)
+    theta = {k: v[0] for k, v in draw(built.parameters, design.coords, np.random.default_rng(3), 1).items()}
+    data = generate(theta, design, np.random.default_rng(4))
+    person = most_complete(data)
+    many = {k: np.repeat(v[None], 4000, axis=0) for k, v in theta.items()}
+    drawn = draw_functions(many, data, person, np.random.default_rng(5))[:, 0]
+    grid = np.linspace(drawn.mean() - 6, drawn.mean() + 6, 2001)
+    one = few(data, np.array([person]))
+    known = {k: jnp.asarray(v) for k, v in theta.items()}
+    prior = joint.functions_given(known, one, joint.BLOCKS)
+    items = measurement.Items(known, one)
+    whole = np.stack([grid, -np.ones_like(grid)], axis=1)
+    log_density = -0.5 * ((whole @ np.asarray(prior.matrix)[0]) * whole).sum(axis=1)
+    log_density = log_density + np.asarray(items.curve(0, jnp.asarray(grid)[None, :]))[0]
+    weight = np.exp(log_density - log_density.max())
+    weight /= weight.sum()
+    mean = weight @ grid
+    sd = np.sqrt(weight @ (grid - mean) ** 2)
+    assert drawn.mean() == pytest.approx(mean, abs=4 * sd / np.sqrt(4000))
+    assert drawn.std() == pytest.approx(sd, rel=0.06)
+    assert len(data.testlets_of[0]) == 1  # its residual factor is integrated out
+
+
+def test_people_of_two_designs_are_joined_and_told_apart() -> None:
+    spec = joint_spec(outcome="severity")
+    design = make_design(full_cohort(40), spec)
+    both = join(design, design)
+    assert len(both.diagnosis) == 80
+    for keep in (np.arange(40), np.arange(40, 80)):
+        half = few(both, keep)
+        for name in ("response", "factor", "activation", "connectivity", "scanned", "connected", "outcome"):
+            np.testing.assert_array_equal(getattr(half, name), getattr(design, name))
+
+
+# -- whole replications -------------------------------------------------------------------------------
+
+
+def test_a_replication_ranks_everything_and_is_reproducible() -> None:
+    plan = Plan(_tiny(), SHORT, 7)
+    one, again, other = replicate(plan, 0), replicate(plan, 0), replicate(plan, 1)
+    assert one == again
+    assert one["rank"] != other["rank"]
+    names = one["quantity"]
+    blocks = joint.blocks_of(plan.built.design)
+    assert {"log_likelihood", *(f"log_likelihood[{b}]" for b in blocks)} < set(names)
+    assert "eta_of_one_person[self_related]" in names
+    assert "w[self_related]" in names
+    assert all(0 <= rank <= 99 for rank in one["rank"])
+    inside = [low <= 99 for low in one["rank"]]
+    assert len(inside) == len(set(names)) == len(names)
+
+
+def test_posterior_calibration_fits_old_and_new_people_together() -> None:
+    built = _tiny()
+    given = draw(built.parameters, built.design.coords, np.random.default_rng(1), 5)
+    plan = Plan(built, SHORT, 7, given=given)
+    made = make(plan, np.random.SeedSequence(3))
+    assert len(made.built.design.diagnosis) == 80
+    assert made.first == 40
+    np.testing.assert_array_equal(made.built.design.response[:40], built.design.response)
+    assert any(np.array_equal(made.theta["B"], b) for b in given["B"])
+    found = replicate(plan, 0)
+    assert "failed" not in found
+
+
+@pytest.mark.slow
+def test_right_posteriors_pass() -> None:
+    found = _run(Plan(_tiny(**WIDE), SHORT, 11), 40)
+    assert found["passed"] is True, found["text"]
+    for row in found["recovery"]:
+        assert row["low"] - 0.05 <= 0.9 <= row["high"] + 0.05, row
+
+
+@pytest.mark.slow
+def test_a_slope_of_the_wrong_sign_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data have the other sign than the model says."""
+
+    def turned(theta: Any, design: Any, rng: Any, *, latent: Any) -> Any:
+        wrong = {**theta, "B": -theta["B"]}
+        return generate(wrong, design, rng, latent=replication.latents(wrong, design, rng))
+
+    monkeypatch.setattr(replication, "generate", turned)
+    found = _run(Plan(_tiny(**WIDE), SHORT, 11))
+    assert found["passed"] is False
+    assert "B[self_related, trauma]" in _red(found) or "log_likelihood" in _red(found)
+
+
+@pytest.mark.slow
+def test_a_wrong_prior_of_thresholds_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thresholds come from a Dirichlet(20), the model has Dirichlet(1)."""
+
+    def other(parameters: Any, coords: Any, rng: Any, size: int) -> Any:
+        changed = [replace(p, alpha=20.0) if p.family == "dirichlet" else p for p in parameters]
+        return draw(changed, coords, rng, size)
+
+    monkeypatch.setattr(replication, "draw", other)
+    found = _run(Plan(_tiny(), SHORT, 11))
+    assert found["passed"] is False
+    assert any(q.startswith("size[category_probability") for q in _red(found))
+
+
+@pytest.mark.slow
+def test_a_likelihood_that_drops_a_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit never sees the outcome: every parameter is uniform, its likelihood is not."""
+    sample = replication.sample
+
+    def blind(built: Built, *rest: Any) -> Any:
+        unseen = replace(
+            built.design,
+            outcome_seen=np.zeros_like(built.design.outcome_seen),
+            outcome=0 * built.design.outcome,
+        )
+        return sample(Built(built.spec, built.parameters, unseen), *rest)
+
+    monkeypatch.setattr(replication, "sample", blind)
+    found = _run(Plan(_tiny(), SHORT, 11))
+    assert found["passed"] is False
+    assert _red(found) <= {"log_likelihood", "log_likelihood[outcome]", "eta_of_one_person[self_related]"}
+    assert "log_likelihood[outcome]" in _red(found)
+
+
+def test_a_fit_that_breaks_is_counted_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no")
+
+    plan = Plan(_tiny(), SHORT, 7)
+    good = replicate(plan, 0)
+    monkeypatch.setattr(replication, "sample", broken)
+    failed = replicate(plan, 1)
+    assert failed["failed"] == "RuntimeError"
+    found = summary.summarise([good, failed])
+    assert found["failures"]["broken_by_kind"] == {"RuntimeError": 1}
+    assert found["passed"] is None
+    assert "1 of 2 fits broke" in found["text"]
+    assert summary.summarise([failed])["passed"] is None
+
+
+def test_too_many_failures_forbid_a_verdict() -> None:
+    plan = Plan(_tiny(), SHORT, 7)
+    one = replicate(plan, 0)
+    rng = np.random.default_rng(0)
+    many = [{**one, "index": i, "rank": rng.integers(0, 100, len(one["rank"])).tolist()} for i in range(60)]
+    sound = {**one["health"], "max_rhat": 1.0, "divergences": 0}
+    assert summary.summarise([{**m, "health": sound} for m in many])["passed"] is True
+    bad = [{**m, "health": {**sound, "divergences": int(i < 6)}} for i, m in enumerate(many)]
+    assert summary.summarise(bad)["passed"] is None
+
+
+# -- shards -------------------------------------------------------------------------------------------
+
+
+def test_shards_share_the_numbers_and_go_on_where_they_were(tmp_path: Path) -> None:
+    run: list[int] = []
+
+    def one(index: int) -> dict[str, Any]:
+        run.append(index)
+        return {"index": index}
+
+    def path_of(index: int) -> Path:
+        return tmp_path / f"{index}.json"
+
+    assert shards.fill(one, range(0, 6, 2), path_of=path_of) == 3
+    with ThreadPoolExecutor(2) as executor:
+        assert shards.fill(one, range(6), path_of=path_of, executor=executor) == 3
+    assert sorted(run) == list(range(6))
+    assert shards.fill(pytest.fail, range(6), path_of=path_of) == 0  # type: ignore[arg-type]
+    assert [f["index"] for f in shards.read_all(path_of(i) for i in range(8))] == list(range(6))
+
+
+@pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "a/b", "1/0"])
+def test_a_shard_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="is no shard"):
+        shards.parse_shard(text)
+    assert shards.parse_shard("1/2") == (1, 2)
+
+
+def test_dask_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(SpecError, match="Dask is not installed"),
+        shards.open_workers(1, "tcp://scheduler:8786"),
+    ):
+        pass
+
+
+def test_the_verb_writes_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path)
+    write_dataset(layout.cohort("s"), small_cohort(40))
+    write_text(layout.spec("q/m"), "description: tiny\nfunctions:\n  self_related: "
+               "[affect_regulation, anti_dissociation, marking_distress]\nfactors: [trauma]\n")  # fmt: skip
+    content = {"study": "s", "source": "x", "seed": 1, "roster": ["q/m"], "questions": ["q"],
+               "calibration": {"chains": 2, "tune": 100, "draws": 100}}  # fmt: skip
+    params = parse(Params, content, where="test")
+    for number in range(2):
+        calibrate.run(layout, params, model="q/m", work=calibrate.Work(replications=3, shard=f"{number}/2"))
+    found = read_json(layout.numbers("calibration", "q/m"))
+    assert (found["replications"], found["asked"], found["passed"]) == (3, 3, None)
+    monkeypatch.setattr(calibrate, "replicate", pytest.fail)
+    calibrate.run(layout, params, model="q/m", work=calibrate.Work(replications=3))
+    assert read_json(layout.numbers("calibration", "q/m")) == found

@@ -1,0 +1,81 @@
+"""Parts of the report on predictive checks, sensitivity and calibration say what the artefacts say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nssi_bayes.calibrate.summary import summarise
+from nssi_bayes.report.criticism import calibrated, predicted, prior_expects, sensitive
+
+
+def _replications(size: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    names = ["log_likelihood", "B[f, trauma]"]
+    health = {
+        "divergences": 0,
+        "rerun": False,
+        "max_rhat": 1.0,
+        "min_ess": 300.0,
+        "share_ess_below_ranked": 0.0,
+    }
+    return [
+        {"index": i, "quantity": names, "rank": rng.integers(0, 100, 2).tolist(), "truth": [0.0, 0.1],
+         "mean": [0.0, 0.2], "sd": [1.0, 0.1], "covered": [True, True], "ranked_among": 99, "interval": 0.9,
+         "health": health}
+        for i in range(size)
+    ]  # fmt: skip
+
+
+def _words(parts: list[Any]) -> str:
+    return " ".join(
+        [*(p.body for p in parts), *(i for p in parts for i in p.items), *(p.title for p in parts)]
+    )
+
+
+def test_calibration_shows_failures_and_the_band() -> None:
+    parts = calibrated("shared", summarise([*_replications(40), {"index": 40, "failed": "RuntimeError"}]))
+    assert [p.kind for p in parts] == ["lines", "figure", "table"]
+    assert "broke: 1" in _words(parts)
+    assert "log_likelihood" in parts[1].images[0].alt
+    assert [p.kind for p in calibrated("shared", summarise([{"index": 0, "failed": "X"}]))] == ["lines"]
+
+
+def test_small_cells_stay_unprinted_and_verdicts_are_words() -> None:
+    worst = {"element": "item = 2", "z": 3.0, "observed": None, "expected": 0.1, "low": 0.0, "high": 0.2}
+    check = {"name": "item_histogram", "about": "share", "elements": 3, "p": 0.001, "p_adjusted": 0.01,
+             "passed": False, "worst": [worst]}  # fmt: skip
+    said = _words(predicted("shared", {"rule": "the rule", "checks": [check]}))
+    assert "few" in said
+    assert "not as the model draws" in said
+    assert "the rule" in said
+    assert "joint models only" in _words(predicted("conventional", {"checks": []}))
+
+
+def test_refits_that_were_not_done_are_said() -> None:
+    row = {"conclusion": "B[f, trauma]", "prior": 0.1, "likelihood": 0.2, "strongest_prior": "B",
+           "blocks": {"items": 0.1, "factors": 0.3}, "diagnosis": "moves with the prior of B"}  # fmt: skip
+    done = {"variant": "prior scales x 2", "changed": 3, "conclusions": 9, "reversed": 1,
+            "largest_shift": 0.5,
+            "certified": True, "text": "x: y"}  # fmt: skip
+    away = {
+        "variant": "without medication",
+        "changed": None,
+        "text": "without medication: not done, no covariate",
+    }
+    base = {
+        "power_scaling": [row], "sensitive_to_a_prior": 1, "led_by_a_prior": 0, "threshold": 0.05,
+        "contraction": [{"parameter": "B", "elements": 1, "smallest": 0.5, "median": 0.5, "largest": 0.5}],
+    }  # fmt: skip
+    said = _words(sensitive("shared", {**base, "refits": [done, away]})).replace("\u00a0", " ")
+    assert "3 of 9" in said
+    assert "not done, no covariate" in said
+    assert "No refit" in _words(sensitive("shared", {**base, "refits": []}))
+
+
+def test_prior_expectations_are_a_table() -> None:
+    row = {"about": "sd of the outcome", "median": 1.4, "low": 0.7, "high": 2.6, "text": "3% are over 3"}
+    (part,) = prior_expects("shared", {"statistics": [row]})
+    assert part.kind == "table"
+    assert "sd of the outcome" in part.body
