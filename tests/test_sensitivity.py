@@ -17,7 +17,7 @@ from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
-from nssi_bayes.sensitivity.scaling import log_priors, power_scale
+from nssi_bayes.sensitivity.scaling import THRESHOLD, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
 from nssi_bayes.spec import JointSpec, Params, Sampler, parse, read_model
 from nssi_bayes.spec.settings import Sensitivity
@@ -53,21 +53,31 @@ def _conjugate(
 
 
 def test_a_strong_prior_is_named_and_a_weak_one_is_not() -> None:
-    found = {row["conclusion"]: row for row in power_scale(*_conjugate(0.3, 0.3))}
+    found = {row["conclusion"]: row for row in power_scale(*_conjugate(0.3, 0.3))[0]}
     row = found["mean"]
     assert row["strongest_prior"] == "m"
     assert row["strongest_prior_sensitivity"] > 0.05
     assert row["blocks"]["items"] > 0.05 > row["blocks"]["outcome"]
     assert "prior of m and with the data" in row["diagnosis"]
-    weak = {row["conclusion"]: row for row in power_scale(*_conjugate(20.0, 0.1))}["mean"]
+    weak = {row["conclusion"]: row for row in power_scale(*_conjugate(20.0, 0.1))[0]}["mean"]
     assert weak["strongest_prior_sensitivity"] < 0.02
     assert weak["diagnosis"] == "no sensitivity to the prior"
 
 
 def test_what_the_data_do_not_touch_is_led_by_its_prior() -> None:
-    found = {row["conclusion"]: row for row in power_scale(*_conjugate(1.0, 0.3))}
+    found = {row["conclusion"]: row for row in power_scale(*_conjugate(1.0, 0.3))[0]}
     assert found["bystander"]["strongest_prior"] == "o"
     assert "led by the prior, of o" in found["bystander"]["diagnosis"]
+
+
+def test_what_moves_by_chance_alone_is_not_called_sensitive() -> None:
+    rng = np.random.default_rng(11)
+    conclusions = {f"c{i}": rng.standard_normal((4, 1000)) for i in range(40)}
+    priors = {"many": 16 * rng.standard_normal(4000), "one": rng.standard_normal(4000)}
+    rows, limits = power_scale(conclusions, priors, {"items": 10 * rng.standard_normal(4000)})
+    assert max(row["prior"] for row in rows) > THRESHOLD  # by chance, as 4 000 draws of such a weight do
+    assert limits["many"] > limits["one"] == THRESHOLD
+    assert sum(row["sensitive"] for row in rows) <= 8
 
 
 def test_densities_of_priors_are_those_of_scipy_and_of_top_level_priors_only() -> None:

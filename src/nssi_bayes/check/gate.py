@@ -57,6 +57,8 @@ class CheckResult:
         What was measured, and its limit.
     text : str
         One line for a reader.
+    group : str
+        Where it stands in a report.
     """
 
     name: str
@@ -64,6 +66,7 @@ class CheckResult:
     value: float | None
     limit: float | None
     text: str
+    group: str = "gate"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row of ``checks.json``."""
@@ -73,6 +76,7 @@ class CheckResult:
             "value": self.value,
             "limit": self.limit,
             "text": self.text,
+            "group": self.group,
         }
 
 

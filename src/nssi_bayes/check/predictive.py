@@ -170,7 +170,7 @@ def rows(found: dict[str, Any]) -> list[CheckResult]:
     for one in found["checks"]:
         worst = one["worst"][0]
         text = f"{one['about']}: {said[one['passed']]}; farthest {worst['element']} (z {worst['z']:.1f})"
-        result.append(CheckResult(one["name"], None, one["p"], None, text))
+        result.append(CheckResult(one["name"], None, one["p"], None, text, group="predictive"))
     return result
 
 

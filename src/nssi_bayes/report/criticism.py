@@ -57,15 +57,19 @@ def predicted(name: str, found: Artefact) -> list[Part]:
         for c in checks for w in c["worst"][:2]
     ]  # fmt: skip
     words = ("verdict", "compares")
-    return [
+    parts = [
         text(found["rule"]),
         tabulated(f"Predictive checks of {name}", lambda: table(f"checks {name}", verdicts, words=words)),
-        tabulated(
-            f"Farthest from what {name} draws",
-            lambda: table(f"farthest {name}", farthest, words=("check",)),
-            folded=True,
-        ),
     ]
+    if farthest:  # a page that leaves the lab has none
+        parts.append(
+            tabulated(
+                f"Farthest from what {name} draws",
+                lambda: table(f"farthest {name}", farthest, words=("check",)),
+                folded=True,
+            )
+        )
+    return parts
 
 
 def prior_expects(name: str, found: Artefact) -> list[Part]:
@@ -98,7 +102,7 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
     parts = [
         text(
             f"Of {len(scaling)} conclusions of {name}, {found['sensitive_to_a_prior']} move with the "
-            f"weight of a prior (sensitivity {found['threshold']:g} or more); "
+            f"weight of a prior ({found['threshold']:g} or more, and more than by chance); "
             f"for {found['led_by_a_prior']} of these the data say little."
         )
     ]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_args
 
 import pandas as pd
 
@@ -16,10 +16,12 @@ from nssi_bayes.report.author import read_author
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import JointSpec, ModelSpec, Params, Prior, read_model, read_priors
-from nssi_bayes.store import Layout, digest, read_json, read_table
+from nssi_bayes.store import Layout, Numbers, digest, read_json, read_table
 from nssi_bayes.study import Study, read_study
 
 __all__ = ["Evidence", "gather"]
+
+_ATTACKS: Final[tuple[Numbers, ...]] = get_args(Numbers.__value__)
 
 
 @dataclass
@@ -40,6 +42,9 @@ class Evidence:
         By entry; an entry without the artefact is absent. `specs` is text, `models` what it says,
         `priors` what it starts from, `posteriors` paths, `revisions` the names under which DVC keeps
         them, `parameters` what the model has (from the fingerprint).
+    attacks : dict of str to dict
+        By entry, then by ``predictive_checks``, ``prior_predictive``, ``sensitivity`` and
+        ``calibration``: what was found; what nobody asked for is absent.
     main : str or None
         The entry whose estimates the report shows: the last joint model of the roster.
     unverified : list of str
@@ -73,6 +78,7 @@ class Evidence:
     posteriors: dict[str, Path] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, list[str]] = field(default_factory=dict)
+    attacks: dict[str, dict[Numbers, dict[str, Any]]] = field(default_factory=dict)
     main: str | None = None
     unverified: list[str] = field(default_factory=list)
     cohort_hash: str | None = None
@@ -161,6 +167,11 @@ def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..
     checks = read(read_json, layout.checks(entry))
     if checks is not None:
         found.checks[entry] = checks
+    for what in _ATTACKS:
+        path = layout.numbers(what, entry)
+        attacked = read(read_json, path) if path.exists() else None
+        if attacked is not None:
+            found.attacks.setdefault(entry, {})[what] = attacked
     spec = read(lambda p: p.read_text(encoding="utf-8"), layout.spec(entry))
     if spec is not None:
         found.specs[entry] = spec

@@ -122,11 +122,10 @@ def scaled(
     ends = [tuple(blocks[: i + 1]) for i in range(len(blocks))]
     totals = [np.zeros(len(next(iter(theta.values()))))] + [log_likelihood[e].sum(axis=1) for e in ends]
     likelihoods = {b: totals[i + 1] - totals[i] for i, b in enumerate(blocks)}
-    rows = power_scale(before, log_priors(theta, built.parameters), likelihoods)
-    strongest = [max(r["prior"], r["strongest_prior_sensitivity"]) for r in rows]
+    rows, limits = power_scale(before, log_priors(theta, built.parameters), likelihoods)
     return {
-        "power_scaling": rows, "threshold": THRESHOLD,
-        "sensitive_to_a_prior": sum(value >= THRESHOLD for value in strongest),
+        "power_scaling": rows, "threshold": THRESHOLD, "limits": limits,
+        "sensitive_to_a_prior": sum(r["sensitive"] for r in rows),
         "led_by_a_prior": sum("led by" in r["diagnosis"] for r in rows),
         "flat_priors": [p.name for p in built.parameters
                         if p.scale is None and p.family in ("lkj", "dirichlet") and p.alpha == 1],

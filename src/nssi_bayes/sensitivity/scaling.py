@@ -5,6 +5,10 @@ are raised to a power near 1 by importance weights (Kallioinen et al. 2024,
 10.1007/s11222-023-10366-5). What is scaled by another parameter is part of the model, not a prior,
 and is left alone: scaling it would change what the top-level scale means. A flat prior (LKJ(1),
 Dirichlet(1)) has nothing to scale.
+
+A log-density that varies much over the draws (that of many elements at once) moves any conclusion a
+little, by chance. How much is measured: conclusions of one chain are weighted by the log-density of
+another, of which they know nothing, and what 95 of 100 stay under is that term's floor.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ __all__ = ["THRESHOLD", "log_priors", "power_scale"]
 THRESHOLD: Final = 0.05
 """Sensitivity from which on one speaks of one (Kallioinen et al. 2024)."""
 ALL: Final = "all"
+_FOR_FLOOR: Final = 20
+"""Conclusions from which the floor of a term is taken."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -67,7 +73,7 @@ def _log_density(p: Parameter, values: Array) -> Array:
 
 def power_scale(
     conclusions: dict[str, Array], priors: dict[str, Array], likelihoods: dict[str, Array]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Return the sensitivity of every conclusion to every prior and block.
 
     Parameters
@@ -81,8 +87,9 @@ def power_scale(
 
     Returns
     -------
-    list of dict
-        One a conclusion, with a diagnosis in words; the most sensitive first.
+    tuple
+        One row a conclusion, with a diagnosis in words, the most sensitive first; and from which
+        value on each prior, and all of them together, count (`THRESHOLD` or the floor).
     """
     shape = next(iter(conclusions.values())).shape
     names = list(conclusions)
@@ -90,30 +97,46 @@ def power_scale(
     keys = {name: f"c{i}" for i, name in enumerate(names)}
     posterior = xr.Dataset({keys[k]: ((n.CHAIN, n.DRAW), v) for k, v in conclusions.items()}, coords=coords)
 
+    some = posterior[[f"c{i}" for i in np.unique(np.linspace(0, len(names) - 1, _FOR_FLOOR).astype(int))]]
+
+    def sensed(data: xr.Dataset, values: Array, group: str) -> xr.Dataset:
+        scaled = xr.Dataset({"term": ((n.CHAIN, n.DRAW), values)}, coords=coords)
+        name = "log_prior" if group == "prior" else "log_likelihood"
+        return psense(xr.DataTree.from_dict({"posterior": data, name: scaled}), group=group)
+
     def side(group: str, terms: dict[str, Array]) -> dict[str, dict[str, float]]:
-        terms = {**terms, ALL: np.sum(list(terms.values()), axis=0)}
         found = {}
-        for term, values in terms.items():
-            scaled = xr.Dataset({"term": ((n.CHAIN, n.DRAW), values.reshape(shape))}, coords=coords)
-            name = "log_prior" if group == "prior" else "log_likelihood"
-            tree = xr.DataTree.from_dict({"posterior": posterior, name: scaled})
-            sensed = psense(tree, group=group)
-            found[term] = {k: float(sensed[keys[k]]) for k in names}
+        for term, values in _with_all(terms).items():
+            moved = sensed(posterior, values.reshape(shape), group)
+            found[term] = {k: float(moved[keys[k]]) for k in names}
         return found
 
     by_prior, by_block = side("prior", priors), side("likelihood", likelihoods)
-    rows = [_row(name, by_prior, by_block) for name in names]
-    return sorted(rows, key=lambda row: -row["prior"])
+    limits = {}
+    for term, values in _with_all(priors).items():
+        strange = sensed(some, np.roll(values.reshape(shape), 1, axis=0), "prior")
+        floor = np.quantile([float(v) for v in strange.data_vars.values()], 0.95)
+        limits[term] = max(THRESHOLD, float(floor))
+    rows = [_row(name, by_prior, by_block, limits) for name in names]
+    return sorted(rows, key=lambda row: -row["prior"]), limits
+
+
+def _with_all(terms: dict[str, Array]) -> dict[str, Array]:
+    return {**terms, ALL: np.sum(list(terms.values()), axis=0)}
 
 
 def _row(
-    name: str, by_prior: dict[str, dict[str, float]], by_block: dict[str, dict[str, float]]
+    name: str,
+    by_prior: dict[str, dict[str, float]],
+    by_block: dict[str, dict[str, float]],
+    limits: dict[str, float],
 ) -> dict[str, Any]:
     each = {term: values[name] for term, values in by_prior.items() if term != ALL}
-    strongest = max(each, key=lambda term: each[term])
+    strongest = max(each, key=lambda term: each[term] / limits[term])
+    sensitive = {k: v for k, v in each.items() if v >= limits[k]}
     prior, likelihood = by_prior[ALL][name], by_block[ALL][name]
     said = "no sensitivity to the prior"
-    if max(prior, each[strongest]) >= THRESHOLD:
+    if sensitive or prior >= limits[ALL]:
         said = f"moves with the prior of {strongest} and with the data" if likelihood >= THRESHOLD else (
             f"led by the prior, of {strongest} most: the data say little"
         )  # fmt: skip
@@ -121,5 +144,5 @@ def _row(
         "conclusion": name, "prior": prior, "likelihood": likelihood, "strongest_prior": strongest,
         "strongest_prior_sensitivity": each[strongest], "diagnosis": said,
         "blocks": {term: values[name] for term, values in by_block.items() if term != ALL},
-        "sensitive_priors": {k: v for k, v in each.items() if v >= THRESHOLD},
+        "sensitive_priors": sensitive, "sensitive": bool(sensitive) or prior >= limits[ALL],
     }  # fmt: skip

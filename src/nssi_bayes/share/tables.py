@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import yaml
 from nssi_bayes import names as n
 from nssi_bayes.report.cells import Cells, suppressed
 from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.store import Numbers
 
 __all__ = ["safe_checks", "safe_comparison", "safe_estimates", "safe_evidence", "safe_flow", "safe_words"]
 
@@ -187,6 +188,7 @@ def safe_evidence(e: Evidence) -> Evidence:
         estimates={
             entry: safe_estimates(found, e.small_disorders)[0] for entry, found in e.estimates.items()
         },
+        attacks={entry: _safe_attacks(found, e.small_disorders) for entry, found in e.attacks.items()},
         checks={entry: {**found, **safe_checks(found)} for entry, found in e.checks.items()},
         specs={
             entry: yaml.safe_dump(model.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
@@ -194,3 +196,21 @@ def safe_evidence(e: Evidence) -> Evidence:
         },
         missing=[m for m in e.missing if "audit" not in m],
     )
+
+
+def _safe_attacks(
+    found: Mapping[Numbers, dict[str, Any]], small: Sequence[str]
+) -> dict[Numbers, dict[str, Any]]:
+    """Return verdicts without observed values, and no conclusion on a disorder of too few people."""
+    safe: dict[Numbers, dict[str, Any]] = {}
+    for what, content in found.items():
+        if what == "predictive_checks":
+            safe[what] = {
+                "rule": content["rule"], "checks": [{**c, "worst": []} for c in content["checks"]]
+            }  # fmt: skip
+        elif what == "sensitivity":
+            kept = [r for r in content["power_scaling"] if not any(d in r["conclusion"] for d in small)]
+            safe[what] = {**content, "power_scaling": kept, "states": {}}
+        else:
+            safe[what] = content
+    return safe

@@ -6,17 +6,19 @@ name begins, stands there; a slot without a row says what would fill it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
+from nssi_bayes.report import criticism as attacked
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.parts import Part, missing, not_run, tabulated, text
+from nssi_bayes.report.parts import BROKEN, Part, missing, not_run, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, split_name
+from nssi_bayes.store import Numbers
 
 __all__ = ["SLOTS", "Slot", "criticism", "slot_of"]
 
@@ -39,6 +41,8 @@ class Slot:
         How names of rows without a group begin.
     command : str
         What fills it.
+    artefact : str, optional
+        File with more than rows, and `shown` how it is told.
     """
 
     group: str
@@ -46,6 +50,8 @@ class Slot:
     says: str
     begins: tuple[str, ...]
     command: str
+    artefact: Numbers | None = None
+    shown: Callable[[str, Mapping[str, Any]], list[Part]] | None = None
 
 
 SLOTS: Final = (
@@ -72,9 +78,9 @@ SLOTS: Final = (
     Slot(
         "predictive",
         "Predictive checks",
-        "Whether data drawn from the model look like the data. The value is the share of drawn data sets "
-        "that "
-        "lie below the observed one; near 0 or 1 the model misses it.",
+        "Whether data of new people that the model draws look like the data. A value is a two-sided "
+        "probability, for all elements of a check at once; “not as the model draws” is said where it is "
+        "under .05 after Holm's adjustment over the checks.",
         (
             "item_",
             "roi_",
@@ -84,7 +90,6 @@ SLOTS: Final = (
             "missing",
             "pit",
             "ppc",
-            "prior_predictive",
             "posterior_predictive",
             "sum_score",
             "category",
@@ -92,13 +97,26 @@ SLOTS: Final = (
             "residual",
         ),
         "uv run dvc repro check@{entry}",
+        "predictive_checks",
+        attacked.predicted,
+    ),
+    Slot(
+        "prior_predictive",
+        "Prior predictive check",
+        "What cohorts the priors expect before any data.",
+        ("prior_predictive",),
+        "uv run nssi-bayes build {entry} --prior-predictive",
+        "prior_predictive",
+        attacked.prior_expects,
     ),
     Slot(
         "calibration",
         "Calibration",
         "Whether intervals cover what they say, in cohorts drawn from the model.",
         ("calibration", "sbc", "coverage", "recovery"),
-        "uv run python benchmarks/calibration.py (kept in benchmarks/results for the shipped models)",
+        "uv run nssi-bayes calibrate {entry} --replications 200",
+        "calibration",
+        attacked.calibrated,
     ),
     Slot(
         "sensitivity",
@@ -115,7 +133,9 @@ SLOTS: Final = (
             "without",
             "informed",
         ),
-        "none in this version",
+        "uv run nssi-bayes sensitivity {entry}",
+        "sensitivity",
+        attacked.sensitive,
     ),
     Slot(
         "bias",
@@ -164,7 +184,7 @@ def _slot(e: Evidence, slot: Slot) -> list[Part]:
         {**row, "model": entry}
         for entry, checks in e.checks.items()
         for row in checks["checks"]
-        if slot_of(row) is slot
+        if slot_of(row) is slot and not _told(e, slot, entry)
     ]
     if not rows and slot is _OTHER:
         return []
@@ -183,9 +203,12 @@ def _slot(e: Evidence, slot: Slot) -> list[Part]:
             for r in rows
             if r.get("table")
         ]
-    without = [
-        entry for entry in e.checks if entry not in {r["model"] for r in rows} and _applies(e, slot, entry)
-    ]
+    told = [entry for entry in e.checks if _told(e, slot, entry) and _applies(e, slot, entry)]
+    if told:
+        choices = [(split_name(t), _more(e, slot, t)) for t in told]
+        parts += choices[0][1] if len(choices) == 1 else [switch("Model", choices)]
+    with_rows = {r["model"] for r in rows} | set(told)
+    without = [entry for entry in e.checks if entry not in with_rows and _applies(e, slot, entry)]
     if without:
         named = ", ".join(split_name(entry) for entry in without)
         parts.append(
@@ -194,8 +217,25 @@ def _slot(e: Evidence, slot: Slot) -> list[Part]:
     return parts
 
 
+def _told(e: Evidence, slot: Slot, entry: str) -> bool:
+    """Return whether a model has the file of a slot, which says more than its rows."""
+    return slot.artefact is not None and slot.artefact in e.attacks.get(entry, {})
+
+
+def _more(e: Evidence, slot: Slot, entry: str) -> list[Part]:
+    """Return what the file of a slot says of one model, or a box that says why it cannot be told."""
+    if slot.artefact is None or slot.shown is None:
+        return []
+    try:
+        return slot.shown(split_name(entry), e.attacks[entry][slot.artefact])
+    except BROKEN as error:
+        return [missing(f"{slot.title} of {split_name(entry)} cannot be shown ({type(error).__name__}).")]
+
+
 def _applies(e: Evidence, slot: Slot, entry: str) -> bool:
     """Return whether a kind of check is made for a kind of model."""
+    if slot is _OTHER:
+        return False
     return slot.group == "gate" or e.checks[entry].get("kind", "joint") == "joint"
 
 

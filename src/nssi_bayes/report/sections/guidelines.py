@@ -10,7 +10,7 @@ from typing import Final, Literal
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.items import Item, items
 from nssi_bayes.report.parts import Part, code, tabulated, text
-from nssi_bayes.report.sections.criticism import slot_of
+from nssi_bayes.report.sections.criticism import SLOTS, slot_of
 
 __all__ = ["RULES", "guidelines", "state"]
 
@@ -91,7 +91,10 @@ def _table(e: Evidence, name: str) -> str:
 
 
 def _has(e: Evidence, group: str, *names: str) -> bool:
-    """Return whether the shown model has checks of a group, or any whose name begins so."""
+    """Return whether the shown model has checks of a group, or any whose name begins so, or its file."""
+    files = {slot.artefact for slot in SLOTS if slot.group == group and slot.artefact and not names}
+    if files & set(e.attacks.get(e.main or "", {})):
+        return True
     rows = e.checks.get(e.main or "", {}).get("checks", [])
     return any(slot_of(r).group == group and (not names or str(r["name"]).startswith(names)) for r in rows)
 
@@ -144,7 +147,7 @@ RULES: Final[dict[str, Callable[[Evidence], tuple[State, str]]]] = {
         otherwise="Judged by R-hat and effective draws; a run with twice the draws is not here.",
     ),
     "prior_predictive": lambda e: _met(
-        _has(e, "predictive", "prior_predictive"),
+        _has(e, "prior_predictive"),
         "In section Criticism.",
         half=True,
         otherwise="Prior and posterior scales stand side by side; no prior predictive check of the data.",
