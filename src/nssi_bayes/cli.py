@@ -176,6 +176,12 @@ def calibrate(
 
 
 @app.command()
+def crossvalidate(context: typer.Context, question: Question) -> None:
+    """Leave people out for real and score them, as params.yaml asks."""
+    _run(context, "crossvalidate", question=question)
+
+
+@app.command()
 def compare(context: typer.Context, question: Question) -> None:
     """Compare the models of a question on the data that they share."""
     _run(context, "compare", question=question)

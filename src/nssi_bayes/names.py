@@ -68,6 +68,7 @@ SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd
 
 # scores of a fit (loo.nc)
 BLOCK: Final = "block"
+MODEL: Final = "model"
 ELPD: Final = "elpd"
 P_LOO: Final = "p_loo"
 K_HAT: Final = "k_hat"

@@ -170,6 +170,18 @@ class Layout:
         """Return one replication of a calibration; `key` says of what."""
         return self.root / ".nssi_bayes" / "calibration" / model / key / f"{index:05d}.json"
 
+    def held_out(self, study: str, question: str) -> Path:
+        """Return the scores of people who were left out for real; row level."""
+        return self.root / "data" / study / "held_out" / f"{question}.nc"
+
+    def held_note(self, key: str) -> Path:
+        """Return one fit's scores of those it never saw, row level; `key` says of what."""
+        return self.root / ".nssi_bayes" / "held_out" / f"{key}.npz"
+
+    def left_out(self, question: str) -> Path:
+        """Return how well each model foresees whole groups."""
+        return self.root / "reports" / question / "left_out.json"
+
     def comparison(self, question: str) -> Path:
         """Return the comparison of one question's models."""
         return self.root / "reports" / question / "comparison.csv"

@@ -21,7 +21,7 @@ from nssi_bayes.errors import DataError, SpecError, did_you_mean
 from nssi_bayes.spec import ConventionalSpec
 from nssi_bayes.store import digest
 
-__all__ = ["FEWEST_MISSING", "fingerprint", "formula", "log_likelihood", "table"]
+__all__ = ["FEWEST_MISSING", "fingerprint", "formula", "log_likelihood", "log_predictive", "table", "written"]
 
 FEWEST_MISSING: Final = 3
 """People that a missing-value column needs; with fewer it tells whose outcome it is."""
@@ -96,7 +96,12 @@ def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
         When pooled with ``(1 + scores | pattern)``, which in Bambi has no correlation between
         intercept and slopes.
     """
-    return _formula(spec, _names(table(spec, cohort)))
+    return written(spec, table(spec, cohort))
+
+
+def written(spec: ConventionalSpec, data: pd.DataFrame) -> str:
+    """Write the model as a Bambi formula over the columns of a table."""
+    return _formula(spec, _names(data))
 
 
 def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") -> str:
@@ -156,18 +161,51 @@ def log_likelihood(posterior: xr.Dataset, spec: ConventionalSpec, cohort: xr.Dat
         [sample, `participant`], chains one after the other, people in the order of `table`. Given
         the effects of the person's diagnostic pattern.
     """
-    data = table(spec, cohort)
-    names = _names(data)
+    return log_predictive(posterior, spec, table(spec, cohort), np.random.default_rng(0))
+
+
+def log_predictive(
+    posterior: xr.Dataset, spec: ConventionalSpec, data: pd.DataFrame, rng: np.random.Generator
+) -> Array:
+    """Return log N(y | mu, sigma) of the people of a table, whom the posterior need not have seen.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        From `fit` [`chain`, `draw`, ...].
+    spec : ConventionalSpec
+        The model.
+    data : pandas.DataFrame
+        Rows of `table`. A column without a coefficient was constant where the model was fitted.
+    rng : numpy.random.Generator
+        For effects of a diagnostic pattern that the posterior never saw: one draw from their
+        population for each draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        [sample, `participant`], chains one after the other.
+    """
+    names = [name for name in _names(data) if name in posterior]
     coefficients = np.stack([_flat(posterior[name]) for name in names], axis=1)
     mean = _flat(posterior[_INTERCEPT])[:, None] + coefficients @ data[names].to_numpy(dtype=float).T
     if spec.pooled:
         for name in ("1", *_scores(names)):
-            effect = posterior[f"{name}|{n.PATTERN}"].sel({n.PATTERN: list(data[n.PATTERN])})
             predictor = 1.0 if name == "1" else data[name].to_numpy(dtype=float)
-            mean += _flat(effect) * predictor
+            mean += _effects(posterior, name, data[n.PATTERN], rng) * predictor
     sigma = _flat(posterior[_SIGMA])[:, None]
     z = (data[n.OUTCOME].to_numpy(dtype=float) - mean) / sigma
     return -0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+
+
+def _effects(posterior: xr.Dataset, name: str, patterns: pd.Series, rng: np.random.Generator) -> Array:
+    """Effects of everybody's diagnostic pattern [sample, `participant`]."""
+    known = posterior[f"{name}|{n.PATTERN}"]
+    drawn = {label: _flat(known.sel({n.PATTERN: label})) for label in known[n.PATTERN].to_numpy().tolist()}
+    for label in sorted(set(patterns) - set(drawn)):
+        spread = _flat(posterior[f"{name}|{n.PATTERN}_sigma"])
+        drawn[label] = spread * rng.standard_normal(len(spread))
+    return np.stack([drawn[label] for label in patterns], axis=1)
 
 
 def _flat(draws: xr.DataArray) -> Array:

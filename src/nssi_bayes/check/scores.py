@@ -25,7 +25,10 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.store import digest
 
-__all__ = ["OUTCOME_GIVEN", "Scores", "evaluate", "leave_one_out", "observed_digests", "to_dataset"]
+__all__ = [
+    "OUTCOME_GIVEN", "TOTAL", "Scores", "evaluate", "leave_one_out", "observed_digests", "sets_of",
+    "steps_of", "to_dataset",
+]  # fmt: skip
 
 OUTCOME_GIVEN: Final = "outcome_given_items_factors"
 TOTAL: Final = "total"
@@ -71,16 +74,30 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
         Mean and covariance of each person's functions given all data [sample, `participant`, ...].
     """
     blocks = joint.blocks_of(design)
-    sets = [tuple(blocks[:end]) for end in range(1, len(blocks) + 1)]
-    with_outcome = (*_given(blocks), "outcome")
-    if "outcome" in blocks and with_outcome not in sets:
-        sets.insert(0, with_outcome)
     found, grid = {}, marginal.grid_settings(len(design.plain_of), fine=True)
-    for include in sets:
+    for include in sets_of(blocks):
         everything = include == tuple(blocks)
         moments = marginal.evaluate(theta, design, include=include, grid=grid, moments=everything)
         found[include] = moments.log_integral
     return found, moments
+
+
+def sets_of(blocks: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the sets of blocks whose likelihoods all scores are made of; all blocks stand last."""
+    sets = [tuple(blocks[:end]) for end in range(1, len(blocks) + 1)]
+    with_outcome = (*_given(blocks), "outcome")
+    if "outcome" in blocks and with_outcome not in sets:
+        sets.insert(0, with_outcome)
+    return sets
+
+
+def steps_of(blocks: Sequence[str]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return, by name of a score, the sets of blocks before and after what it scores."""
+    steps: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {TOTAL: ((), tuple(blocks))}
+    steps |= {b: (tuple(blocks[:i]), tuple(blocks[: i + 1])) for i, b in enumerate(blocks)}
+    if "outcome" in blocks and "items" in blocks:
+        steps[OUTCOME_GIVEN] = (_given(blocks), (*_given(blocks), "outcome"))
+    return steps
 
 
 def leave_one_out(
@@ -119,11 +136,7 @@ def leave_one_out(
         return logsumexp(log_weight + values, axis=1), logsumexp(values, axis=1) - np.log(samples)
 
     elpd, p_loo = {}, {}
-    steps: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {TOTAL: ((), tuple(blocks))}
-    steps |= {b: (tuple(blocks[:i]), tuple(blocks[: i + 1])) for i, b in enumerate(blocks)}
-    if "outcome" in blocks and "items" in blocks:
-        steps[OUTCOME_GIVEN] = (_given(blocks), (*_given(blocks), "outcome"))
-    for name, (before, after) in steps.items():
+    for name, (before, after) in steps_of(blocks).items():
         (loo_before, fit_before), (loo_after, fit_after) = expected(before), expected(after)
         elpd[name] = loo_after - loo_before
         p_loo[name] = float((fit_after - fit_before - elpd[name]).sum())

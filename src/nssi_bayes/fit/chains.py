@@ -28,7 +28,9 @@ from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import Sampler
 
-__all__ = ["ENOUGH", "Chain", "open_chains", "run_nuts", "statistics"]
+__all__ = [
+    "ENOUGH", "Chain", "draw_chain", "open_chains", "run_nuts", "statistics", "typical_coordinates",
+]  # fmt: skip
 
 ENOUGH: Final = 4000
 """Draws that certification needs; from here on chains get processes of their own."""
@@ -82,7 +84,9 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
 
         def one_by_one(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
             progress = _Progress(sampler, len(seeds))
-            return [_draw(density, found, sampler, seed, progress.of(i)) for i, seed in enumerate(seeds)]
+            return [
+                draw_chain(density, found, sampler, seed, say=progress.of(i)) for i, seed in enumerate(seeds)
+            ]
 
         yield one_by_one
         return
@@ -137,17 +141,46 @@ def _draw_here(coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedS
     def say(_: int, finished: int) -> None:
         _here["done"][index] = finished
 
-    return _draw(_here["density"], coordinates, sampler, seed, say)
+    return draw_chain(_here["density"], coordinates, sampler, seed, say=say)
 
 
 def _coordinates(density: Density) -> Coordinates:
     return find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
 
 
-def _draw(
-    density: Density, coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, say: Say
+def typical_coordinates(built: Built) -> Coordinates:
+    """Return the coordinates in which a model's posterior is nearly round."""
+    return _coordinates(compile_density(built))
+
+
+def draw_chain(
+    density: Density,
+    coordinates: Coordinates,
+    sampler: Sampler,
+    seed: np.random.SeedSequence,
+    *,
+    say: Say = lambda _, __: None,
 ) -> Chain:
-    """Run one chain."""
+    """Run one chain where this is called.
+
+    Parameters
+    ----------
+    density : Density
+        The compiled model.
+    coordinates : Coordinates
+        From `typical_coordinates`, of this model or of one that is nearly it.
+    sampler : Sampler
+        Draws and target acceptance.
+    seed : numpy.random.SeedSequence
+        Source of every random number.
+    say : callable, optional
+        Is told, now and then, how many draws there will be and how many are finished.
+
+    Returns
+    -------
+    Chain
+        Draws and statistics, without warm-up.
+    """
     from nutpie.compiled_pyfunc import from_pyfunc
 
     of_y = coordinates.pull_back(density.value_and_gradient)

@@ -17,14 +17,15 @@ import logging
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks.conventional import formula, table
+from nssi_bayes.blocks.conventional import table, written
 from nssi_bayes.fit.chains import run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
-__all__ = ["build_conventional", "fit_conventional"]
+__all__ = ["build_conventional", "fit_conventional", "fit_table"]
 
 _LOG: Final = logging.getLogger(__name__)
 _FEWEST: Final = {"tune": 500, "target_accept": 0.8}
@@ -36,32 +37,25 @@ _MEAN: Final = "mu"
 _BAMBI_DIM: Final = f"{n.PATTERN}__factor_dim"
 
 
-def build_conventional(spec: ConventionalSpec, cohort: xr.Dataset) -> Any:
-    """Build Bambi's model of a spec on a cohort.
+def build_conventional(spec: ConventionalSpec, data: pd.DataFrame) -> Any:
+    """Build Bambi's model of a spec on a table.
 
     Parameters
     ----------
     spec : ConventionalSpec
         The model.
-    cohort : xarray.Dataset
-        Satisfies `schema`.
+    data : pandas.DataFrame
+        From `blocks.conventional.table`, or rows of it.
 
     Returns
     -------
     bambi.Model
-        Built, with default priors; everybody with the outcome is in.
-
-    Raises
-    ------
-    SpecError
-        If the spec names what the cohort does not have.
-    DataError
-        If outcome or scores do not vary.
+        Built, with default priors.
     """
     import bambi
 
-    data = table(spec, cohort).reset_index(drop=True)
-    model = bambi.Model(formula(spec, cohort), data, center_predictors=False, noncentered=True)
+    data = data.reset_index(drop=True)
+    model = bambi.Model(written(spec, data), data, center_predictors=False, noncentered=True)
     model.build()
     return model
 
@@ -95,10 +89,34 @@ def fit_conventional(
     DataError
         If outcome or scores do not vary.
     """
+    return fit_table(spec, table(spec, cohort), sampler, seeds)
+
+
+def fit_table(
+    spec: ConventionalSpec, data: pd.DataFrame, sampler: Sampler, seeds: np.random.SeedSequence
+) -> xr.DataTree:
+    """Draw from the posterior of a conventional model of a table, or of rows of it.
+
+    Parameters
+    ----------
+    spec : ConventionalSpec
+        The model.
+    data : pandas.DataFrame
+        From `blocks.conventional.table`.
+    sampler : Sampler
+        Chains and draws.
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `fit_conventional`.
+    """
     import nutpie
     import pytensor
 
-    model = build_conventional(spec, cohort)
+    model = build_conventional(spec, data)
     graph = model.backend.model
     every = [*graph.free_RVs, *graph.deterministics]
     kept = [v.name for v in every if v.name != _MEAN]
@@ -122,7 +140,7 @@ def fit_conventional(
     )
     tree.attrs.update(
         kind=spec.kind, target_accept=accept, rerun=int(rerun), tune=sampler.tune,
-        formula=formula(spec, cohort), priors=str(model),
+        formula=written(spec, data), priors=str(model),
     )  # fmt: skip
     return tree
 

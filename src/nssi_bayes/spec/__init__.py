@@ -12,13 +12,14 @@ from pydantic import Field, field_validator, model_validator
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.models import ConventionalSpec, JointSpec, ModelSpec, read_model
 from nssi_bayes.spec.priors import Prior, read_priors
-from nssi_bayes.spec.settings import Refit, Sampler, Sensitivity, Simulate
+from nssi_bayes.spec.settings import CrossValidation, Refit, Sampler, Sensitivity, Simulate
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import read_yaml
 
 __all__ = [
-    "ConventionalSpec", "JointSpec", "ModelSpec", "Params", "Prior", "Refit", "Sampler", "Sensitivity",
-    "Simulate", "Strict", "check_question", "parse", "read_model", "read_params", "read_priors",
+    "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "Params", "Prior", "Refit", "Sampler",
+    "Sensitivity", "Simulate", "Strict", "check_question", "parse", "read_model", "read_params",
+    "read_priors",
 ]  # fmt: skip
 
 
@@ -39,6 +40,8 @@ class Params(Strict):
         Questions that get a comparison and a report.
     calibration : Sampler
         Of the fits of ``nssi-bayes calibrate``, which are many and short.
+    cross_validation : CrossValidation
+        Whether and how people are left out for real.
     sensitivity : Sensitivity
         Which models are fitted again under which changes.
     rope : float
@@ -56,6 +59,7 @@ class Params(Strict):
     questions: tuple[str, ...]
     sampler: Sampler = Sampler()
     calibration: Sampler = Sampler(chains=2, tune=150, draws=250)
+    cross_validation: CrossValidation = CrossValidation()
     sensitivity: Sensitivity = Sensitivity()
     allow_uncertified: bool = False
     min_cell: int = Field(default=11, ge=0)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nssi_bayes.spec.strict import Strict
 
-__all__ = ["Refit", "Sampler", "Sensitivity", "Simulate"]
+__all__ = ["CrossValidation", "Refit", "Sampler", "Sensitivity", "Simulate"]
 
 type Refit = Literal[
     "half", "double", "informed", "motion", "medication", "site", "missing_scans", "missing_outcome"
@@ -66,3 +66,26 @@ class Sensitivity(Strict):
     models: tuple[str, ...] = ()
     refits: tuple[Refit, ...] = ("half", "double")
     deltas: tuple[float, ...] = (-0.5, 0.0, 0.5)
+
+
+class CrossValidation(Strict):
+    """Which fits are made without some of the people, to score those.
+
+    Parameters
+    ----------
+    scheme : str
+        ``psis``: nobody is left out for real; scores are doubted where k-hat is large. ``auto``: people
+        over the k-hat limit are left out for real, and where they are more than 5 % in any model, all models
+        of the question are scored by folds. ``folds``: always by folds.
+    folds : int
+        How many, each with its share of every diagnostic pattern and site.
+    leave : tuple of str
+        ``site``: each site left out; ``disorder``: everybody who has a disorder left out.
+    sampler : Sampler
+        Of each of these fits, which are many.
+    """
+
+    scheme: Literal["psis", "auto", "folds"] = "psis"
+    folds: int = Field(default=10, ge=2)
+    leave: tuple[Literal["site", "disorder"], ...] = ()
+    sampler: Sampler = Sampler(chains=2, tune=150, draws=500)

@@ -8,7 +8,7 @@ from typing import Any
 from nssi_bayes.report.cells import Cells
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
-from nssi_bayes.report.parts import Part, figure, lines, missing, tabulated, text
+from nssi_bayes.report.parts import Part, figure, lines, missing, not_run, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty
 
@@ -34,6 +34,7 @@ def comparison(e: Evidence) -> list[Part]:
         parts.append(tabulated("All models and blocks", lambda: _comparison(rows, e.params.min_cell)))
     else:
         parts.append(missing("No model could be ranked."))
+    parts += _groups(e)
     warnings = [*e.notes["refused"], *e.notes["warnings"]]
     if warnings:
         parts.append(lines(warnings, title="What this comparison cannot tell"))
@@ -52,6 +53,39 @@ def comparison(e: Evidence) -> list[Part]:
             folded=True,
         )
     )
+    return parts
+
+
+def _groups(e: Evidence) -> list[Part]:
+    """Return how well whole sites and disorders are foreseen by models that never saw them."""
+    groups = (e.notes or {}).get("groups", {})
+    rows, sentences = groups.get("rows", []), groups.get("sentences", [])
+    if not rows and not sentences:
+        command = "cross_validation.leave: [site, disorder] in params.yaml, then uv run dvc repro"
+        return [not_run("Leaving out whole sites or disorders was not asked for.", command=command)]
+    parts = [
+        text(
+            "Each site, or everybody with a disorder, is left out of a fit, and all their data are scored "
+            "together. What varies by disorder is known of a new one only as far as the others tell.",
+            title="Groups that no model saw",
+        ),
+        lines(sentences),
+    ]
+    shown = [
+        {
+            "left out": f"{r['kind']} {r['label']}",
+            "model": r["model"],
+            "people": str(r["participants"]),
+            "log predictive density|together": number(r["log_predictive"], 1),
+            "log predictive density|MC error": "–" if r["mcse"] is None else number(r["mcse"]),
+            "log predictive density|person by person": number(r["by_person"], 1),
+        }
+        for r in rows
+    ]
+    if shown:
+        parts.append(
+            tabulated("Every group and model", lambda: table("groups", shown, group="left out"), folded=True)
+        )
     return parts
 
 
@@ -88,12 +122,13 @@ def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
             "difference|SE Δ": number(r["diff_se"], 1),
             "p loo": number(r["p_loo"], 1),
             "weight": number(r["weight"]),
+            **({"left out by": str(r["method"])} if "method" in r else {}),
             **(_k_hat(r, smallest) if "k_hat_over" in r else {}),
             "verdict": r["verdict"],
         }
         for r in rows
     ]
-    return table("comparison", shown, group="block", words=("verdict",))
+    return table("comparison", shown, group="block", words=("verdict", "left out by"))
 
 
 def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:

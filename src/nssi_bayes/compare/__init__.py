@@ -6,87 +6,33 @@ refused with the difference named. Nothing stored is rounded.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from scipy.optimize import minimize
 
 from nssi_bayes import names as n
+from nssi_bayes.compare.held import told, with_held_out
+from nssi_bayes.compare.scores import FAILED_SHARE, Scores, k_hat_limit, read_scores
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.author import DRAFT
 from nssi_bayes.spec import Params, check_question
-from nssi_bayes.store import Layout, read_dataset, read_json, write_json, write_table, write_text
+from nssi_bayes.store import Layout, read_json, write_json, write_table, write_text
 
-__all__ = ["COLUMNS", "k_hat_limit", "run", "stacking_weights"]
+__all__ = ["COLUMNS", "FAILED_SHARE", "k_hat_limit", "run", "stacking_weights"]
 
 COLUMNS: Final = (
     "question", "block", "model", "rank", "elpd", "se", "elpd_diff", "diff_se", "p_loo", "weight",
-    "participants", "k_hat_max", "k_hat_over", "k_hat_limit", "certified", "verdict",
+    "participants", "k_hat_max", "k_hat_over", "k_hat_limit", "certified", "verdict", "method",
 )  # fmt: skip
 
 SAME: Final = 4.0  # elpd: below it models predict alike (Sivula, Magnusson & Vehtari 2020)
 CLEAR: Final = 2.0  # standard errors: what a difference must exceed to be read as one
 FEW: Final = 100  # people: under it the normal approximation of the standard error is poor
-FAILED_SHARE: Final = 0.05  # share of people over the k-hat limit past which nothing is trusted
 _GAP: Final = 1e-3  # elpd per person; a bound, the objective is concave
-_VARIABLES: Final = {n.ELPD: (n.PARTICIPANT, n.BLOCK), n.P_LOO: (n.BLOCK,), n.K_HAT: (n.PARTICIPANT,)}
-_ATTRS: Final = ("observed", "conditioned", "draws", "certified")
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """The scores of one model, with what must be equal between models."""
-
-    model: str
-    data: xr.Dataset
-    observed: dict[str, str]
-    conditioned: dict[str, str]
-    limit: float
-    certified: bool
-
-    @property
-    def blocks(self) -> list[str]:
-        return [str(b) for b in self.data[n.BLOCK].to_numpy()]
-
-    @property
-    def k_hat(self) -> np.ndarray:
-        return self.data[n.K_HAT].to_numpy()
-
-    @property
-    def unreliable(self) -> bool:
-        """Whether so many people are over the limit that nothing compared with it is trusted."""
-        return self.failed > FAILED_SHARE * len(self.k_hat)
-
-    @property
-    def failed(self) -> int:
-        """People over the limit; a k-hat that is not a number counts as over it."""
-        return int((~(self.k_hat <= self.limit)).sum())
-
-
-def k_hat_limit(draws: int) -> float:
-    """Return the Pareto k-hat over which a person's score is not to be believed.
-
-    Parameters
-    ----------
-    draws : int
-        Posterior draws of all chains together.
-
-    Returns
-    -------
-    float
-        ``min(1 - 1 / log10(draws), 0.7)``.
-
-    References
-    ----------
-    Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72), arXiv:1507.02646.
-    """
-    return float(min(1 - 1 / np.log10(draws), 0.7))
 
 
 def stacking_weights(elpd: np.ndarray) -> np.ndarray:
@@ -143,34 +89,7 @@ def stacking_weights(elpd: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _read(layout: Layout, model: str) -> _Scores:
-    path = layout.loo(model)
-    data = read_dataset(path)
-    problems = [f"attribute {a!r} is missing" for a in _ATTRS if a not in data.attrs]
-    problems += [
-        f"variable {v!r} is missing or has other dims than {dims}"
-        for v, dims in _VARIABLES.items()
-        if v not in data or data[v].dims != dims
-    ]
-    if not problems:
-        if data.indexes[n.PARTICIPANT].has_duplicates:
-            problems.append("a participant stands twice")
-        bad = ~np.isfinite(data[n.ELPD].to_numpy()).all(axis=1)
-        if bad.any():
-            problems.append(f"{int(bad.sum())} people have a score that is not finite")
-    if problems:
-        raise ArtefactError(problems, where=str(path), cure=f"run `dvc repro check@{model}` again")
-    return _Scores(
-        model=model.split("/")[1],
-        data=data,
-        observed=json.loads(data.attrs["observed"]),
-        conditioned=json.loads(data.attrs["conditioned"]),
-        limit=k_hat_limit(int(data.attrs["draws"])),
-        certified=bool(int(data.attrs["certified"])),
-    )
-
-
-def _compared_blocks(scores: Sequence[_Scores]) -> tuple[list[str], list[str]]:
+def _compared_blocks(scores: Sequence[Scores]) -> tuple[list[str], list[str]]:
     """Return the blocks that all models have, and a sentence for each that is left out."""
     every = list(dict.fromkeys(b for s in scores for b in s.blocks))
     common = [b for b in every if all(b in s.blocks for s in scores)]
@@ -186,7 +105,7 @@ def _compared_blocks(scores: Sequence[_Scores]) -> tuple[list[str], list[str]]:
     return common, left_out
 
 
-def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
+def _differences(scores: Sequence[Scores], blocks: Sequence[str]) -> list[str]:
     """Name what differs between the models although it must be equal."""
     first, found = scores[0], []
     people = set(first.data[n.PARTICIPANT].to_numpy().tolist())
@@ -207,7 +126,7 @@ def _differences(scores: Sequence[_Scores], blocks: Sequence[str]) -> list[str]:
     return found
 
 
-def _comparable(scores: Sequence[_Scores], question: str) -> tuple[list[str], list[str]]:
+def _comparable(scores: Sequence[Scores], question: str) -> tuple[list[str], list[str]]:
     """Return the compared blocks and what is left out, or refuse."""
     blocks, left_out = _compared_blocks(scores)
     problems = _differences(scores, blocks)
@@ -222,7 +141,7 @@ def _comparable(scores: Sequence[_Scores], question: str) -> tuple[list[str], li
     return blocks, left_out
 
 
-def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str, Any]]:
+def _rows(question: str, block: str, scores: Sequence[Scores]) -> list[dict[str, Any]]:
     people = scores[0].data[n.PARTICIPANT]
     pointwise = np.column_stack(
         [s.data[n.ELPD].sel({n.PARTICIPANT: people, n.BLOCK: block}).to_numpy() for s in scores]
@@ -245,7 +164,7 @@ def _rows(question: str, block: str, scores: Sequence[_Scores]) -> list[dict[str
             "p_loo": float(score.data[n.P_LOO].sel({n.BLOCK: block})),
             "weight": float(weights[i]), "participants": count,
             "k_hat_max": float(score.k_hat.max()), "k_hat_over": score.failed,
-            "k_hat_limit": score.limit, "certified": score.certified,
+            "k_hat_limit": score.limit, "certified": score.certified, "method": score.method,
         }  # fmt: skip
         unreliable = [s.model for s in scores if s.unreliable]
         row["verdict"] = _verdict(row, best=scores[best], unreliable=unreliable)
@@ -264,7 +183,7 @@ def _doubts(row: dict[str, Any], failed: dict[str, int]) -> str:
     return "; ".join(found)
 
 
-def _verdict(row: dict[str, Any], *, best: _Scores, unreliable: Sequence[str]) -> str:
+def _verdict(row: dict[str, Any], *, best: Scores, unreliable: Sequence[str]) -> str:
     if row["model"] == best.model:
         return "best on this block"
     if unreliable:
@@ -303,7 +222,7 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     return f"{name}: {best} has the highest score. {'; '.join(parts)}."
 
 
-def _warnings(scores: Sequence[_Scores]) -> list[str]:
+def _warnings(scores: Sequence[Scores]) -> list[str]:
     found = []
     for s in scores:
         if s.unreliable:
@@ -346,7 +265,8 @@ def run(layout: Layout, params: Params, question: str) -> None:
     """
     check_question(params, question, where=str(layout.params))
     entries = params.models_of(question)
-    scores = [_read(layout, entry) for entry in entries]
+    scores = [read_scores(layout, entry) for entry in entries]
+    scores, said = with_held_out(layout, params, question, scores)
     blocks, left_out = _comparable(scores, question)
     believed = [s for s in scores if s.certified or params.allow_uncertified]
     refused = [f"{s.model}: not certified, left out of the ranking" for s in scores if s not in believed]
@@ -356,13 +276,15 @@ def run(layout: Layout, params: Params, question: str) -> None:
         ranked = _rows(question, block, believed)
         rows += ranked
         sentences.append(_sentence(block, ranked))
+    groups = told(layout.left_out(question), comparable="total" in blocks)
     training = {e.split("/")[1]: read_json(layout.checks(e)).get("training", {}) for e in entries}
     write_table(layout.comparison(question), pd.DataFrame(rows, columns=list(COLUMNS)))
     write_json(
         layout.comparison_notes(question),
         {
             "question": question, "blocks": blocks, "sentences": sentences,
-            "warnings": _warnings(believed) + left_out, "training": training, "refused": refused,
+            "warnings": _warnings(believed) + said + left_out, "training": training, "refused": refused,
+            "groups": groups,
         },
     )  # fmt: skip
     if not layout.author(question).exists():  # what only the authors can say; `report` depends on the file

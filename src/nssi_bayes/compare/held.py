@@ -1,0 +1,171 @@
+"""Scores of people and groups who were left out for real, in place of scores by PSIS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.compare.scores import Scores
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.spec import Params
+from nssi_bayes.store import Layout, read_dataset, read_json
+
+__all__ = ["told", "with_held_out"]
+
+_MIXED: Final = 1.05
+"""Largest R-hat of a short fit that is not mentioned."""
+_MANY: Final = 8
+"""Groups from which on a sum over them gets a standard error."""
+_ERROR: Final = 1.0
+"""Monte Carlo error from which on a group's score is no number to rely on, nats."""
+
+
+def with_held_out(
+    layout: Layout, params: Params, question: str, scores: Sequence[Scores]
+) -> tuple[list[Scores], list[str]]:
+    """Return scores in which those who were left out for real stand as they were found.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Study and question.
+    question : str
+        Whose models are compared.
+    scores : sequence of Scores
+        By PSIS.
+
+    Returns
+    -------
+    tuple
+        Scores, and what is to be said of them.
+
+    Raises
+    ------
+    ArtefactError
+        If the fits that left people out are of other models or people.
+    """
+    path = layout.held_out(params.study, question)
+    held = read_dataset(path) if path.exists() else xr.Dataset(attrs={"scheme": "psis"})
+    if held.attrs["scheme"] == "psis":
+        return list(scores), []
+    fits = json.loads(held.attrs["fits"])
+    cure = f"run `dvc repro crossvalidate@{question}` again"
+    found, said = [], []
+
+    def refuse(what: str) -> ArtefactError:
+        return ArtefactError(what, where=str(path), cure=cure)
+
+    for score in scores:
+        if not score.certified and score.model not in fits:
+            found.append(score)  # it is not ranked
+            continue
+        if fits.get(score.model, {}).get("fingerprint") != score.data.attrs.get("fingerprint"):
+            raise refuse(f"{score.model}: people were left out of another model")
+        if set(held[n.PARTICIPANT].to_numpy()) != set(score.data[n.PARTICIPANT].to_numpy()):
+            raise refuse(f"{score.model}: other people were left out")
+        found.append(_replaced(score, held))
+        health = fits[score.model]
+        if health["divergences"] or health["max_rhat"] > _MIXED:
+            said.append(
+                f"{score.model}: of {health['fits']} fits without some of the people the largest R-hat is "
+                f"{health['max_rhat']:.2f}, and there are {health['divergences']} divergences"
+            )
+    if held.attrs["scheme"].endswith("-fold"):
+        why = f", because of {held.attrs['because']}" if held.attrs["because"] else ""
+        said.insert(0, f"scored by {held.attrs['scheme']} cross-validation, all models alike{why}")
+    else:
+        counts = ", ".join(f"{m} {f['fits']}" for m, f in fits.items() if f["fits"])
+        if counts:
+            said.insert(0, f"people over the k-hat limit were left out for real: {counts}")
+    return found, said
+
+
+def _replaced(score: Scores, held: xr.Dataset) -> Scores:
+    people = score.data[n.PARTICIPANT]
+    new = held[n.ELPD].sel({n.MODEL: score.model, n.PARTICIPANT: people, n.BLOCK: score.blocks})
+    values, old = new.transpose(n.PARTICIPANT, n.BLOCK).to_numpy(), score.data[n.ELPD].to_numpy()
+    known = np.isfinite(values)
+    kept = np.where(known, values, old)
+    data = score.data.copy()
+    data[n.ELPD] = (score.data[n.ELPD].dims, kept)
+    data[n.P_LOO] = (score.data[n.P_LOO].dims, score.data[n.P_LOO].to_numpy() + (old - kept).sum(axis=0))
+    done = known.any(axis=1)
+    data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(done, 0.0, score.k_hat))
+    method = str(held.attrs["scheme"])
+    if not method.endswith("-fold"):
+        method = f"PSIS, {int(done.sum())} refits" if done.any() else "PSIS"
+    return replace(score, data=data, method=method)
+
+
+def told(path: Path, *, comparable: bool) -> dict[str, Any]:
+    """Return how well whole groups are foreseen, in numbers and sentences.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``left_out.json``.
+    comparable : bool
+        Whether the models observe the same blocks, so that their scores may be compared.
+
+    Returns
+    -------
+    dict
+        ``rows`` and ``sentences``.
+    """
+    found = read_json(path) if path.exists() else {"groups": [], "skipped": []}
+    rows: list[dict[str, Any]] = found["groups"]
+    said = [f"{s['kind']} {s['label']} was not left out: {s['reason']}." for s in found["skipped"]]
+    if not rows:
+        return {"rows": [], "sentences": said}
+    if not comparable:
+        said.append("Models score other blocks: what they foresee of a group is not compared.")
+        return {"rows": rows, "sentences": said}
+    kinds = list(dict.fromkeys(r["kind"] for r in rows))
+    for kind in kinds:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            if row["kind"] == kind:
+                groups.setdefault(row["label"], []).append(row)
+        said += [_of_group(kind, label, members) for label, members in groups.items()]
+        said.append(_of_all(kind, list(groups.values())))
+    return {"rows": rows, "sentences": [s for s in said if s]}
+
+
+def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    ranked = sorted(rows, key=lambda r: -r["log_predictive"])
+    best = ranked[0]
+    text = f"Without {kind} {label} ({best['participants']} people): {best['model']} foresees them best"
+    behind = [f"{r['model']} {best['log_predictive'] - r['log_predictive']:.1f} behind" for r in ranked[1:]]
+    text += "; " + ", ".join(behind) if behind else ""
+    worst = max(_error(r) for r in rows)
+    if not worst < _ERROR:
+        return f"{text}; not to be relied on, the Monte Carlo error is {worst:.1f}."
+    return f"{text} (Monte Carlo error up to {worst:.2f})."
+
+
+def _error(row: Mapping[str, Any]) -> float:
+    return float("inf") if row["mcse"] is None else float(row["mcse"])  # JSON has no infinity
+
+
+def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    if len(groups) < _MANY:
+        return f"{len(groups)} groups by {kind}: under {_MANY}, no standard error and no ranking over them."
+    models = [r["model"] for r in groups[0]]
+    table = np.array([[{r["model"]: r for r in g}[m]["log_predictive"] for m in models] for g in groups])
+    best = int(table.sum(axis=0).argmax())
+    gaps = table - table[:, [best]]
+    parts = [
+        f"{m} {-gaps[:, i].sum():.1f} behind (SE {np.sqrt(len(groups) * gaps[:, i].var(ddof=1)):.1f})"
+        for i, m in enumerate(models)
+        if i != best
+    ]
+    return f"Over {len(groups)} groups by {kind}: {models[best]} foresees them best; {', '.join(parts)}."

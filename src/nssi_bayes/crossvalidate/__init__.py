@@ -1,0 +1,277 @@
+"""People left out for real: refits where PSIS fails, folds where it fails often, and whole groups.
+
+`compare` takes what stands here in place of scores by PSIS. Every fit's scores are kept on this
+machine as soon as they are there, so that a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.compare import FAILED_SHARE, k_hat_limit
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.spec import ConventionalSpec, Params, check_question, read_model
+from nssi_bayes.store import (
+    Layout,
+    digest,
+    read_arrays,
+    read_dataset,
+    read_tree,
+    seed_sequence,
+    write_arrays,
+    write_dataset,
+    write_json,
+)
+
+__all__ = ["run"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the question, and its scores by PSIS."""
+
+    entry: str
+    spec: Any
+    loo: xr.Dataset
+
+    @property
+    def name(self) -> str:
+        return self.entry.split("/")[1]
+
+    @property
+    def over(self) -> Array:
+        """Positions of the people whose k-hat is over the limit, or no number."""
+        limit = k_hat_limit(int(self.loo.attrs["draws"]))
+        return np.flatnonzero(~(self.loo[n.K_HAT].to_numpy() <= limit))
+
+
+def run(layout: Layout, params: Params, *, question: str) -> None:
+    """Write scores of people who were left out, and of groups that were.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where everything lies.
+    params : Params
+        Seed, roster and what is left out.
+    question : str
+        One of the run's questions.
+
+    Raises
+    ------
+    SpecError
+        If the run does not ask `question`.
+    ArtefactError
+        If scores or posteriors are missing.
+    """
+    check_question(params, question, where=str(layout.params))
+    asked = params.cross_validation
+    if asked.scheme == "psis" and not asked.leave:
+        write_dataset(layout.held_out(params.study, question), xr.Dataset(attrs={"scheme": "psis"}))
+        write_json(layout.left_out(question), {"groups": [], "skipped": []})
+        return
+    cohort = read_dataset(layout.cohort(params.study))
+    models = []
+    for entry in params.models_of(question):
+        loo = read_dataset(layout.loo(entry))
+        if int(loo.attrs["certified"]) or params.allow_uncertified:
+            models.append(_Model(entry, read_model(layout, entry), loo))
+    work = _Work(layout, params, cohort)
+    write_dataset(layout.held_out(params.study, question), _people(work, models, question))
+    write_json(layout.left_out(question), _groups(work, [m for m in models if not _plain(m)]))
+
+
+def _plain(model: _Model) -> bool:
+    return isinstance(model.spec, ConventionalSpec)
+
+
+def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
+    """Score single people, or folds of all of them, as the scheme and k-hat ask."""
+    from nssi_bayes.crossvalidate.folds import stratified
+
+    asked = work.params.cross_validation
+    people = work.cohort[n.PARTICIPANT].to_numpy()
+    failed = {m.name: len(m.over) / len(people) for m in models}
+    too_many = [name for name, share in failed.items() if share > FAILED_SHARE]
+    by_folds = asked.scheme == "folds" or (asked.scheme == "auto" and bool(too_many))
+    scheme = f"{asked.folds}-fold" if by_folds else "refits" if asked.scheme == "auto" else "psis"
+    folds = stratified(
+        work.cohort, asked.folds, np.random.default_rng(seed_sequence(work.params.seed, f"folds {question}"))
+    )
+    blocks = list(dict.fromkeys(str(b) for m in models for b in m.loo[n.BLOCK].to_numpy()))
+    found = np.full((len(models), len(people), len(blocks)), np.nan)
+    notes = {}
+    for i, model in enumerate(models):
+        groups = folds if by_folds else [np.array([p]) for p in model.over] if scheme == "refits" else []
+        held = list(work.held(model, groups))
+        for one in held:
+            for block, values in one.elpd.items():
+                found[i, groups[one.index], blocks.index(block)] = values
+        notes[model.name] = {
+            "fits": len(held),
+            "divergences": sum(h.divergences for h in held),
+            "max_rhat": max((h.max_rhat for h in held), default=1.0),
+            "fingerprint": str(model.loo.attrs["fingerprint"]),
+        }
+        _LOG.info("%s: %d fits without some of the people (%s)", model.entry, len(held), scheme)
+    because = f"over {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(too_many)}"
+    return xr.Dataset(
+        {n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"})},
+        coords={n.MODEL: [m.name for m in models], n.PARTICIPANT: people, n.BLOCK: blocks},
+        attrs={"scheme": scheme, "because": because if too_many else "", "fits": json.dumps(notes)},
+    )
+
+
+def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
+    """Score each site or disorder that is left out as a whole, by every joint model."""
+    from nssi_bayes.crossvalidate import folds
+    from nssi_bayes.crossvalidate.groups import log_ratio
+
+    makers = {"site": folds.by_site, "disorder": folds.by_disorder}
+    found, skipped = [], []
+    for kind in work.params.cross_validation.leave:
+        groups = makers[kind](work.cohort)
+        for label, out in list(groups.items()):
+            reason = work.unfit(models, out)
+            if reason:
+                skipped.append({"kind": kind, "label": label, "reason": reason})
+                del groups[label]
+        labels, people = list(groups), list(groups.values())
+        for model in models:
+            whole = work.seen(model, people)
+            for one in work.held(model, people):
+                score, error = log_ratio(one.of_group, whole[one.index])
+                found.append(
+                    {"kind": kind, "label": labels[one.index], "model": model.name,
+                     "participants": len(people[one.index]), "log_predictive": score, "mcse": error,
+                     "by_person": float(one.elpd["total"].sum()), "max_rhat": one.max_rhat,
+                     "divergences": one.divergences}
+                )  # fmt: skip
+    order = {m.name: i for i, m in enumerate(models)}
+    found.sort(key=lambda row: (row["kind"], row["label"], order[str(row["model"])]))
+    return {"groups": found, "skipped": skipped}
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a fit without some of the people."""
+
+    index: int
+    elpd: dict[str, Array]
+    of_group: Array
+    divergences: int
+    max_rhat: float
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all fits share."""
+
+    layout: Layout
+    params: Params
+    cohort: xr.Dataset
+
+    def built(self, model: _Model) -> Any:
+        """Return the model of everybody."""
+        from nssi_bayes.build import build
+
+        return build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
+
+    def unfit(self, models: Sequence[_Model], out: Array) -> str:
+        """Say why a group cannot be left out; empty if it can."""
+        from nssi_bayes.blocks import joint
+        from nssi_bayes.crossvalidate.refit import without
+
+        smallest = self.params.min_cell
+        if len(out) < smallest:
+            return f"fewer than {smallest} people"
+        for model in models:
+            design = self.built(model).design
+            if len(design.diagnosis) - len(out) < smallest:
+                return f"fewer than {smallest} people are left"
+            lost = set(joint.blocks_of(design)) - set(joint.blocks_of(without(design, out)))
+            if lost:
+                return f"nobody else has data of {', '.join(sorted(lost))}"
+        return ""
+
+    def seen(self, model: _Model, groups: Sequence[Array]) -> list[Array]:
+        """Log-likelihood of each group at the draws of the posterior of everybody [`chain`, `draw`]."""
+        from nssi_bayes.blocks.labelled import theta_of
+        from nssi_bayes.crossvalidate.refit import sets_of
+
+        built = self.built(model)
+        posterior = read_tree(self.layout.posterior(model.entry))["posterior"].to_dataset()
+        theta, chains = theta_of(posterior, built.parameters), posterior.sizes[n.CHAIN]
+        found = sets_of(theta, built.design, np.arange(len(built.design.diagnosis)), last=True)
+        (total,) = found.values()
+        return [total[:, out].sum(axis=1).reshape(chains, -1) for out in groups]
+
+    def held(self, model: _Model, groups: Sequence[Array]) -> Iterator[_Kept]:
+        """Fit without each group and score it; what is known from before is not fitted again."""
+        mark, sampler = str(model.loo.attrs["fingerprint"]), self.params.cross_validation.sampler
+        common = {"fingerprint": mark, "seed": self.params.seed, "sampler": sampler.model_dump()}
+        keys = [digest({**common, "out": out.tolist()}) for out in groups]
+        left = []
+        for i, key in enumerate(keys):
+            path = self.layout.held_note(key)
+            if path.exists():
+                yield _read(i, read_arrays(path))
+            else:
+                left.append(i)
+        if not left:
+            return
+        make = self._plain_held if _plain(model) else self._joint_held
+        for done, one in enumerate(make(model, [groups[i] for i in left], [keys[i] for i in left]), start=1):
+            kept = {f"elpd {k}": v for k, v in one.elpd.items()}
+            health = {"divergences": np.array(one.divergences), "max_rhat": np.array(one.max_rhat)}
+            key = keys[left[one.index]]
+            write_arrays(self.layout.held_note(key), {**kept, **health, "of_group": one.of_group})
+            _LOG.info("%s: %d of %d fits", model.entry, done, len(left))
+            yield _Kept(left[one.index], one.elpd, one.of_group, one.divergences, one.max_rhat)
+
+    def _joint_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
+        from nssi_bayes.blocks import joint
+        from nssi_bayes.crossvalidate.refit import held_out
+
+        built = self.built(model)
+        blocks = joint.blocks_of(built.design)
+        seeds = [seed_sequence(self.params.seed, f"held out {key}") for key in keys]
+        for one in held_out(built, groups, self.params.cross_validation.sampler, seeds):
+            yield _Kept(one.index, one.elpd(blocks), one.of_group, one.divergences, one.max_rhat)
+
+    def _plain_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
+        from nssi_bayes.crossvalidate.conventional import held_out
+
+        for i, (out, key) in enumerate(zip(groups, keys, strict=True)):
+            seeds = seed_sequence(self.params.seed, f"held out {key}")
+            elpd, diverged, worst = held_out(
+                model.spec, self.cohort, out, self.params.cross_validation.sampler, seeds=seeds
+            )
+            (block,) = (str(b) for b in model.loo[n.BLOCK].to_numpy())
+            yield _Kept(i, {block: elpd}, np.zeros((1, 1)), diverged, worst)
+
+
+def _read(index: int, arrays: dict[str, Array]) -> _Kept:
+    try:
+        elpd = {k.removeprefix("elpd "): v for k, v in arrays.items() if k.startswith("elpd ")}
+        return _Kept(
+            index, elpd, arrays["of_group"], int(arrays["divergences"]), float(arrays["max_rhat"])
+        )  # fmt: skip
+    except KeyError as error:
+        raise ArtefactError(
+            "a kept fit is not complete",
+            where=".nssi_bayes/held_out",
+            cure="delete that folder; its fits are made again",
+        ) from error

@@ -1,0 +1,187 @@
+"""One model fitted again and again without some people, who are then scored.
+
+What a posterior needs before its first draw, coordinates in which it is nearly round, is found once,
+with everybody; what is compiled is compiled once a process. Labels and constants of the whole cohort
+stay: a disorder or site that loses its people is still in the model, where only its prior speaks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from arviz_stats.base import array_stats
+from scipy.special import logsumexp
+
+from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.people import few
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.check import scores
+from nssi_bayes.fit.chains import draw_chain, typical_coordinates
+from nssi_bayes.fit.density import compile_density
+from nssi_bayes.spec import JointSpec, Sampler
+
+__all__ = ["Held", "held_out", "sets_of", "without"]
+
+_CONSTANT: Final = 1e-9
+
+type Array = np.ndarray[Any, Any]
+type Sets = dict[tuple[str, ...], Array]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a fit without some people says of them.
+
+    Parameters
+    ----------
+    index : int
+        Which of the groups.
+    log_likelihood : dict of tuple to numpy.ndarray
+        By growing set of blocks [sample, person left out], nats.
+    chains : int
+        From which the samples come, one after the other.
+    divergences : int
+        Of all chains.
+    max_rhat : float
+        Of what the scores rest on: log-likelihood of those left out, and of every parameter.
+    """
+
+    index: int
+    log_likelihood: Sets
+    chains: int
+    divergences: int
+    max_rhat: float
+
+    def elpd(self, blocks: Sequence[str]) -> dict[str, Array]:
+        """Return the log predictive density of each person's data, by name of a score.
+
+        Parameters
+        ----------
+        blocks : sequence of str
+            Of the model, in order.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            As `check.scores.leave_one_out` [person left out], nats.
+        """
+        means = {k: logsumexp(v, axis=0) - np.log(len(v)) for k, v in self.log_likelihood.items()}
+        means[()] = np.zeros_like(next(iter(means.values())))
+        return {
+            name: means[after] - means[before] for name, (before, after) in scores.steps_of(blocks).items()
+        }
+
+    @property
+    def of_group(self) -> Array:
+        """Log-likelihood of all data of all who were left out, together [`chain`, `draw`]."""
+        return self.log_likelihood[max(self.log_likelihood, key=len)].sum(axis=1).reshape(self.chains, -1)
+
+
+def without(design: Design, out: Array) -> Design:
+    """Return the design of everybody else."""
+    return few(design, np.setdiff1d(np.arange(len(design.diagnosis)), out))
+
+
+def held_out(
+    built: Built, groups: Sequence[Array], sampler: Sampler, seeds: Sequence[np.random.SeedSequence]
+) -> Iterator[Held]:
+    """Fit a model without each group of people and score those who were left out.
+
+    Parameters
+    ----------
+    built : Built
+        The model of everybody.
+    groups : sequence of numpy.ndarray
+        Positions of those who are left out together.
+    sampler : Sampler
+        Of each fit.
+    seeds : sequence of numpy.random.SeedSequence
+        Source of every random number of each fit.
+
+    Yields
+    ------
+    Held
+        As they are finished, not in order.
+    """
+    coordinates = typical_coordinates(built)
+    workers = min(os.cpu_count() or 1, len(groups))
+    calls = list(zip(range(len(groups)), groups, seeds, strict=True))
+    if workers <= 1:
+        _keep(built.spec, built.design, coordinates, sampler)
+        for call in calls:
+            yield _one(*call)
+        return
+    given = (built.spec, built.design, coordinates, sampler)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=given) as pool:
+        waiting = [pool.submit(_one, *call) for call in calls]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_here: dict[str, Any] = {}
+"""What a process keeps between fits."""
+
+
+def _keep(spec: JointSpec, design: Design, coordinates: Any, sampler: Sampler) -> None:
+    _here.update(spec=spec, design=design, coordinates=coordinates, sampler=sampler)
+
+
+def _one(index: int, out: Array, seeds: np.random.SeedSequence) -> Held:
+    design, sampler = _here["design"], _here["sampler"]
+    built = build_design(_here["spec"], without(design, out))
+    density = compile_density(built)
+    chains = [draw_chain(density, _here["coordinates"], sampler, s) for s in seeds.spawn(sampler.chains)]
+    values = {name: np.stack([c.values[name] for c in chains]) for name in chains[0].values}
+    correlated = {p.name for p in built.parameters if p.family == "lkj"}
+    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in values.items()}
+    theta = {name: np.linalg.cholesky(v) if name in correlated else v for name, v in flat.items()}
+    found = sets_of(theta, design, out)
+    diverged = sum(int(c.statistics["diverging"].sum()) for c in chains)
+    return Held(index, found, len(chains), diverged, _worst(values, found, len(chains)))
+
+
+def sets_of(theta: dict[str, Array], design: Design, people: Array, *, last: bool = False) -> Sets:
+    """Return the log-likelihood of some people's data in every set of blocks that is scored.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    design : Design
+        Of everybody; its blocks are those of the model, also where these people lack one.
+    people : numpy.ndarray
+        Their positions.
+    last : bool
+        All blocks together only.
+
+    Returns
+    -------
+    dict of tuple to numpy.ndarray
+        By set of blocks [sample, person].
+    """
+    blocks, part = joint.blocks_of(design), few(design, people)
+    grid = marginal.grid_settings(len(design.plain_of), fine=True)
+    return {
+        include: marginal.evaluate(theta, part, include=include, grid=grid, moments=False).log_integral
+        for include in scores.sets_of(blocks)[-1 if last else 0 :]
+    }
+
+
+def _worst(values: dict[str, Array], found: Sets, chains: int) -> float:
+    everything = max(found, key=len)
+    total = found[everything].sum(axis=1).reshape(chains, -1)
+    flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in values.values()]
+    stacked = np.concatenate([total[None], *flat])
+    return float(array_stats.rhat(stacked[np.ptp(stacked, axis=(1, 2)) > _CONSTANT]).max())

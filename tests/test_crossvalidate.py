@@ -1,0 +1,286 @@
+"""People left out for real: who they are, what the fit without them says, and what `compare` makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+from artefacts import make_params, write_project
+from designs import full_cohort, small_cohort, small_spec
+from nssi_bayes import compare, crossvalidate
+from nssi_bayes import names as n
+from nssi_bayes.blocks import joint
+from nssi_bayes.blocks.conventional import log_predictive, table
+from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.build import Built, build, build_design
+from nssi_bayes.check import scores
+from nssi_bayes.compare.held import told
+from nssi_bayes.crossvalidate.folds import by_disorder, by_site, stratified
+from nssi_bayes.crossvalidate.groups import log_ratio
+from nssi_bayes.crossvalidate.refit import held_out, sets_of, without
+from nssi_bayes.errors import ArtefactError
+from nssi_bayes.fit.sample import sample
+from nssi_bayes.spec import ConventionalSpec, Sampler, parse
+from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset, write_json
+
+type Array = np.ndarray[Any, Any]
+QUESTION = "heterogeneity"
+MODELS = ["shared", "disorder_means", "disorder_circuits"]
+
+
+def test_folds_hold_everybody_once_and_their_share_of_every_pattern_and_site() -> None:
+    cohort = full_cohort(97)
+    folds = stratified(cohort, 10, np.random.default_rng(1))
+    assert sorted(np.concatenate(folds).tolist()) == list(range(97))
+    assert {len(f) for f in folds} == {9, 10}
+    has = cohort[n.DIAGNOSIS].transpose(n.PARTICIPANT, n.DISORDER).to_numpy().astype(int)
+    site = cohort[n.SITE_OF].to_numpy().astype(str)
+    stratum = np.array([f"{row.tolist()} {s}" for row, s in zip(has, site, strict=True)])
+    for label in set(stratum):
+        counts = [int((stratum[f] == label).sum()) for f in folds]
+        assert max(counts) - min(counts) <= 1
+    assert len(stratified(cohort.isel({n.PARTICIPANT: slice(4)}), 10, np.random.default_rng(1))) == 4
+
+
+def test_groups_are_sites_and_everybody_who_has_a_disorder() -> None:
+    cohort = full_cohort(50)
+    sites = by_site(cohort)
+    assert sorted(np.concatenate(list(sites.values())).tolist()) == list(range(50))
+    disorders = by_disorder(cohort)
+    assert list(disorders) == cohort[n.DISORDER].to_numpy().astype(str).tolist()
+    has = cohort[n.DIAGNOSIS].transpose(n.PARTICIPANT, n.DISORDER).to_numpy()
+    assert sum(map(len, disorders.values())) == int(has.sum()) > int((has.sum(axis=1) > 0).sum())
+
+
+@pytest.mark.parametrize("size", [3, 30])
+def test_the_density_of_a_group_is_that_of_a_conjugate_model(size: int) -> None:
+    """y_i ~ N(m, 1), m ~ N(0, 1) but for 40 others: the group's density is a Gaussian in closed form."""
+    rng = np.random.default_rng(size)
+    others, group = rng.standard_normal(40) + 1, rng.standard_normal(size) + 1.3
+    shape = (4, 1000)
+
+    def posterior(data: Array) -> Array:
+        precision = 1 + len(data)
+        return data.sum() / precision + precision**-0.5 * rng.standard_normal(shape)
+
+    def log_likelihood(m: Array) -> Array:
+        return stats.norm.logpdf(group, m[..., None], 1).sum(axis=-1)
+
+    found, error = log_ratio(
+        log_likelihood(posterior(others)), log_likelihood(posterior(np.append(others, group)))
+    )
+    mean, precision = others.sum() / 41, 41.0
+    covariance = np.eye(size) + 1 / precision
+    truth = stats.multivariate_normal.logpdf(group, np.full(size, mean), covariance)
+    assert error < 0.03
+    assert abs(found - truth) < 4 * error
+
+
+def test_draws_that_never_meet_are_said_to_tell_nothing() -> None:
+    rng = np.random.default_rng(0)
+    far, near = rng.normal(-900, 3, (2, 500)), rng.normal(-40, 3, (2, 500))
+    _, error = log_ratio(far, near)
+    assert not error < 1
+
+
+def _made() -> Built:
+    spec = small_spec(outcome="severity")
+    design = build(spec, small_cohort(60)).design
+    rng = np.random.default_rng(3)
+    theta = {k: v[0] for k, v in draw(build_design(spec, design).parameters, design.coords, rng, 1).items()}
+    theta["lambda"] = np.full_like(theta["lambda"], 1.5)
+    return build_design(spec, generate(theta, design, rng))
+
+
+@pytest.fixture(scope="module")
+def built() -> Built:
+    """A small model with an outcome, on data of its own."""
+    return _made()
+
+
+def test_a_fit_without_a_group_never_sees_it_and_its_blocks_add_up(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    out = np.array([4, 17, 33])
+    assert len(without(built.design, out).diagnosis) == 57
+    sampler, seed = Sampler(chains=2, tune=100, draws=100), [np.random.SeedSequence(5)]
+    (held,) = held_out(built, [out], sampler, seed)
+    blocks = joint.blocks_of(built.design)
+    elpd = held.elpd(blocks)
+    assert set(elpd) == {*blocks, scores.TOTAL, scores.OUTCOME_GIVEN}
+    np.testing.assert_allclose(sum(elpd[b] for b in blocks), elpd[scores.TOTAL], atol=1e-8)
+    assert held.of_group.shape == (2, 100)
+    # by a fit of its own, by the usual way
+    drawn = sample(
+        build_design(built.spec, without(built.design, out)), Sampler(chains=4, tune=200, draws=500),
+        np.random.SeedSequence(8),
+    )  # fmt: skip
+    theta = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.values.items()}
+    correlated = {p.name for p in built.parameters if p.family == "lkj"}
+    theta = {k: np.linalg.cholesky(v) if k in correlated else v for k, v in theta.items()}
+    values = sets_of(theta, built.design, out, last=True)[tuple(blocks)]
+    usual = np.log(np.exp(values - values.max(axis=0)).mean(axis=0)) + values.max(axis=0)
+    np.testing.assert_allclose(elpd[scores.TOTAL], usual, atol=0.25)
+
+
+def test_people_without_a_block_score_nothing_there() -> None:
+    built = build_design(*_full())
+    scanned = set(built.design.scanned.tolist())
+    out = np.array([i for i in range(len(built.design.diagnosis)) if i not in scanned][:2])
+    theta = draw(built.parameters, built.design.coords, np.random.default_rng(0), 3)
+    found = sets_of(theta, built.design, out)
+    blocks = joint.blocks_of(built.design)
+    before, after = (tuple(blocks[: blocks.index("activation") + i]) for i in (0, 1))
+    np.testing.assert_allclose(found[before], found[after], rtol=1e-9)
+
+
+def _full() -> tuple[Any, Any]:
+    from designs import full_design, joint_spec
+
+    return joint_spec(), full_design()
+
+
+def _hold(layout: Layout, values: Array, *, scheme: str, fingerprint: str | None = None) -> None:
+    """Write scores of people who were left out for real, for all models of the question."""
+    loo = read_dataset(layout.loo(f"{QUESTION}/shared"))
+    mark = str(loo.attrs.get("fingerprint", "")) if fingerprint is None else fingerprint
+    fits = {}
+    for m in MODELS:
+        own = str(read_dataset(layout.loo(f"{QUESTION}/{m}")).attrs.get("fingerprint", ""))
+        fits[m] = {"fits": 10, "divergences": 0, "max_rhat": 1.01,
+                   "fingerprint": mark if fingerprint is not None else own}  # fmt: skip
+    write_dataset(
+        layout.held_out("demo", QUESTION),
+        xr.Dataset(
+            {n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), values)},
+            coords={n.MODEL: MODELS, n.PARTICIPANT: loo[n.PARTICIPANT].to_numpy(),
+                    n.BLOCK: loo[n.BLOCK].to_numpy()},
+            attrs={"scheme": scheme, "because": "", "fits": json.dumps(fits)},
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A project with made-up artefacts, all models with their fingerprints."""
+    layout = write_project(tmp_path)
+    for m in MODELS:
+        path = layout.loo(f"{QUESTION}/{m}")
+        write_dataset(path, read_dataset(path).assign_attrs(fingerprint=f"of {m}"))
+    return layout
+
+
+def _shape(layout: Layout) -> tuple[int, ...]:
+    loo = read_dataset(layout.loo(f"{QUESTION}/shared"))
+    return len(MODELS), loo.sizes[n.PARTICIPANT], loo.sizes[n.BLOCK]
+
+
+def _compared(layout: Layout) -> pd.DataFrame:
+    compare.run(layout, make_params(), QUESTION)
+    return read_table(layout.comparison(QUESTION))
+
+
+def test_folds_take_the_place_of_psis_for_all_models_alike(layout: Layout) -> None:
+    data = read_dataset(layout.loo(f"{QUESTION}/shared"))
+    data[n.K_HAT][:] = 2.0
+    write_dataset(layout.loo(f"{QUESTION}/shared"), data)
+    before = _compared(layout)
+    assert before["verdict"].str.contains("not trusted").any()
+    values = np.random.default_rng(0).normal(-9, 1, _shape(layout))
+    _hold(layout, values, scheme="10-fold")
+    after = _compared(layout)
+    assert set(after["method"]) == {"10-fold"}
+    assert not after["verdict"].str.contains("k-hat").any()
+    total = after.query("block == 'total'").set_index("model")
+    block = read_dataset(layout.loo(f"{QUESTION}/shared"))[n.BLOCK].to_numpy().tolist().index("total")
+    for i, model in enumerate(MODELS):
+        assert total.loc[model, "elpd"] == pytest.approx(values[i, :, block].sum())
+    # what a model fits beyond what it predicts is the same likelihood less another score
+    old = before.query("block == 'total'").set_index("model")
+    np.testing.assert_allclose(total["p_loo"] + total["elpd"], (old["p_loo"] + old["elpd"])[total.index])
+    assert any(
+        "10-fold cross-validation" in w for w in read_json(layout.comparison_notes(QUESTION))["warnings"]
+    )
+
+
+def test_refits_replace_only_who_was_refitted(layout: Layout) -> None:
+    path = layout.loo(f"{QUESTION}/shared")
+    data = read_dataset(path)
+    data[n.K_HAT][:2] = 1.5
+    write_dataset(path, data)
+    values = np.full(_shape(layout), np.nan)
+    values[0, :2] = -7.0
+    _hold(layout, values, scheme="refits")
+    after = _compared(layout).query("block == 'total'").set_index("model")
+    old = data[n.ELPD].sel({n.BLOCK: "total"}).to_numpy()
+    assert after.loc["shared", "elpd"] == pytest.approx(old[2:].sum() - 14)
+    assert after.loc["shared", "k_hat_over"] == 0
+    assert after.loc["shared", "method"] == "PSIS, 2 refits"
+    assert after.loc["disorder_means", "method"] == "PSIS"
+
+
+def test_scores_of_another_model_are_refused(layout: Layout) -> None:
+    _hold(layout, np.full(_shape(layout), -1.0), scheme="10-fold", fingerprint="another")
+    with pytest.raises(ArtefactError, match="another model"):
+        _compared(layout)
+
+
+def test_nothing_is_left_out_unless_it_is_asked_for(layout: Layout) -> None:
+    before = _compared(layout)
+    crossvalidate.run(layout, make_params(), question=QUESTION)
+    assert read_dataset(layout.held_out("demo", QUESTION)).attrs["scheme"] == "psis"
+    pd.testing.assert_frame_equal(_compared(layout), before)
+
+
+def _groups(path: Path, count: int, *, mcse: float = 0.1) -> Path:
+    rows = [
+        {"kind": "site", "label": f"s{g:02d}", "model": m, "participants": 20, "mcse": mcse,
+         "log_predictive": -100.0 - 5 * i + (g % 3) * i, "by_person": -101.0, "max_rhat": 1.0, "divergences": 0}
+        for g in range(count) for i, m in enumerate(MODELS)
+    ]  # fmt: skip
+    write_json(path, {"groups": rows, "skipped": [{"kind": "site", "label": "t", "reason": "few"}]})
+    return path
+
+
+def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) -> None:
+    few = told(_groups(tmp_path / "few.json", 4), comparable=True)["sentences"]
+    assert "Without site s00 (20 people): shared foresees them best; disorder_means 5.0 behind" in few[1]
+    assert "no standard error and no ranking" in few[-1]
+    assert few[0] == "site t was not left out: few."
+    many = told(_groups(tmp_path / "many.json", 9), comparable=True)["sentences"][-1]
+    gaps = np.array([5.0 - g % 3 for g in range(9)])
+    assert f"disorder_means {gaps.sum():.1f} behind (SE {3 * gaps.std(ddof=1):.1f})" in many
+    doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
+    assert "not to be relied on" in doubted
+    assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
+
+
+def test_a_pattern_that_was_never_seen_gets_an_effect_of_its_population() -> None:
+    cohort = small_cohort(60)
+    functions = {"all": sorted(set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist()))}
+    content = {"kind": "conventional", "description": "", "functions": functions, "outcome": "severity",
+               "factors": ["trauma"], "pooled": True}  # fmt: skip
+    spec = parse(ConventionalSpec, content, where="test")
+    data = table(spec, cohort)
+    names = [c for c in data.columns if c not in (n.OUTCOME, n.PATTERN)]
+    known = [p for p in data[n.PATTERN].cat.categories if p != data[n.PATTERN].iloc[0]]
+    size = (2, 4000)
+    dims = ("chain", "draw")
+    draws: dict[str, Any] = {c: (dims, np.zeros(size)) for c in names}
+    draws |= {"Intercept": (dims, np.zeros(size)), "sigma": (dims, np.ones(size))}
+    for name in ("1", *[c for c in names if c.startswith("score_")]):
+        draws[f"{name}|pattern"] = ((*dims, n.PATTERN), np.zeros((*size, len(known))))
+        draws[f"{name}|pattern_sigma"] = (dims, np.full(size, 2.0 if name == "1" else 0.0))
+    posterior = xr.Dataset(draws, coords={n.PATTERN: known})
+    found = log_predictive(posterior, spec, data.iloc[:1], np.random.default_rng(0))
+    y = float(data[n.OUTCOME].iloc[0])
+    assert np.log(np.exp(found).mean()) == pytest.approx(stats.norm.logpdf(y, 0, np.sqrt(5)), abs=0.05)
