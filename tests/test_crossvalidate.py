@@ -24,9 +24,9 @@ from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import scores
 from nssi_bayes.compare.held import told
 from nssi_bayes.crossvalidate.folds import by_disorder, by_site, stratified
-from nssi_bayes.crossvalidate.groups import log_ratio
 from nssi_bayes.crossvalidate.refit import held_out, sets_of, without
 from nssi_bayes.errors import ArtefactError
+from nssi_bayes.fit.bridge import log_constant, log_marginal, log_ratio
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.spec import ConventionalSpec, Sampler, parse
 from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset, write_json
@@ -84,6 +84,48 @@ def test_the_density_of_a_group_is_that_of_a_conjugate_model(size: int) -> None:
     assert abs(found - truth) < 4 * error
 
 
+def test_the_constant_of_a_skewed_density_is_found() -> None:
+    """x = A sinh(.15 u + .1) / .15 of 50 standard normals u, times e^7."""
+    rng = np.random.default_rng(1)
+    size, bend, shift = 50, 0.15, 0.1
+    mix = rng.standard_normal((size, size)) / 7 + np.eye(size)
+    constant = 7 - 0.5 * size * np.log(2 * np.pi) - np.linalg.slogdet(mix)[1]
+
+    def log_density(x: Array) -> float:
+        w = np.linalg.solve(mix, x)
+        u = (np.arcsinh(bend * w) - shift) / bend
+        return float(constant - 0.5 * u @ u - 0.5 * np.log1p((bend * w) ** 2).sum())
+
+    draws = (np.sinh(bend * rng.standard_normal((4, 1000, size)) + shift) / bend) @ mix.T
+    found, error = log_constant(log_density, draws, rng)
+    assert error < 0.1
+    assert abs(found - 7) < 4 * error
+
+
+@pytest.mark.slow
+def test_marginal_likelihoods_with_and_without_a_group_differ_by_its_density(built: Built) -> None:
+    out = np.arange(0, 60, 12)
+    blocks = tuple(joint.blocks_of(built.design))
+    sampler = Sampler(chains=4, tune=200, draws=1000)
+    part = build_design(built.spec, without(built.design, out))
+    whole, error = log_marginal(built, sampler, np.random.SeedSequence(1))
+    rest, other = log_marginal(part, sampler, np.random.SeedSequence(2))
+    values = []
+    for model in (part, built):
+        drawn = sample(model, sampler, np.random.SeedSequence(3))
+        found = sets_of(_theta(model, drawn.values), built.design, out, last=True)[blocks]
+        values.append(found.sum(axis=1).reshape(4, -1))
+    ratio, third = log_ratio(*values)
+    assert max(error, other) < 0.1
+    assert abs(whole - rest - ratio) < 4 * np.sqrt(error**2 + other**2 + third**2)
+
+
+def _theta(built: Built, values: dict[str, Array]) -> dict[str, Array]:
+    correlated = {p.name for p in built.parameters if p.family == "lkj"}
+    flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in values.items()}
+    return {k: np.linalg.cholesky(v) if k in correlated else v for k, v in flat.items()}
+
+
 def test_draws_that_never_meet_are_said_to_tell_nothing() -> None:
     rng = np.random.default_rng(0)
     far, near = rng.normal(-900, 3, (2, 500)), rng.normal(-40, 3, (2, 500))
@@ -124,10 +166,7 @@ def test_a_fit_without_a_group_never_sees_it_and_its_blocks_add_up(
         build_design(built.spec, without(built.design, out)), Sampler(chains=4, tune=200, draws=500),
         np.random.SeedSequence(8),
     )  # fmt: skip
-    theta = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.values.items()}
-    correlated = {p.name for p in built.parameters if p.family == "lkj"}
-    theta = {k: np.linalg.cholesky(v) if k in correlated else v for k, v in theta.items()}
-    values = sets_of(theta, built.design, out, last=True)[tuple(blocks)]
+    values = sets_of(_theta(built, drawn.values), built.design, out, last=True)[tuple(blocks)]
     usual = np.log(np.exp(values - values.max(axis=0)).mean(axis=0)) + values.max(axis=0)
     np.testing.assert_allclose(elpd[scores.TOTAL], usual, atol=0.25)
 
@@ -207,9 +246,8 @@ def test_folds_take_the_place_of_psis_for_all_models_alike(layout: Layout) -> No
     # what a model fits beyond what it predicts is the same likelihood less another score
     old = before.query("block == 'total'").set_index("model")
     np.testing.assert_allclose(total["p_loo"] + total["elpd"], (old["p_loo"] + old["elpd"])[total.index])
-    assert any(
-        "10-fold cross-validation" in w for w in read_json(layout.comparison_notes(QUESTION))["warnings"]
-    )
+    said = read_json(layout.comparison_notes(QUESTION))["warnings"]
+    assert any("10-fold cross-validation" in warning for warning in said)
 
 
 def test_refits_replace_only_who_was_refitted(layout: Layout) -> None:
@@ -244,7 +282,8 @@ def test_nothing_is_left_out_unless_it_is_asked_for(layout: Layout) -> None:
 def _groups(path: Path, count: int, *, mcse: float = 0.1) -> Path:
     rows = [
         {"kind": "site", "label": f"s{g:02d}", "model": m, "participants": 20, "mcse": mcse,
-         "log_predictive": -100.0 - 5 * i + (g % 3) * i, "by_person": -101.0, "max_rhat": 1.0, "divergences": 0}
+         "log_predictive": -100.0 - 5 * i + (g % 3) * i, "by_person": -101.0, "max_rhat": 1.0,
+         "divergences": 0}
         for g in range(count) for i, m in enumerate(MODELS)
     ]  # fmt: skip
     write_json(path, {"groups": rows, "skipped": [{"kind": "site", "label": "t", "reason": "few"}]})
@@ -262,6 +301,19 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
     assert "not to be relied on" in doubted
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
+
+
+def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Path) -> None:
+    rows = [
+        {"model": m, "prior_scale": f, "log_marginal": -100.0 - abs(i - (f > 1)) * 3, "mcse": 0.05}
+        for f in (0.5, 1.0, 2.0) for i, m in enumerate(MODELS[:2])
+    ]  # fmt: skip
+    write_json(tmp_path / "e.json", {"groups": [], "skipped": [], "evidence": rows})
+    said = told(tmp_path / "e.json", comparable=True)["sentences"]
+    assert "prior scales x 1: shared has the highest; disorder_means 3.0 behind" in said[1]
+    assert "prior scales x 2: disorder_means has the highest" in said[2]
+    assert said[3] == "Which model has the highest marginal likelihood depends on the scale of the priors."
+    assert told(tmp_path / "e.json", comparable=False)["sentences"] == []
 
 
 def test_a_pattern_that_was_never_seen_gets_an_effect_of_its_population() -> None:

@@ -119,16 +119,18 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows`` and ``sentences``.
+        ``rows``, ``evidence`` and ``sentences``.
     """
     found = read_json(path) if path.exists() else {"groups": [], "skipped": []}
     rows: list[dict[str, Any]] = found["groups"]
+    evidence = found.get("evidence", [])
     said = [f"{s['kind']} {s['label']} was not left out: {s['reason']}." for s in found["skipped"]]
+    said += _of_evidence(evidence) if comparable else []
     if not rows:
-        return {"rows": [], "sentences": said}
+        return {"rows": [], "sentences": said, "evidence": evidence}
     if not comparable:
         said.append("Models score other blocks: what they foresee of a group is not compared.")
-        return {"rows": rows, "sentences": said}
+        return {"rows": rows, "sentences": said, "evidence": evidence}
     kinds = list(dict.fromkeys(r["kind"] for r in rows))
     for kind in kinds:
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -137,7 +139,7 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
                 groups.setdefault(row["label"], []).append(row)
         said += [_of_group(kind, label, members) for label, members in groups.items()]
         said.append(_of_all(kind, list(groups.values())))
-    return {"rows": rows, "sentences": [s for s in said if s]}
+    return {"rows": rows, "sentences": said, "evidence": evidence}
 
 
 def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -150,6 +152,27 @@ def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if not worst < _ERROR:
         return f"{text}; not to be relied on, the Monte Carlo error is {worst:.1f}."
     return f"{text} (Monte Carlo error up to {worst:.2f})."
+
+
+def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which model has the highest marginal likelihood, and whether the scale of priors decides that."""
+    said, best = [], []
+    for scale in dict.fromkeys(r["prior_scale"] for r in rows):
+        ranked = sorted((r for r in rows if r["prior_scale"] == scale), key=lambda r: -r["log_marginal"])
+        first = ranked[0]
+        behind = [
+            f"{r['model']} {first['log_marginal'] - r['log_marginal']:.1f} behind "
+            f"(Monte Carlo error {np.hypot(_error(r), _error(first)):.2f})"
+            for r in ranked[1:]
+        ]
+        said.append(
+            f"Log marginal likelihood, prior scales x {scale:g}: {first['model']} has the highest"
+            + (f"; {', '.join(behind)}." if behind else ".")
+        )
+        best.append(first["model"])
+    if len(set(best)) > 1:
+        said.append("Which model has the highest marginal likelihood depends on the scale of the priors.")
+    return said
 
 
 def _error(row: Mapping[str, Any]) -> float:

@@ -35,6 +35,8 @@ __all__ = ["run"]
 
 _LOG: Final = logging.getLogger(__name__)
 
+_SCALES: Final = (0.5, 1.0, 2.0)
+
 type Array = np.ndarray[Any, Any]
 
 
@@ -78,9 +80,9 @@ def run(layout: Layout, params: Params, *, question: str) -> None:
     """
     check_question(params, question, where=str(layout.params))
     asked = params.cross_validation
-    if asked.scheme == "psis" and not asked.leave:
+    if asked.scheme == "psis" and not asked.leave and not asked.evidence:
         write_dataset(layout.held_out(params.study, question), xr.Dataset(attrs={"scheme": "psis"}))
-        write_json(layout.left_out(question), {"groups": [], "skipped": []})
+        write_json(layout.left_out(question), {"groups": [], "skipped": [], "evidence": []})
         return
     cohort = read_dataset(layout.cohort(params.study))
     models = []
@@ -90,7 +92,9 @@ def run(layout: Layout, params: Params, *, question: str) -> None:
             models.append(_Model(entry, read_model(layout, entry), loo))
     work = _Work(layout, params, cohort)
     write_dataset(layout.held_out(params.study, question), _people(work, models, question))
-    write_json(layout.left_out(question), _groups(work, [m for m in models if not _plain(m)]))
+    joint_models = [m for m in models if not _plain(m)]
+    evidence = [row for m in joint_models for row in work.evidence(m)] if asked.evidence else []
+    write_json(layout.left_out(question), {**_groups(work, joint_models), "evidence": evidence})
 
 
 def _plain(model: _Model) -> bool:
@@ -137,7 +141,7 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
 def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
     """Score each site or disorder that is left out as a whole, by every joint model."""
     from nssi_bayes.crossvalidate import folds
-    from nssi_bayes.crossvalidate.groups import log_ratio
+    from nssi_bayes.fit.bridge import log_ratio
 
     makers = {"site": folds.by_site, "disorder": folds.by_disorder}
     found, skipped = [], []
@@ -217,6 +221,27 @@ class _Work:
         found = sets_of(theta, built.design, np.arange(len(built.design.diagnosis)), last=True)
         (total,) = found.values()
         return [total[:, out].sum(axis=1).reshape(chains, -1) for out in groups]
+
+    def evidence(self, model: _Model) -> list[dict[str, Any]]:
+        """Return the log marginal likelihood under the model's priors, and under half and double scales."""
+        from nssi_bayes.fit.bridge import log_marginal
+        from nssi_bayes.sensitivity.variants import scaled
+
+        sampler = self.params.sampler.model_copy(update=dict(model.spec.sampler)).resolved()
+        mark, rows = str(model.loo.attrs["fingerprint"]), []
+        for factor in _SCALES:
+            key = digest({"evidence": mark, "scale": factor, "seed": self.params.seed,
+                          "sampler": sampler.model_dump()})  # fmt: skip
+            path = self.layout.held_note(key)
+            if not path.exists():
+                found = log_marginal(
+                    scaled(self.built(model), factor), sampler, seed_sequence(self.params.seed, key)
+                )
+                write_arrays(path, {"found": np.array(found)})
+                _LOG.info("%s: log marginal likelihood, prior scales x %g", model.entry, factor)
+            value, error = read_arrays(path)["found"].tolist()
+            rows.append({"model": model.name, "prior_scale": factor, "log_marginal": value, "mcse": error})
+        return rows
 
     def held(self, model: _Model, groups: Sequence[Array]) -> Iterator[_Kept]:
         """Fit without each group and score it; what is known from before is not fitted again."""

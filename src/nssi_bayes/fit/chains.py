@@ -54,10 +54,13 @@ class Chain(NamedTuple):
         By parameter [`draw`, ...].
     statistics : xarray.Dataset
         Of the sampler [`chain`, `draw`], one chain.
+    position : numpy.ndarray
+        In the coordinates that were walked in [`draw`, coordinate].
     """
 
     values: dict[str, Array]
     statistics: xr.Dataset
+    position: Array
 
 
 @contextmanager
@@ -203,7 +206,7 @@ def draw_chain(
     trace = run_nuts(compiled, alone, accept=sampler.target_accept, seeds=seed, say=say)
     y = trace.posterior[_POSITION].to_numpy()[0]
     values = density.constrain(coordinates.to_x(y))
-    return Chain(values, statistics(trace, 1, len(y)))
+    return Chain(values, statistics(trace, 1, len(y)), y)
 
 
 def run_nuts(

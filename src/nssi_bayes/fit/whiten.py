@@ -129,6 +129,11 @@ class Coordinates:
     gain: Array
     conditional: Conditional
 
+    @property
+    def log_volume(self) -> float:
+        """Of the affine part; that of `conditional` is in `pull_back`."""
+        return float(np.linalg.slogdet(self.root.toarray())[1] + np.log1p(self.gain).sum())
+
     def to_x(self, y: Array) -> Array:
         """Map positions [draw, y] to the model's vector [draw, x]."""
         near = self.mode + (self.root @ self._mended(y).T).T

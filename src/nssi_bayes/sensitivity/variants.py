@@ -27,7 +27,7 @@ from nssi_bayes.spec import parse, read_priors
 from nssi_bayes.spec.priors import PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
-__all__ = ["Fitted", "Variant", "variants"]
+__all__ = ["Fitted", "Variant", "scaled", "variants"]
 
 _SCALES: Final = {"half": 0.5, "double": 2.0}
 _COVARIATES: Final = {"motion": ("motion", "framewise"), "medication": ("medic",)}
@@ -74,7 +74,7 @@ def variants(
     """
     for kind in settings.refits:
         if kind in _SCALES:
-            yield Variant(f"prior scales x {_SCALES[kind]:g}", _scaled(built, _SCALES[kind]))
+            yield Variant(f"prior scales x {_SCALES[kind]:g}", scaled(built, _SCALES[kind]))
         elif kind == "informed":
             yield _informed(built)
         elif kind in _COVARIATES:
@@ -85,8 +85,21 @@ def variants(
             yield from _filled(built, kind, settings.deltas, fitted, rng)
 
 
-def _scaled(built: Built, factor: float) -> Built:
-    """Multiply the scale of every prior of the set; what is flat stays flat."""
+def scaled(built: Built, factor: float) -> Built:
+    """Return a model with the scale of every prior of the set multiplied; what is flat stays flat.
+
+    Parameters
+    ----------
+    built : Built
+        The model.
+    factor : float
+        Of every scale.
+
+    Returns
+    -------
+    Built
+        Another model of the same data.
+    """
     priors = read_priors(built.spec.priors)
     scaled = {
         name: PriorChange(mu=p.mu, sigma=p.sigma * factor, alpha=p.alpha)

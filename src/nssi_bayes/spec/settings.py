@@ -81,11 +81,15 @@ class CrossValidation(Strict):
         How many, each with its share of every diagnostic pattern and site.
     leave : tuple of str
         ``site``: each site left out; ``disorder``: everybody who has a disorder left out.
+    evidence : bool
+        Whether to find the log marginal likelihood of each joint model, under its priors and under
+        priors of half and of double scale: three fits a model.
     sampler : Sampler
-        Of each of these fits, which are many.
+        Of each fit without some people, which are many.
     """
 
     scheme: Literal["psis", "auto", "folds"] = "psis"
     folds: int = Field(default=10, ge=2)
     leave: tuple[Literal["site", "disorder"], ...] = ()
+    evidence: bool = False
     sampler: Sampler = Sampler(chains=2, tune=150, draws=500)

@@ -60,14 +60,17 @@ def _groups(e: Evidence) -> list[Part]:
     """Return how well whole sites and disorders are foreseen by models that never saw them."""
     groups = (e.notes or {}).get("groups", {})
     rows, sentences = groups.get("rows", []), groups.get("sentences", [])
+    evidence = groups.get("evidence", [])
     if not rows and not sentences:
         command = "cross_validation.leave: [site, disorder] in params.yaml, then uv run dvc repro"
         return [not_run("Leaving out whole sites or disorders was not asked for.", command=command)]
     parts = [
         text(
             "Each site, or everybody with a disorder, is left out of a fit, and all their data are scored "
-            "together. What varies by disorder is known of a new one only as far as the others tell.",
-            title="Groups that no model saw",
+            "together. What varies by disorder is known of a new one only as far as the others tell. A "
+            "marginal likelihood is that of all data from the priors alone, and is shown beside those of "
+            "priors of half and double scale: it depends on them as LOO does not.",
+            title="Groups that no model saw, and marginal likelihoods",
         ),
         lines(sentences),
     ]
@@ -86,6 +89,17 @@ def _groups(e: Evidence) -> list[Part]:
         parts.append(
             tabulated("Every group and model", lambda: table("groups", shown, group="left out"), folded=True)
         )
+    if evidence:
+        told = [
+            {
+                "model": r["model"],
+                "prior scales": f"× {r['prior_scale']:g}",
+                "log marginal likelihood": number(r["log_marginal"], 1),
+                "MC error": "–" if r["mcse"] is None else number(r["mcse"]),
+            }
+            for r in evidence
+        ]
+        parts.append(tabulated("Log marginal likelihoods", lambda: table("evidence", told), folded=True))
     return parts
 
 
