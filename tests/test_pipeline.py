@@ -134,6 +134,7 @@ def test_the_line_runs_what_changed_and_nothing_else(line: Path) -> None:
             "build@structure/two",
             "fit@structure/two",
             "check@structure/two",
+            "crossvalidate@structure",
             "compare@structure",
             "report@structure",
         ]
@@ -172,6 +173,7 @@ def test_dvc_names_the_changed_prior_and_shows_the_verdicts(line: Path) -> None:
         "tables",
         "bids",
         "loo.nc",
+        "held_out/structure.nc",
         "predictive.nc",
         "posterior.nc",
         "report.html",
