@@ -66,6 +66,12 @@ class Person:
                 offset.append(0.0)
                 noise.append([design.factor_error[p]])
                 value.append(design.factor[i, p])
+        for j in np.flatnonzero(design.score_seen[i]) if "items" in include else []:
+            rows.append(np.zeros(factors + functions))
+            rows[-1][factors + design.score_function[j]] = theta["lambda_score"][j]
+            offset.append(theta["nu"][j])
+            noise.append([theta["sigma_score"][j] ** 2])
+            value.append(design.score[i, j])
         if "outcome" in include and "w" in theta and design.outcome_seen[i]:
             rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]))
             offset.append(self._outcome_mean(c, z, site))

@@ -95,7 +95,7 @@ def few(design: Design, keep: Array) -> Design:
     scanned = [i for i, person in enumerate(design.scanned) if person in set(keep.tolist())]
     place = {int(person): i for i, person in enumerate(keep)}
     by_person = ("diagnosis", "burden", "none", "covariate", "site", "factor", "factor_seen", "response",
-                 "outcome", "outcome_seen")  # fmt: skip
+                 "outcome", "outcome_seen", "score", "score_seen")  # fmt: skip
     by_scan = ("activation", "activation_se", "activation_seen", "confound")
     connected = [i for i, person in enumerate(design.connected) if person in set(keep.tolist())]
     by_edge = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")

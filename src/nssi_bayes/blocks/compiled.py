@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import connectivity, factors, joint, neural, outcomes, structure
+from nssi_bayes.blocks import connectivity, continuous, factors, joint, neural, outcomes, structure
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.families import ordinal
@@ -134,7 +134,7 @@ class _People:
         ]
         self.base, self.constant = _known(design, "factors" in include)
         counts = design.category_groups
-        self.columns, self.categories = max(counts) + 1, np.asarray(design.categories)
+        self.columns, self.categories = max(counts, default=0) + 1, np.asarray(design.categories)
         self.start = np.zeros(len(self.categories), int)
         for count in counts:
             own = np.flatnonzero(self.categories == count)
@@ -164,7 +164,8 @@ class _People:
 
         def pull_back(by: Part) -> Array:
             found = np.zeros(self.slots.size)
-            found[self.slots.where["lambda"]] = by.loading
+            if len(loading):
+                found[self.slots.where["lambda"]] = by.loading
             if len(gamma):
                 found[self.slots.where["gamma"]] = by.gamma
             ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
@@ -280,6 +281,9 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
         data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
         found.append((name, block, _Measures(data, sigma, shared)))
 
+    if design.coords[n.SCORE]:
+        add("items", continuous, np.arange(len(design.score)), design.score, np.zeros_like(design.score),
+            design.score_seen, sigma="sigma_score")  # fmt: skip
     if len(design.scanned):
         pairs: dict[str, Any] = {}
         if "loading_homologous" in slots.shapes:

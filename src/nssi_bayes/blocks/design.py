@@ -14,6 +14,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
+from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
 
@@ -65,6 +66,10 @@ class Design:
         Position of the pair of networks [`edge`].
     outcome, outcome_seen : numpy.ndarray
         [`participant`].
+    score, score_seen, score_function : numpy.ndarray
+        Continuous indicators and masks [`participant`, `score`]; position of the function [`score`].
+    group_of : numpy.ndarray
+        Position of the group [`participant`]; empty without groups.
     """
 
     coords: dict[str, list[Any]]
@@ -98,6 +103,10 @@ class Design:
     pair_of: Array
     outcome: Array
     outcome_seen: Array
+    score: Array
+    score_seen: Array
+    score_function: Array
+    group_of: Array
 
     @property
     def category_groups(self) -> list[int]:
@@ -112,7 +121,7 @@ class Design:
     @property
     def missing_response(self) -> int:
         """The category that stands for "missing"."""
-        return max(self.category_groups)
+        return max(self.category_groups, default=0)
 
     @property
     def scan_diagnosis(self) -> Array:
@@ -175,7 +184,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     coords[n.SITE] = sorted(set(site_of))
     people = len(site_of)
-    parts = [_indicators(cohort, spec, where), make_scans(cohort, spec), make_edges(cohort, spec)]
+    scores = make_scores(cohort, spec, where)
+    parts = [_indicators(cohort, spec, scores["score_function"], where), scores,
+             make_groups(cohort, spec, where), make_scans(cohort, spec), make_edges(cohort, spec)]  # fmt: skip
     fields: dict[str, Any] = {}
     for part in parts:
         coords.update(part.pop("coords"))
@@ -218,7 +229,7 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
 
 
 def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
+    subscales = {*cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist(), *scores_of(cohort)}
     found = [
         f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
         for function, members in spec.functions.items()
@@ -256,7 +267,7 @@ def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     return found
 
 
-def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, Any]:
+def _indicators(cohort: xr.Dataset, spec: JointSpec, continuous: Array, where: str) -> dict[str, Any]:
     response = cohort[n.RESPONSE].to_numpy()
     subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
     categories = cohort[n.ITEM_CATEGORIES].to_numpy()
@@ -265,6 +276,8 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
     for f, members in enumerate(spec.functions.values()):
         for name in members:
             items = np.flatnonzero(subscale == name)
+            if not len(items):
+                continue  # continuous
             kept = spec.measurement.testlets == "none" or name in spec.measurement.keep_items
             if not kept and len(members) > 1:
                 labels.append(name)
@@ -281,10 +294,10 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
             counts += [int(c) for c in categories[items]]
             function_of += [f] * len(items)
             testlet_of += [len(testlets) - 1 if own else -1] * len(items)
-    _check_identified(spec, np.array(function_of), where)
-    matrix = np.stack(columns, axis=1)
-    missing = max(counts)
-    place, owner = np.array(function_of), np.array(testlet_of)
+    place, owner = np.array(function_of, dtype=int), np.array(testlet_of, dtype=int)
+    _check_identified(spec, np.concatenate([place, continuous]), where)
+    matrix = np.array(columns).reshape(len(columns), len(response)).T
+    missing = max(counts, default=0)
     groups = sorted(set(counts))
     coords: dict[str, list[Any]] = {n.INDICATOR: labels, n.TESTLET: testlets}
     for group in groups:
@@ -293,7 +306,7 @@ def _indicators(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
     return {
         "coords": coords,
         "response": np.where(np.isfinite(matrix), matrix, missing).astype(int),
-        "categories": np.array(counts),
+        "categories": np.array(counts, dtype=int),
         "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(spec.functions))],
         "testlets_of": [
             [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]

@@ -1,22 +1,27 @@
 """The person's likelihood as it is computed in bulk, the same numbers as `joint.log_likelihood`.
 
-`compiled` makes what the kernel takes, and `evaluate` puts both together for many draws.
+`compiled` makes what the kernel takes, and `evaluate` puts both together for many draws. Where all
+indicators are continuous there is no integral left to approximate, and no kernel is compiled; where
+people differ in nothing but data and what is missing, `sums` needs not even the people.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.compiled import Slots, compile_people
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
 from nssi_bayes.integrate.quadrature import Moments
 
@@ -24,6 +29,7 @@ __all__ = [
     "arrangement_of",
     "evaluate",
     "grid_settings",
+    "integrate_gaussian",
     "places_of",
 ]
 
@@ -87,7 +93,7 @@ def evaluate(
     design : Design
         The data.
     include : sequence of str
-        Blocks whose data count. Without items there are no moments, and they are NaN.
+        Blocks whose data count. Without ordinal items or sums there are no moments, and they are NaN.
     grid : dict
         From `grid_settings`.
     moments : bool
@@ -106,13 +112,24 @@ def evaluate(
         np.full((len(vectors), people, functions), np.nan),
         np.full((len(vectors), people, functions, functions), np.nan),
     )
+    if persons(design, slots.shapes) is None:
+        each = Sums(design, slots, include=include).each
+
+        def fill(s: int) -> None:
+            found.log_integral[s], found.mean[s], found.covariance[s] = each(vectors[s])
+
+        _in_parallel(fill, len(vectors))
+        return found
+    ordinal = "items" in include and bool(design.coords[n.INDICATOR])
     part_of = compile_people(design, slots, include=include)
-    arrangement, places = arrangement_of(design, grid), places_of(design)
+    arrangement, places = (arrangement_of(design, grid), places_of(design)) if ordinal else (None, None)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
-        if "items" not in include:
-            found.log_integral[s] = part.constant + _log_integral(part.matrix)
+        if arrangement is None:
+            found.log_integral[s] = part.constant + integrate_gaussian(part.matrix)
+            if moments:
+                found.mean[s], found.covariance[s] = gaussian_moments(part.matrix)
             return
         upper, lower, gap = (v.ravel()[places] for v in (part.upper, part.lower, part.log_gap))
         value, d_matrix = value_and_moments(
@@ -126,12 +143,16 @@ def evaluate(
         found.mean[s] = mean
         found.covariance[s] = second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(fill, range(len(vectors))))
+    _in_parallel(fill, len(vectors))
     return found
 
 
-def _log_integral(matrix: Array) -> Array:
+def _in_parallel(fill: Callable[[int], None], count: int) -> None:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(fill, range(count)))
+
+
+def integrate_gaussian(matrix: Array) -> Array:
     """Integrate exp(-u'Mu/2), u = (functions, -1), over the functions [`participant`]."""
     precision, information = matrix[:, :-1, :-1], matrix[:, :-1, -1]
     fitted = np.linalg.solve(precision, information[:, :, None])[:, :, 0]

@@ -31,6 +31,8 @@ POSITION_NODES: Final = 7
 
 def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     """Declare loadings, thresholds (as category probabilities) and residual factors."""
+    if not design.coords[n.INDICATOR]:  # all are continuous
+        return []
     found = [from_prior("lambda", (n.INDICATOR,), priors["lambda"])]
     found += [
         from_prior(

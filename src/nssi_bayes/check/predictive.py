@@ -51,13 +51,18 @@ def check(theta: dict[str, Array], design: Design, rng: np.random.Generator) -> 
 
 
 def _statistics(design: Design) -> dict[str, tuple[float, str]]:
-    response = np.where(design.response == design.missing_response, np.nan, design.response)
-    score = response / (design.categories - 1)
-    found = {
-        "item_floor": (float((score == 0).sum() / np.isfinite(score).sum()), "share of lowest responses"),
-        "item_mean_sd": (float(np.nanstd(np.nanmean(score, axis=0))), "spread of indicator means"),
-        "item_correlation": (_mean_correlation(score), "mean correlation of indicators"),
-    }
+    found: dict[str, tuple[float, str]] = {}
+    if design.coords[n.INDICATOR]:
+        response = np.where(design.response == design.missing_response, np.nan, design.response)
+        score = response / (design.categories - 1)
+        floor = float((score == 0).sum() / np.isfinite(score).sum())
+        found["item_floor"] = (floor, "share of lowest responses")
+        found["item_mean_sd"] = (float(np.nanstd(np.nanmean(score, axis=0))), "spread of indicator means")
+        found["item_correlation"] = (_mean_correlation(score), "mean correlation of indicators")
+    if design.score_seen.any():
+        score = np.where(design.score_seen, design.score, np.nan)
+        found["score_correlation"] = (_mean_correlation(score), "mean correlation of continuous indicators")
+        found["score_sd"] = (float(np.nanstd(score)), "spread of continuous indicators")
     if len(design.scanned):
         activation = np.where(design.activation_seen, design.activation, np.nan)
         found["roi_correlation"] = (_mean_correlation(activation), "mean correlation of regions")

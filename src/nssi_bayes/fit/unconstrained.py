@@ -1,6 +1,6 @@
 """From the sampler's vector to the parameters: priors and transforms of all of them at once.
 
-PyMC states priors and transforms (`build`), one operation for each parameter. There are five
+PyMC states priors and transforms (`build`), one operation for each parameter. There are six
 families of parameters and a thousand elements; here every family is one array operation, forwards
 and backwards. `density.reference`, which is PyMC's own, is the oracle.
 """
@@ -54,6 +54,7 @@ class Unconstrained:
         self._scale = np.full(slots.size, slots.size)  # slot of the scale; behind the last one stands 1
         self._half: list[Array] = []
         self._exp: list[Array] = []
+        self._gammas: list[tuple[Array, Array, float, float]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._roots: list[_Root] = []
         self.constant = 0.0
@@ -74,6 +75,10 @@ class Unconstrained:
                 self._half.append(np.stack([at, into, factor]))
                 self.constant += len(at) * float(0.5 * np.log(2 / np.pi) + np.log(STEP))
                 self.start[at] = np.log(np.expm1(1 / STEP))
+            elif p.family == "gamma":
+                self._gammas.append((at, into, p.alpha, p.beta))
+                self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
+                self.start[at] = np.log(p.alpha / p.beta)
             else:
                 mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
                 sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
@@ -139,6 +144,9 @@ class Unconstrained:
             p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
             theta[slot] = p.ravel()
             log_prior -= alpha * shape[-1] * float(log_sum.sum())
+        for at, slot, alpha, beta in self._gammas:  # by its logarithm
+            theta[slot] = np.exp(x[at])
+            log_prior += alpha * float(x[at].sum()) - beta * float(theta[slot].sum())
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -161,6 +169,8 @@ class Unconstrained:
                 slope = by[slot].reshape(shape)
                 by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
+            for at, slot, alpha, beta in self._gammas:
+                found[at] += (by[slot] - beta) * theta[slot] + alpha
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found

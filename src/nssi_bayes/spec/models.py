@@ -11,7 +11,7 @@ from nssi_bayes.spec.priors import PriorChange, read_priors
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["ConventionalSpec", "JointSpec", "ModelSpec", "read_model"]
+__all__ = ["ConventionalSpec", "Groups", "JointSpec", "ModelSpec", "read_model"]
 
 
 class Measurement(Strict):
@@ -25,10 +25,34 @@ class Measurement(Strict):
     keep_items : tuple of str
         Subscales whose items stay. In a model where such a subscale is not a function by itself
         its items share a residual factor, so that all models of a question observe the same.
+    unit : {"sd", "original"}
+        Of continuous indicators: the cohort's pooled within-site sd, or the unit of the file, so
+        that published priors can be written as they are published.
     """
 
     testlets: Literal["sum", "none"] = "sum"
     keep_items: tuple[str, ...] = ()
+    unit: Literal["sd", "original"] = "sd"
+
+
+class Groups(Strict):
+    """The classical ladder of measurement invariance, for continuous indicators.
+
+    Each rung makes equal what it names: `configural` nothing, `metric` loadings, `scalar` also
+    intercepts, `strict` also residual sd. Of later groups correlations are always free, spreads from
+    metric on, and means from scalar on; those of the first are 0 and 1 (Meredith 1993,
+    10.1007/BF02294825).
+
+    Parameters
+    ----------
+    by : {"disorder", "site"}
+        What a group is; of disorders every person needs exactly one.
+    invariance : {"configural", "metric", "scalar", "strict"}
+        The rung.
+    """
+
+    by: Literal["disorder", "site"]
+    invariance: Literal["configural", "metric", "scalar", "strict"]
 
 
 class Disorder(Strict):
@@ -65,7 +89,7 @@ class JointSpec(Strict):
     description : str
         One line for the report.
     functions : dict of str to tuple of str
-        Latent function: the subscales (or ``item:<label>``) that measure it.
+        Latent function: the subscales that measure it, of items or continuous (`scores` of the study).
     factors : tuple of str
         Psychosocial factors that the functions are regressed on.
     neural, connectivity : Neural, optional
@@ -74,6 +98,8 @@ class JointSpec(Strict):
         A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
     sampler : dict of str to int
         Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
+    groups : Groups, optional
+        A rung of the invariance ladder; without it people are one group.
     """
 
     kind: Literal["joint"] = "joint"
@@ -82,6 +108,7 @@ class JointSpec(Strict):
     measurement: Measurement = Measurement()
     factors: tuple[str, ...] = ()
     disorder: Disorder = Disorder()
+    groups: Groups | None = None
     neural: Neural | None = None
     connectivity: Neural | None = None
     outcome: str | None = None
