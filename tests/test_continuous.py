@@ -69,7 +69,12 @@ def _ladder(rung: str, **changes: Any) -> JointSpec:
 
 
 def _at(spec: JointSpec, design: Design, seed: int = 1) -> Theta:
-    drawn = draw(joint.parameters(spec, design, read_priors(spec.priors)), design.coords, np.random.default_rng(seed), 1)
+    drawn = draw(
+        joint.parameters(spec, design, read_priors(spec.priors)),
+        design.coords,
+        np.random.default_rng(seed),
+        1,
+    )
     return {name: value[0] for name, value in drawn.items()}
 
 
@@ -113,7 +118,9 @@ def _dense(theta: Theta, design: Design, i: int) -> float:
     whole = H @ cov @ H.T + np.diag(noise)
     if not seen.any():
         return 0.0
-    return float(multivariate_normal((H @ mean + offset)[seen], whole[np.ix_(seen, seen)]).logpdf(value[seen]))
+    return float(
+        multivariate_normal((H @ mean + offset)[seen], whole[np.ix_(seen, seen)]).logpdf(value[seen])
+    )
 
 
 @pytest.mark.parametrize("name", ["two functions", "one function", *RUNGS])
@@ -239,7 +246,8 @@ def test_the_score_of_generated_data_has_mean_zero(name: str) -> None:
 
     def z(true: Theta) -> Array:
         found = [
-            Sums(generate.generate(true, design, rng), slots).value_and_gradient(vector)[1] for _ in range(COHORTS)
+            Sums(generate.generate(true, design, rng), slots).value_and_gradient(vector)[1]
+            for _ in range(COHORTS)
         ]
         spread = np.std(found, axis=0, ddof=1)
         used = spread > 0  # not the scales of effects, nor what stands above a diagonal
@@ -325,4 +333,6 @@ def test_scores_are_what_two_models_must_share() -> None:
 def test_an_edited_model_without_scores_keeps_its_fingerprint_fields() -> None:
     """A cohort's scores that a model does not name are none of its data."""
     plain, scored = small_cohort(20), _scored(small_cohort(20))
-    assert fingerprint(build(small_spec(), plain), small_spec()) == fingerprint(build(small_spec(), scored), small_spec())
+    assert fingerprint(build(small_spec(), plain), small_spec()) == fingerprint(
+        build(small_spec(), scored), small_spec()
+    )

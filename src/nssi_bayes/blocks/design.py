@@ -185,8 +185,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     coords[n.SITE] = sorted(set(site_of))
     people = len(site_of)
     scores = make_scores(cohort, spec, where)
-    parts = [_indicators(cohort, spec, scores["score_function"], where), scores,
-             make_groups(cohort, spec, where), make_scans(cohort, spec), make_edges(cohort, spec)]  # fmt: skip
+    items = _indicators(cohort, spec, scores["score_function"], where)
+    groups = make_groups(cohort, spec, where)
+    parts = [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
     fields: dict[str, Any] = {}
     for part in parts:
         coords.update(part.pop("coords"))

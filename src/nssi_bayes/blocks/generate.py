@@ -109,8 +109,8 @@ def generate(
 
 def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
     predictor = theta["lambda"] * eta[:, design.function_of]
-    for groups in design.testlets_of:
-        for s, items in groups:
+    for testlets in design.testlets_of:
+        for s, items in testlets:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
     response = np.full(design.response.shape, design.missing_response)
     for count in design.category_groups:

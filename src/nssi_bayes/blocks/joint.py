@@ -15,7 +15,14 @@ import jax.numpy as jnp
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import (
-    connectivity, continuous, factors, groups, measurement, neural, outcomes, structure,
+    connectivity,
+    continuous,
+    factors,
+    groups,
+    measurement,
+    neural,
+    outcomes,
+    structure,
 )  # fmt: skip
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter

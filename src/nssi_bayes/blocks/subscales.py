@@ -113,7 +113,9 @@ def make_groups(cohort: xr.Dataset, spec: JointSpec, where: str) -> dict[str, An
     if len(labels) < 2:
         problems.append("groups.by: the cohort has one group")
     if problems:
-        cure = "leave `groups` out, or let it stand alone: each person in one group, all indicators continuous"
+        cure = (
+            "leave `groups` out, or let it stand alone: each person in one group, all indicators continuous"
+        )
         raise SpecError(problems, where=where, cure=cure)
     return {"coords": {n.GROUP: labels, n.GROUP_LATER: labels[1:]}, "group_of": group}
 

@@ -14,7 +14,7 @@ pattern: Little & Rubin 2019, 10.1002/9781119482260, 11.3). The same numbers as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,8 +23,8 @@ from scipy import sparse
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import continuous, factors, groups, outcomes, structure
-from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.compiled import Slots
+from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.gaussian import LOG_2PI
 
 __all__ = ["Sums", "persons"]
@@ -33,11 +33,13 @@ type Array = np.ndarray[Any, Any]
 
 BLOCKS: Final = ("factors", "items", "outcome")
 """Blocks that may have data here, in the order of `joint.BLOCKS`."""
-_KNOWN: Final = frozenset(
-    "Omega tau_mean A level_burden level_none B G tau_site u_site mu_x M N sigma_x Omega_x nu "
-    "lambda_score sigma_score spread_group level_group a d w q outcome_covariate tau_site_outcome "
-    "site_outcome sigma_outcome".split()
-)
+_KNOWN: Final = frozenset({
+    "Omega", "tau_mean", "A", "level_burden", "level_none", "B", "G", "tau_site", "u_site",
+    "mu_x", "M", "N", "sigma_x", "Omega_x", "nu", "lambda_score", "sigma_score",
+    "spread_group", "level_group", "a", "d", "w", "q", "outcome_covariate", "tau_site_outcome",
+    "site_outcome", "sigma_outcome",
+})  # fmt: skip
+"""Parameters of which none makes people differ."""
 _PERSON: Final = (
     "diagnosis", "burden", "none", "covariate", "site", "factor", "score", "group_of", "outcome",
 )  # fmt: skip
@@ -87,7 +89,10 @@ class Sums:
         self.groups = max(len(design.coords[n.GROUP]), 1)
         self.correlations = groups.correlation_names(design)
         group = design.group_of if len(design.group_of) else np.zeros(len(design.diagnosis), int)
-        columns = [np.eye(self.groups)[group], *(b.linear(_ones(slots), design).column for b in self._blocks())]
+        columns = [
+            np.eye(self.groups)[group],
+            *(b.linear(_ones(slots), design).column for b in self._blocks()),
+        ]
         self.columns, self._place = _unique(columns)
         self.value, self.seen = self._observed(include)
         self.error = np.concatenate([design.factor_error, np.zeros(self.value.shape[1] - self.factors)])
@@ -96,7 +101,12 @@ class Sums:
         self._sums(group)
 
     def _blocks(self) -> list[Any]:
-        has = {structure: True, factors: self.factors > 0, continuous: True, outcomes: "w" in self.slots.shapes}
+        has = {
+            structure: True,
+            factors: self.factors > 0,
+            continuous: True,
+            outcomes: "w" in self.slots.shapes,
+        }
         return [block for block, there in has.items() if there]
 
     def _observed(self, include: Sequence[str]) -> tuple[Array, Array]:
@@ -136,7 +146,9 @@ class Sums:
         for g, row in enumerate(groups.levels(theta, few)):
             level[g, self.factors :, self._place[0][g]] += row
         if self.factors:
-            np.add.at(level, (slice(None), slice(self.factors), next(place)), factors.linear(theta, few).effect)
+            np.add.at(
+                level, (slice(None), slice(self.factors), next(place)), factors.linear(theta, few).effect
+            )
         at = self.factors
         for block in self._blocks()[1 + (self.factors > 0) :]:
             said, to = block.linear(theta, few), at + len(block.linear(theta, few).effect)
@@ -167,7 +179,12 @@ class Sums:
         """Return what every group's data should look like."""
         coefficient, found, at = self._map @ theta, {}, 0
         measures, width, latents = self.sizes
-        shapes = {"K": (measures, width), "H": (measures, latents), "A": (latents, width), "B": (latents, latents)}
+        shapes = {
+            "K": (measures, width),
+            "H": (measures, latents),
+            "A": (latents, width),
+            "B": (latents, latents),
+        }
         for name, shape in shapes.items():
             size = self.groups * shape[0] * shape[1]
             found[name] = coefficient[at : at + size].reshape(self.groups, *shape)
@@ -204,7 +221,9 @@ class Sums:
 
     def _residual(self, theta: Array) -> Array:
         variance = np.tile(self.error, (self.groups, 1))
-        variance[:, self.factors : self.factors + self.design.score.shape[1]] = self._one("sigma_score", theta) ** 2
+        variance[:, self.factors : self.factors + self.design.score.shape[1]] = (
+            self._one("sigma_score", theta) ** 2
+        )
         if "w" in self.slots.shapes:
             variance[:, -1] = self._one("sigma_outcome", theta) ** 2
         return variance[:, :, None] * np.eye(self.sizes[0])
@@ -258,7 +277,9 @@ class Sums:
         found = self._map.T @ np.concatenate([v.ravel() for v in parts])
         self._roots_back(theta, by_root, found)
         by_variance = by_covariance.diagonal(axis1=1, axis2=2)
-        self._sd_back("sigma_score", by_variance[:, self.factors :][:, : self.design.score.shape[1]], theta, found)
+        self._sd_back(
+            "sigma_score", by_variance[:, self.factors :][:, : self.design.score.shape[1]], theta, found
+        )
         if "w" in self.slots.shapes:
             self._sd_back("sigma_outcome", by_variance[:, -1], theta, found)
         return found

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import generate
 from nssi_bayes.check.gate import CheckResult

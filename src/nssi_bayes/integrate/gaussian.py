@@ -15,7 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["LOG_2PI", "Measured", "Quadratic", "add", "eliminate", "fold", "log_integral", "moments", "observe"]
+__all__ = [
+    "LOG_2PI",
+    "Measured",
+    "Quadratic",
+    "add",
+    "eliminate",
+    "fold",
+    "log_integral",
+    "moments",
+    "observe",
+]
 
 LOG_2PI: Final = float(np.log(2 * np.pi))
 
