@@ -174,7 +174,7 @@ def test_scores_of_blocks_are_those_of_the_statement(include: Sequence[str]) -> 
 def _mixed(**changes: Any) -> tuple[JointSpec, Design]:
     functions = {
         "self_related": ["affect_regulation", "anti_dissociation", "marking_distress", "one", "two"],
-        "self_punishment": ["self_punishment", "three"],
+        "self_punishment": ["self_punishment", "three", "four"],
     }
     spec = small_spec(functions=functions, outcome="severity", **changes)
     return spec, make_design(_scored(small_cohort(30)), spec)
@@ -183,7 +183,7 @@ def _mixed(**changes: Any) -> tuple[JointSpec, Design]:
 def test_continuous_and_ordinal_indicators_measure_one_function() -> None:
     """Against a dense grid, and in bulk against the statement."""
     spec, design = _mixed()
-    assert design.coords[n.SCORE] == ["one", "two", "three"]
+    assert design.coords[n.SCORE] == ["one", "two", "three", "four"]
     theta = _at(spec, design)
     data = generate.generate(theta, design, np.random.default_rng(4))
     stated = np.asarray(joint.log_likelihood(theta, data, GRID))
