@@ -50,7 +50,8 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
     if size.ndim == 2:
         contrast = _member(design)
     loading = size.reshape(-1, len(which)).T[:, None, :] * which[:, :, None]
-    return make_linear((intercept.reshape(-1, len(which)).T, column), (loading, contrast))
+    common = np.zeros((len(which), len(design.coords[n.FACTOR])))  # factors act through functions alone
+    return make_linear((intercept.reshape(-1, len(which)).T, column), (loading, contrast), common=common)
 
 
 def _member(design: Design) -> Any:

@@ -174,6 +174,13 @@ class Sums:
         m = self.sizes[0]
         self.vv, self.vd, self.dd = products[:, :m, :m], products[:, :m, m:], products[:, m:, m:]
         self.constant = -0.5 * LOG_2PI * float(self.count @ self.mask.sum(axis=1))
+        # plain matrices cost a fraction of stacks of one
+        self.lead = () if self.groups == 1 else (self.groups,)
+        self.alone = self.groups == 1 and len(self.mask) == 1
+        self.known = self.vv, self.vd, self.dd, self.count[:, None, None]
+        if self.alone:
+            self.known = tuple(v[0] for v in self.known)
+            self.both, self.absent = self.both[0], self.absent[0]
 
     def _implied(self, theta: Array) -> dict[str, Array]:
         """Return what every group's data should look like."""
@@ -187,18 +194,18 @@ class Sums:
         }
         for name, shape in shapes.items():
             size = self.groups * shape[0] * shape[1]
-            found[name] = coefficient[at : at + size].reshape(self.groups, *shape)
+            found[name] = coefficient[at : at + size].reshape(*self.lead, *shape)
             at += size
         diagonal = np.arange(self.factors)
-        found["H"][:, diagonal, diagonal] = 1.0  # a factor's score is the factor and its error
+        found["H"][..., diagonal, diagonal] = 1.0  # a factor's score is the factor and its error
         root = self._roots(theta)
         through = found["B"] + np.eye(latents)  # of (x, zeta) to (x, eta)
         half = through @ root
-        latent = half @ half.transpose(0, 2, 1)
+        latent = half @ half.mT
         level = through @ found["A"]
         loads = found["H"]
         weighted = loads @ latent
-        covariance = weighted @ loads.transpose(0, 2, 1) + self._residual(theta)
+        covariance = weighted @ loads.mT + self._residual(theta)
         gamma = found["K"] + loads @ level
         return found | {"root": root, "through": through, "half": half, "latent": latent, "level": level,
                         "weighted": weighted, "covariance": covariance, "gamma": gamma}  # fmt: skip
@@ -217,7 +224,7 @@ class Sums:
             found[g, p:, p:] = self._one(name, theta) if name in self.slots.shapes else np.eye(self.functions)
         if "spread_group" in self.slots.shapes:
             found[1:, p:, p:] *= self._one("spread_group", theta)[:, :, None]
-        return found
+        return found.reshape(*self.lead, *found.shape[1:])
 
     def _residual(self, theta: Array) -> Array:
         variance = np.tile(self.error, (self.groups, 1))
@@ -226,12 +233,22 @@ class Sums:
         )
         if "w" in self.slots.shapes:
             variance[:, -1] = self._one("sigma_outcome", theta) ** 2
-        return variance[:, :, None] * np.eye(self.sizes[0])
+        return variance.reshape(*self.lead, -1, 1) * np.eye(self.sizes[0])
+
+    def _of_patterns(self, values: Array) -> Array:
+        """Give every pattern what is its group's."""
+        return values[self.group] if self.lead else values
+
+    def _of_groups(self, values: Array) -> Array:
+        """Add up over the patterns of each group."""
+        if self.lead:
+            return np.add.reduceat(values, self.starts, axis=0)
+        return values if self.alone else values.sum(axis=0)
 
     def _precision(self, covariance: Array) -> tuple[Array, Array]:
         """Return inverses by pattern, 0 where a value is missing, and log-determinants."""
-        own = covariance[self.group] * self.both + self.absent
-        log_det = 2 * np.log(np.linalg.cholesky(own).diagonal(axis1=1, axis2=2)).sum(axis=1)
+        own = self._of_patterns(covariance) * self.both + self.absent
+        log_det = 2 * np.log(np.linalg.cholesky(own).diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
         return np.linalg.inv(own) * self.both, log_det
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
@@ -252,31 +269,29 @@ class Sums:
             precision, log_det = self._precision(implied["covariance"])
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.slots.size)
-        gamma = implied["gamma"][self.group]
-        fitted = gamma @ self.dd
-        cross = self.vd @ gamma.transpose(0, 2, 1)
-        about = self.vv - cross - cross.transpose(0, 2, 1) + fitted @ gamma.transpose(0, 2, 1)
+        vv, vd, dd, count = self.known
+        gamma = self._of_patterns(implied["gamma"])
+        fitted = gamma @ dd
+        cross = vd @ gamma.mT
+        about = vv - cross - cross.mT + fitted @ gamma.mT
         weighted = precision @ about
-        total = float(self.count @ log_det + weighted.trace(axis1=1, axis2=2).sum())
-        by_covariance = -0.5 * (self.count[:, None, None] * precision - weighted @ precision)
-        by_gamma = precision @ (self.vd - fitted)
-        by = (np.add.reduceat(v, self.starts, axis=0) for v in (by_covariance, by_gamma))
+        total = float((self.count * log_det).sum() + weighted.trace(axis1=-2, axis2=-1).sum())
+        by_covariance = -0.5 * (count * precision - weighted @ precision)
+        by = self._of_groups(by_covariance), self._of_groups(precision @ (vd - fitted))
         return self.constant - 0.5 * total, self._back(theta, implied, *by)
 
     def _back(self, theta: Array, implied: dict[str, Array], by_covariance: Array, by_gamma: Array) -> Array:
         """Return the derivative by the parameters, from those by covariances and Gamma of the groups."""
         loads, through, half, level = (implied[k] for k in ("H", "through", "half", "level"))
-        turned = loads.transpose(0, 2, 1)
-        by_loads = 2 * by_covariance @ implied["weighted"] + by_gamma @ level.transpose(0, 2, 1)
-        by_half = 2 * (turned @ by_covariance @ loads) @ half
-        by_level = turned @ by_gamma
-        by_through = by_half @ implied["root"].transpose(0, 2, 1) + by_level @ implied["A"].transpose(0, 2, 1)
-        by_a = through.transpose(0, 2, 1) @ by_level
-        by_root = through.transpose(0, 2, 1) @ by_half
+        by_loads = 2 * by_covariance @ implied["weighted"] + by_gamma @ level.mT
+        by_half = 2 * (loads.mT @ by_covariance @ loads) @ half
+        by_level = loads.mT @ by_gamma
+        by_through = by_half @ implied["root"].mT + by_level @ implied["A"].mT
+        by_a, by_root = through.mT @ by_level, through.mT @ by_half
         parts = (by_gamma, by_loads, by_a, by_through)
         found = self._map.T @ np.concatenate([v.ravel() for v in parts])
-        self._roots_back(theta, by_root, found)
-        by_variance = by_covariance.diagonal(axis1=1, axis2=2)
+        self._roots_back(theta, by_root.reshape(self.groups, *by_root.shape[-2:]), found)
+        by_variance = by_covariance.diagonal(axis1=-2, axis2=-1).reshape(self.groups, -1)
         self._sd_back(
             "sigma_score", by_variance[:, self.factors :][:, : self.design.score.shape[1]], theta, found
         )
@@ -322,6 +337,8 @@ class Sums:
         """
         implied = self._implied(theta)
         precision, log_det = self._precision(implied["covariance"])
+        implied = {name: v.reshape(self.groups, *v.shape[-2:]) for name, v in implied.items()}
+        precision = precision.reshape(-1, *precision.shape[-2:])
         one = self.pattern_of
         group = self.group[one]
         away, level = self.value.copy(), np.empty((len(group), self.sizes[2]))
@@ -330,12 +347,12 @@ class Sums:
             away[own] -= self.columns[own] @ implied["gamma"][g].T
             level[own] = self.columns[own] @ implied["level"][g].T
         weighted = (away[:, None, :] @ precision[one])[:, 0]
-        measured = self.mask.sum(axis=1) * LOG_2PI + log_det
+        measured = self.mask.sum(axis=1) * LOG_2PI + np.ravel(log_det)
         log_likelihood = -0.5 * (measured[one] + (weighted * away).sum(axis=1))
-        gain = implied["weighted"].transpose(0, 2, 1)[self.group][:, self.factors :]
+        gain = implied["weighted"].mT[self.group][:, self.factors :]
         mean = level[:, self.factors :] + (gain[one] @ weighted[:, :, None])[:, :, 0]
         prior = implied["latent"][self.group][:, self.factors :, self.factors :]
-        covariance = prior - gain @ precision @ gain.transpose(0, 2, 1)
+        covariance = prior - gain @ precision @ gain.mT
         return log_likelihood, mean, covariance[one]
 
 
