@@ -12,6 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import structure
@@ -73,5 +74,6 @@ def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
     rows = jnp.concatenate([-slope, identity, mean[:, :, None]], axis=2)
     root = jnp.asarray(roots(theta, design))
     log_det = 2 * jnp.log(jnp.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    rows = jnp.linalg.inv(root)[who] @ rows
+    white = solve_triangular(root, jnp.broadcast_to(jnp.eye(functions), root.shape), lower=True)
+    rows = white[who] @ rows
     return observe(rows, jnp.ones(functions), log_det[who], jnp.full(people, functions))

@@ -311,7 +311,7 @@ class Sums:
             correlation = self._one("Omega_x", theta) if "Omega_x" in shapes else np.eye(p)
             found[where["sigma_x"]] += (by * correlation).sum(axis=1)
             if "Omega_x" in shapes:
-                found[where["Omega_x"]] += (by * sd[:, None]).ravel()
+                found[where["Omega_x"]] += (by * np.tri(p) * sd[:, None]).ravel()
         for g, name in enumerate(self.correlations):
             by, spread = by_root[g, p:, p:], np.ones(self.functions)
             correlation = self._one(name, theta) if name in shapes else np.eye(self.functions)
@@ -320,7 +320,7 @@ class Sums:
                 at = where["spread_group"].start + (g - 1) * self.functions
                 found[at : at + self.functions] += (by * correlation).sum(axis=1)
             if name in shapes:
-                found[where[name]] += (by * spread[:, None]).ravel()
+                found[where[name]] += (by * np.tri(self.functions) * spread[:, None]).ravel()
 
     def each(self, theta: Array) -> tuple[Array, Array, Array]:
         """Return every person's log-likelihood, and mean and covariance of their functions.
