@@ -115,10 +115,10 @@ def evaluate(
     if persons(design, slots.shapes) is None:
         each = Sums(design, slots, include=include).each
 
-        def fill(s: int) -> None:
+        def at_once(s: int) -> None:
             found.log_integral[s], found.mean[s], found.covariance[s] = each(vectors[s])
 
-        _in_parallel(fill, len(vectors))
+        _in_parallel(at_once, len(vectors))
         return found
     ordinal = "items" in include and bool(design.coords[n.INDICATOR])
     part_of = compile_people(design, slots, include=include)

@@ -25,6 +25,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import continuous, factors, groups, outcomes, structure
 from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.integrate.crossproducts import Products, Stated, value_and_slopes
 from nssi_bayes.integrate.gaussian import LOG_2PI
 
 __all__ = ["Sums", "persons"]
@@ -97,7 +98,9 @@ class Sums:
         self.value, self.seen = self._observed(include)
         self.error = np.concatenate([design.factor_error, np.zeros(self.value.shape[1] - self.factors)])
         self.sizes = self.value.shape[1], self.columns.shape[1], self.factors + self.functions
+        self._diagonal = np.arange(self.factors)
         self._map = self._coefficients(group)
+        self._back = self._map.T.tocsr()
         self._sums(group)
 
     def _blocks(self) -> list[Any]:
@@ -134,26 +137,25 @@ class Sums:
         entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
         return sparse.csr_array(entries, shape=(len(value), self.slots.size))
 
-    def _stated(self, theta: Mapping[str, Array], few: Design) -> Array:
+    def _stated(self, theta: dict[str, Array], few: Design) -> Array:
         """Return K, H, A and B of every group at one value of the parameters, as one vector."""
         measures, width, latents = self.sizes
         given, loads = np.zeros((self.groups, measures, width)), np.zeros((self.groups, measures, latents))
         level, slope = np.zeros((self.groups, latents, width)), np.zeros((self.groups, latents, latents))
         place = iter(self._place[1:])
         said = structure.linear(theta, few)
-        np.add.at(level, (slice(None), slice(self.factors, None), next(place)), said.effect)
+        _add(level[:, self.factors :], next(place), said.effect)
         slope[:, self.factors :, : self.factors] = said.own
         for g, row in enumerate(groups.levels(theta, few)):
             level[g, self.factors :, self._place[0][g]] += row
         if self.factors:
-            np.add.at(
-                level, (slice(None), slice(self.factors), next(place)), factors.linear(theta, few).effect
-            )
+            _add(level[:, : self.factors], next(place), factors.linear(theta, few).effect)
         at = self.factors
         for block in self._blocks()[1 + (self.factors > 0) :]:
-            said, to = block.linear(theta, few), at + len(block.linear(theta, few).effect)
-            np.add.at(given, (slice(None), slice(at, to), next(place)), said.effect)
-            loads[:, at:to, : said.common.shape[1]] = said.common
+            said = block.linear(theta, few)
+            to = at + len(said.effect)
+            _add(given[:, at:to], next(place), said.effect)
+            loads[:, at:to, : self.factors] = said.common
             loads[:, at:to, self.factors :] = said.own
             at = to
         return np.concatenate([v.ravel() for v in (given, loads, level, slope)])
@@ -164,7 +166,6 @@ class Sums:
         pattern, self.pattern_of = np.unique(keys, axis=0, return_inverse=True)
         self.group, self.mask = pattern[:, 0], pattern[:, 1:].astype(float)
         self.count = np.bincount(self.pattern_of, minlength=len(pattern)).astype(float)
-        self.starts = np.searchsorted(self.group, np.arange(self.groups))
         self.both = self.mask[:, :, None] * self.mask[:, None, :]
         self.absent = np.stack([np.diag(1 - m) for m in self.mask])
         order = np.argsort(self.pattern_of, kind="stable")
@@ -172,43 +173,23 @@ class Sums:
         ends = np.cumsum(self.count).astype(int)
         products = np.stack([rows.T @ rows for rows in np.split(whole, ends[:-1])])
         m = self.sizes[0]
-        self.vv, self.vd, self.dd = products[:, :m, :m], products[:, :m, m:], products[:, m:, m:]
+        parts = products[:, :m, :m], products[:, :m, m:], products[:, m:, m:]
+        vv, vd, dd = (np.ascontiguousarray(part) for part in parts)
         self.constant = -0.5 * LOG_2PI * float(self.count @ self.mask.sum(axis=1))
-        # plain matrices cost a fraction of stacks of one
-        self.lead = () if self.groups == 1 else (self.groups,)
-        self.alone = self.groups == 1 and len(self.mask) == 1
-        self.known = self.vv, self.vd, self.dd, self.count[:, None, None]
-        if self.alone:
-            self.known = tuple(v[0] for v in self.known)
-            self.both, self.absent = self.both[0], self.absent[0]
+        self.known = Products(self.group, self.mask, self.count, vv, vd, dd)
 
-    def _implied(self, theta: Array) -> dict[str, Array]:
+    def _state(self, theta: Array) -> Stated:
         """Return what every group's data should look like."""
-        coefficient, found, at = self._map @ theta, {}, 0
+        coefficient, found, at = self._map @ theta, [], 0
         measures, width, latents = self.sizes
-        shapes = {
-            "K": (measures, width),
-            "H": (measures, latents),
-            "A": (latents, width),
-            "B": (latents, latents),
-        }
-        for name, shape in shapes.items():
+        for shape in ((measures, width), (measures, latents), (latents, width), (latents, latents)):
             size = self.groups * shape[0] * shape[1]
-            found[name] = coefficient[at : at + size].reshape(*self.lead, *shape)
+            found.append(coefficient[at : at + size].reshape(self.groups, *shape))
             at += size
-        diagonal = np.arange(self.factors)
-        found["H"][..., diagonal, diagonal] = 1.0  # a factor's score is the factor and its error
-        root = self._roots(theta)
-        through = found["B"] + np.eye(latents)  # of (x, zeta) to (x, eta)
-        half = through @ root
-        latent = half @ half.mT
-        level = through @ found["A"]
-        loads = found["H"]
-        weighted = loads @ latent
-        covariance = weighted @ loads.mT + self._residual(theta)
-        gamma = found["K"] + loads @ level
-        return found | {"root": root, "through": through, "half": half, "latent": latent, "level": level,
-                        "weighted": weighted, "covariance": covariance, "gamma": gamma}  # fmt: skip
+        given, loads, level, slope = found
+        loads[:, self._diagonal, self._diagonal] = 1.0  # a factor's score is the factor and its error
+        through = slope + np.eye(latents)  # of (x, zeta) to (x, eta)
+        return Stated(given, loads, level, through, self._roots(theta), self._residual(theta))
 
     def _one(self, name: str, theta: Array) -> Array:
         return theta[self.slots.where[name]].reshape(self.slots.shapes[name])
@@ -224,7 +205,7 @@ class Sums:
             found[g, p:, p:] = self._one(name, theta) if name in self.slots.shapes else np.eye(self.functions)
         if "spread_group" in self.slots.shapes:
             found[1:, p:, p:] *= self._one("spread_group", theta)[:, :, None]
-        return found.reshape(*self.lead, *found.shape[1:])
+        return found
 
     def _residual(self, theta: Array) -> Array:
         variance = np.tile(self.error, (self.groups, 1))
@@ -233,23 +214,7 @@ class Sums:
         )
         if "w" in self.slots.shapes:
             variance[:, -1] = self._one("sigma_outcome", theta) ** 2
-        return variance.reshape(*self.lead, -1, 1) * np.eye(self.sizes[0])
-
-    def _of_patterns(self, values: Array) -> Array:
-        """Give every pattern what is its group's."""
-        return values[self.group] if self.lead else values
-
-    def _of_groups(self, values: Array) -> Array:
-        """Add up over the patterns of each group."""
-        if self.lead:
-            return np.add.reduceat(values, self.starts, axis=0)
-        return values if self.alone else values.sum(axis=0)
-
-    def _precision(self, covariance: Array) -> tuple[Array, Array]:
-        """Return inverses by pattern, 0 where a value is missing, and log-determinants."""
-        own = self._of_patterns(covariance) * self.both + self.absent
-        log_det = 2 * np.log(np.linalg.cholesky(own).diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
-        return np.linalg.inv(own) * self.both, log_det
+        return variance
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """Return the log-likelihood of all people and its derivative by the parameters [slot].
@@ -264,40 +229,14 @@ class Sums:
         tuple of float and numpy.ndarray
             Nats; minus infinity where the covariance has no root.
         """
-        implied = self._implied(theta)
-        try:
-            precision, log_det = self._precision(implied["covariance"])
-        except np.linalg.LinAlgError:
-            return -np.inf, np.zeros(self.slots.size)
-        vv, vd, dd, count = self.known
-        gamma = self._of_patterns(implied["gamma"])
-        fitted = gamma @ dd
-        cross = vd @ gamma.mT
-        about = vv - cross - cross.mT + fitted @ gamma.mT
-        weighted = precision @ about
-        total = float((self.count * log_det).sum() + weighted.trace(axis1=-2, axis2=-1).sum())
-        by_covariance = -0.5 * (count * precision - weighted @ precision)
-        by = self._of_groups(by_covariance), self._of_groups(precision @ (vd - fitted))
-        return self.constant - 0.5 * total, self._back(theta, implied, *by)
-
-    def _back(self, theta: Array, implied: dict[str, Array], by_covariance: Array, by_gamma: Array) -> Array:
-        """Return the derivative by the parameters, from those by covariances and Gamma of the groups."""
-        loads, through, half, level = (implied[k] for k in ("H", "through", "half", "level"))
-        by_loads = 2 * by_covariance @ implied["weighted"] + by_gamma @ level.mT
-        by_half = 2 * (loads.mT @ by_covariance @ loads) @ half
-        by_level = loads.mT @ by_gamma
-        by_through = by_half @ implied["root"].mT + by_level @ implied["A"].mT
-        by_a, by_root = through.mT @ by_level, through.mT @ by_half
-        parts = (by_gamma, by_loads, by_a, by_through)
-        found = self._map.T @ np.concatenate([v.ravel() for v in parts])
-        self._roots_back(theta, by_root.reshape(self.groups, *by_root.shape[-2:]), found)
-        by_variance = by_covariance.diagonal(axis1=-2, axis2=-1).reshape(self.groups, -1)
-        self._sd_back(
-            "sigma_score", by_variance[:, self.factors :][:, : self.design.score.shape[1]], theta, found
-        )
+        total, by = value_and_slopes(self._state(theta), self.known)
+        found = self._back @ np.concatenate([by.given, by.loads, by.level, by.through], axis=None)
+        self._roots_back(theta, by.root, found)
+        by_scores = by.variance[:, self.factors : self.factors + self.design.score.shape[1]]
+        self._sd_back("sigma_score", by_scores, theta, found)
         if "w" in self.slots.shapes:
-            self._sd_back("sigma_outcome", by_variance[:, -1], theta, found)
-        return found
+            self._sd_back("sigma_outcome", by.variance[:, -1], theta, found)
+        return self.constant + total, found
 
     def _sd_back(self, name: str, by_variance: Array, theta: Array, found: Array) -> None:
         where = self.slots.where[name]
@@ -335,35 +274,45 @@ class Sums:
         tuple of numpy.ndarray
             [`participant`], [`participant`, `function`], [`participant`, `function`, `function`].
         """
-        implied = self._implied(theta)
-        precision, log_det = self._precision(implied["covariance"])
-        implied = {name: v.reshape(self.groups, *v.shape[-2:]) for name, v in implied.items()}
-        precision = precision.reshape(-1, *precision.shape[-2:])
+        stated = self._state(theta)
+        half, level = stated.through @ stated.root, stated.through @ stated.level
+        latent = half @ half.mT
+        weighted, gamma = stated.loads @ latent, stated.given + stated.loads @ level
+        covariance = weighted @ stated.loads.mT + stated.variance[:, :, None] * np.eye(self.sizes[0])
+        both = self.mask[:, :, None] * self.mask[:, None, :]
+        own = covariance[self.group] * both + (1 - self.mask)[:, :, None] * np.eye(self.sizes[0])
+        precision, log_det = np.linalg.inv(own) * both, np.linalg.slogdet(own)[1]
         one = self.pattern_of
         group = self.group[one]
-        away, level = self.value.copy(), np.empty((len(group), self.sizes[2]))
+        away, expected = self.value.copy(), np.empty((len(group), self.sizes[2]))
         for g in range(self.groups):
-            own = group == g
-            away[own] -= self.columns[own] @ implied["gamma"][g].T
-            level[own] = self.columns[own] @ implied["level"][g].T
-        weighted = (away[:, None, :] @ precision[one])[:, 0]
-        measured = self.mask.sum(axis=1) * LOG_2PI + np.ravel(log_det)
-        log_likelihood = -0.5 * (measured[one] + (weighted * away).sum(axis=1))
-        gain = implied["weighted"].mT[self.group][:, self.factors :]
-        mean = level[:, self.factors :] + (gain[one] @ weighted[:, :, None])[:, :, 0]
-        prior = implied["latent"][self.group][:, self.factors :, self.factors :]
-        covariance = prior - gain @ precision @ gain.mT
-        return log_likelihood, mean, covariance[one]
+            mine = group == g
+            away[mine] -= self.columns[mine] @ gamma[g].T
+            expected[mine] = self.columns[mine] @ level[g].T
+        pulled = (away[:, None, :] @ precision[one])[:, 0]
+        measured = self.mask.sum(axis=1) * LOG_2PI + log_det
+        log_likelihood = -0.5 * (measured[one] + (pulled * away).sum(axis=1))
+        gain = weighted.mT[self.group][:, self.factors :]
+        mean = expected[:, self.factors :] + (gain[one] @ pulled[:, :, None])[:, :, 0]
+        prior = latent[self.group][:, self.factors :, self.factors :]
+        return log_likelihood, mean, (prior - gain @ precision @ gain.mT)[one]
 
 
 def _ones(slots: Slots) -> dict[str, Array]:
     return slots.named(np.ones(slots.size))
 
 
+def _add(into: Array, where: Array, effect: Array) -> None:
+    """Add coefficients [row, column] of columns that stand at `where`, some of them twice."""
+    for c, column in enumerate(where):
+        into[..., column] += effect[:, c]
+
+
 def _unique(parts: Sequence[Array]) -> tuple[Array, list[Array]]:
     """Join columns of people, each once; return them, and where those of each part stand."""
     kept: dict[bytes, int] = {}
-    columns, places = [], []
+    columns: list[Array] = []
+    places: list[Array] = []
     for part in parts:
         place = []
         for column in np.ascontiguousarray(part.T, dtype=float):

@@ -145,7 +145,7 @@ def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
         names, value = design.coords[n.SCORE], np.where(design.score_seen, design.score, np.nan)
         order = np.argsort(names)
         scores = _hash([names[j] for j in order], value[:, order])
-        found["items"] = digest([found["items"], scores]) if items else scores
+        found["items"] = digest({"ordinal": found["items"], "continuous": scores}) if items else scores
     if design.coords[n.FACTOR]:
         values = np.where(design.factor_seen, design.factor, np.nan)
         found["factors"] = _hash(design.coords[n.FACTOR], np.vstack([values, design.factor_error]))

@@ -144,9 +144,9 @@ class Unconstrained:
             p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
             theta[slot] = p.ravel()
             log_prior -= alpha * shape[-1] * float(log_sum.sum())
-        for at, slot, alpha, beta in self._gammas:  # by its logarithm
-            theta[slot] = np.exp(x[at])
-            log_prior += alpha * float(x[at].sum()) - beta * float(theta[slot].sum())
+        for at, into, alpha, beta in self._gammas:  # by its logarithm
+            theta[into] = np.exp(x[at])
+            log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -169,8 +169,8 @@ class Unconstrained:
                 slope = by[slot].reshape(shape)
                 by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
-            for at, slot, alpha, beta in self._gammas:
-                found[at] += (by[slot] - beta) * theta[slot] + alpha
+            for at, into, alpha, beta in self._gammas:
+                found[at] += (by[into] - beta) * theta[into] + alpha
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found

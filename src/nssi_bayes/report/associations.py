@@ -246,7 +246,7 @@ def measurement(e: Evidence, estimates: Row) -> list[Part]:
     return parts
 
 
-def _loadings_of_indicators(title: str, rows: list[Row], unit: str) -> Part:
+def _loadings_of_indicators(title: str, rows: Sequence[Row], unit: str) -> Part:
     return figure(
         title, lambda: panels(rows, lambda r: dot(r, pretty(r["indicator"])), unit=unit), folded=True
     )
