@@ -45,9 +45,8 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
     """
     total = dataset.sizes[n.PARTICIPANT]
     blocks = {"items": (n.RESPONSE, n.ITEM), "scores": (n.SCORE_VALUE, n.SCORE),
-              "factors": (n.FACTOR_SCORE, n.FACTOR),
-              "activation": (n.ACTIVATION, n.ROI), "connectivity": (n.CONNECTIVITY, n.EDGE),
-              "outcome": (n.OUTCOME_VALUE, n.OUTCOME)}  # fmt: skip
+              "factors": (n.FACTOR_SCORE, n.FACTOR), "activation": (n.ACTIVATION, n.ROI),
+              "connectivity": (n.CONNECTIVITY, n.EDGE), "outcome": (n.OUTCOME_VALUE, n.OUTCOME)}  # fmt: skip
     seen = {
         block: np.isfinite(dataset[variable].to_numpy())
         for block, (variable, _) in blocks.items()

@@ -186,10 +186,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     people = len(site_of)
     scores = make_scores(cohort, spec, where)
     items = _indicators(cohort, spec, scores["score_function"], where)
-    groups = make_groups(cohort, spec, where)
-    parts = [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
-    fields: dict[str, Any] = {}
-    for part in parts:
+    fields: dict[str, Any] = make_groups(cohort, spec, where)
+    coords.update(fields.pop("coords"))
+    for part in (items, scores, make_scans(cohort, spec), make_edges(cohort, spec)):
         coords.update(part.pop("coords"))
         fields.update(part)
     factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)

@@ -16,7 +16,7 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
-from nssi_bayes.blocks.compiled import Slots, compile_people
+from nssi_bayes.blocks.compiled import People, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import quadrature
@@ -93,7 +93,7 @@ def evaluate(
     design : Design
         The data.
     include : sequence of str
-        Blocks whose data count. Without ordinal items or sums there are no moments, and they are NaN.
+        Blocks whose data count.
     grid : dict
         From `grid_settings`.
     moments : bool
@@ -113,24 +113,16 @@ def evaluate(
         np.full((len(vectors), people, functions, functions), np.nan),
     )
     if persons(design, slots.shapes) is None:
-        each = Sums(design, slots, include=include).each
-
-        def at_once(s: int) -> None:
-            found.log_integral[s], found.mean[s], found.covariance[s] = each(vectors[s])
-
-        _in_parallel(at_once, len(vectors))
+        _by_sums(Sums(design, slots, include=include), vectors, found)
         return found
-    ordinal = "items" in include and bool(design.coords[n.INDICATOR])
     part_of = compile_people(design, slots, include=include)
-    arrangement, places = (arrangement_of(design, grid), places_of(design)) if ordinal else (None, None)
+    if "items" not in include or not design.coords[n.INDICATOR]:
+        _in_closed_form(part_of, vectors, found, moments=moments)
+        return found
+    arrangement, places = arrangement_of(design, grid), places_of(design)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
-        if arrangement is None:
-            found.log_integral[s] = part.constant + integrate_gaussian(part.matrix)
-            if moments:
-                found.mean[s], found.covariance[s] = gaussian_moments(part.matrix)
-            return
         upper, lower, gap = (v.ravel()[places] for v in (part.upper, part.lower, part.log_gap))
         value, d_matrix = value_and_moments(
             part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
@@ -139,12 +131,28 @@ def evaluate(
         if not moments:
             return
         second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
-        mean = -second[:, :-1, -1]
-        found.mean[s] = mean
+        found.mean[s] = mean = -second[:, :-1, -1]
         found.covariance[s] = second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
 
     _in_parallel(fill, len(vectors))
     return found
+
+
+def _by_sums(sums: Sums, vectors: Array, found: Moments) -> None:
+    def fill(s: int) -> None:
+        found.log_integral[s], found.mean[s], found.covariance[s] = sums.each(vectors[s])
+
+    _in_parallel(fill, len(vectors))
+
+
+def _in_closed_form(part_of: People, vectors: Array, found: Moments, *, moments: bool) -> None:
+    def fill(s: int) -> None:
+        part, _ = part_of(vectors[s])
+        found.log_integral[s] = part.constant + integrate_gaussian(part.matrix)
+        if moments:
+            found.mean[s], found.covariance[s] = gaussian_moments(part.matrix)
+
+    _in_parallel(fill, len(vectors))
 
 
 def _in_parallel(fill: Callable[[int], None], count: int) -> None:

@@ -76,9 +76,7 @@ class Unconstrained:
                 self.constant += len(at) * float(0.5 * np.log(2 / np.pi) + np.log(STEP))
                 self.start[at] = np.log(np.expm1(1 / STEP))
             elif p.family == "gamma":
-                self._gammas.append((at, into, p.alpha, p.beta))
-                self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
-                self.start[at] = np.log(p.alpha / p.beta)
+                self._add_gamma(p, at, into)
             else:
                 mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
                 sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
@@ -99,15 +97,17 @@ class Unconstrained:
         self._linear = sparse.csr_array((values, (rows, columns)), shape=(slots.size, self.size))
         self._back = self._linear.T.tocsr()
         halves = np.concatenate(self._half, axis=1) if self._half else np.zeros((3, 0))
-        self._half_x, self._half_slot, self._half_factor = (
-            halves[0].astype(int),
-            halves[1].astype(int),
-            halves[2],
-        )
+        self._half_x, self._half_slot = halves[:2].astype(int)
+        self._half_factor = halves[2]
         exps = np.concatenate(self._exp, axis=1) if self._exp else np.zeros((2, 0), int)
         self._exp_x, self._exp_slot = exps
         self._scaled = np.flatnonzero(self._scale < slots.size)
         self._owner = self._scale[self._scaled]
+
+    def _add_gamma(self, p: Parameter, at: Array, into: Array) -> None:
+        self._gammas.append((at, into, p.alpha, p.beta))
+        self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
+        self.start[at] = np.log(p.alpha / p.beta)
 
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""

@@ -85,6 +85,25 @@ def _root(matrix: Array) -> bool:
     return True
 
 
+@inlined
+def _implied(stated: Stated) -> tuple[Array, Array, Array, Array, Array]:
+    """Return root and means of the latents, loadings times their covariance, and what data have."""
+    groups, measures, latents = stated.loads.shape
+    width = stated.given.shape[2]
+    covariance = np.empty((groups, measures, measures))
+    half, level = np.empty((groups, latents, latents)), np.empty((groups, latents, width))
+    weighted, gamma = np.empty((groups, measures, latents)), np.empty((groups, measures, width))
+    for g in range(groups):
+        half[g] = stated.through[g] @ stated.root[g]
+        level[g] = stated.through[g] @ stated.level[g]
+        weighted[g] = (stated.loads[g] @ half[g]) @ half[g].T
+        covariance[g] = weighted[g] @ stated.loads[g].T
+        gamma[g] = stated.given[g] + stated.loads[g] @ level[g]
+        for j in range(measures):
+            covariance[g, j, j] += stated.variance[g, j]
+    return half, level, weighted, covariance, gamma
+
+
 @compiled
 def value_and_slopes(stated: Stated, known: Products) -> tuple[float, Stated]:
     """Return the log-likelihood, without its powers of 2 pi, and its derivatives.
@@ -101,19 +120,8 @@ def value_and_slopes(stated: Stated, known: Products) -> tuple[float, Stated]:
     tuple of float and Stated
         Minus infinity where a covariance has no root.
     """
-    groups, measures, latents = stated.loads.shape
-    width = stated.given.shape[2]
-    covariance = np.empty((groups, measures, measures))
-    half, level = np.empty((groups, latents, latents)), np.empty((groups, latents, width))
-    weighted, gamma = np.empty((groups, measures, latents)), np.empty((groups, measures, width))
-    for g in range(groups):
-        half[g] = stated.through[g] @ stated.root[g]
-        level[g] = stated.through[g] @ stated.level[g]
-        weighted[g] = (stated.loads[g] @ half[g]) @ half[g].T
-        covariance[g] = weighted[g] @ stated.loads[g].T
-        gamma[g] = stated.given[g] + stated.loads[g] @ level[g]
-        for j in range(measures):
-            covariance[g, j, j] += stated.variance[g, j]
+    groups, measures, _ = stated.loads.shape
+    half, level, weighted, covariance, gamma = _implied(stated)
     total = 0.0
     by_covariance, by_gamma = np.zeros_like(covariance), np.zeros_like(gamma)
     for p in range(len(known.group)):
