@@ -130,7 +130,14 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
     callable
         From the parameters [slot] to `Part` and a function from derivatives by each of its fields
         (that by `constant` is 1) to the derivative by the parameters [slot].
+
+    Raises
+    ------
+    ValueError
+        If people are in groups, whose means and spreads are not stated here.
     """
+    if len(design.group_of):
+        raise ValueError("a ladder of groups enters by sums of cross-products alone (blocks.sums)")
     return _People(design, slots, set(include))
 
 

@@ -312,7 +312,13 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
         score = row.pop(n.SCORE)
         group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
         found.append(
-            {"indicator": score, "function": functions[of[score]], "continuous": True, **group, "loading": row}
+            {
+                "indicator": score,
+                "function": functions[of[score]],
+                "continuous": True,
+                **group,
+                "loading": row,
+            }
         )
     return found
 

@@ -113,9 +113,15 @@ def _informed(built: Built) -> Variant:
     if not resource.is_file():
         return Variant("informed priors", None, "there is no informed set of priors")
     content = yaml.safe_load(resource.read_text(encoding="utf-8"))
-    where = "priors/informed.yaml"
-    whole = {name: parse(Prior, p, where=f"{where}: {name}") for name, p in content.items()}
-    changes = {name: PriorChange(**_constants(p, 1.0)) for name, p in whole.items()}
+    kept = PriorChange.model_fields
+    changes = {
+        name: parse(
+            PriorChange,
+            {k: v for k, v in p.items() if k in kept and (k != "family" or v in POSITIVE)},
+            where="priors/informed.yaml",
+        )
+        for name, p in content.items()
+    }
     return Variant("informed priors", _with_priors(built, {**changes, **built.spec.priors}))
 
 
