@@ -17,7 +17,7 @@ from nssi_bayes.atlases import read_atlas
 from nssi_bayes.instruments import read_instrument
 from nssi_bayes.schema import VARIABLES
 
-__all__ = ["isas", "make_cohort"]
+__all__ = ["add_scores", "isas", "make_cohort"]
 
 _SHARE: Final = {"mood": 0.4, "bipolar": 0.12, "eating": 0.15, "borderline": 0.2, "anxiety": 0.13}
 _CENTRED: Final = (
@@ -111,6 +111,36 @@ def make_cohort(
             shape = value.shape[1:]
             for suffix, constant in ((n.CENTER, np.zeros(shape)), (n.SCALE, np.ones(shape))):
                 cohort[name + suffix] = (VARIABLES[name].dims[1:], constant)
+    return cohort
+
+
+def add_scores(
+    cohort: xr.Dataset, labels: Sequence[str], value: Array, *, center: Array | None = None
+) -> xr.Dataset:
+    """Add continuous indicators to a cohort.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        From `make_cohort`.
+    labels : sequence of str
+        Their names.
+    value : numpy.ndarray
+        [`participant`, `score`], NaN where missing.
+    center : numpy.ndarray, optional
+        What `value` is to be centred by; nothing by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        Satisfies the schema.
+    """
+    rule = VARIABLES[n.SCORE_VALUE]
+    center = np.zeros(len(labels)) if center is None else center
+    cohort = cohort.assign_coords({n.SCORE: list(labels)})
+    cohort[n.SCORE_VALUE] = (rule.dims, value - center, {"units": rule.unit})
+    for suffix, constant in ((n.CENTER, center), (n.SCALE, np.ones(len(labels)))):
+        cohort[n.SCORE_VALUE + suffix] = ((n.SCORE,), constant, {"units": "original"})
     return cohort
 
 

@@ -52,13 +52,7 @@ class Person:
         for k in range(len(c)):
             if "B_disorder" in theta:
                 slope = slope + c[k] * theta["B_disorder"][:, :, k]
-        level = np.zeros(functions)
-        for f in range(functions):
-            level[f] += c @ theta["A"][f] if "A" in theta else 0
-            level[f] += z @ theta["G"][f] if "G" in theta else 0
-            level[f] += site @ theta["u_site"][f] if "u_site" in theta else 0
-            level[f] += design.burden[i] * theta["level_burden"][f] if "level_burden" in theta else 0
-            level[f] += design.none[i] * theta["level_none"][f] if "level_none" in theta else 0
+        level = self._level(c, z, site, functions)
         # latent = (x, eta)
         mean = np.concatenate([mean_x, level + slope @ mean_x])
         cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
@@ -69,6 +63,12 @@ class Person:
                 offset.append(0.0)
                 noise.append([design.factor_error[p]])
                 value.append(design.factor[i, p])
+        for j in np.flatnonzero(design.score_seen[i]) if "items" in include else []:
+            where = np.arange(factors + functions) == factors + design.score_function[j]
+            rows.append(where * theta["lambda_score"][j])
+            offset.append(theta["nu"][j])
+            noise.append([theta["sigma_score"][j] ** 2])
+            value.append(design.score[i, j])
         if "outcome" in include and "w" in theta and design.outcome_seen[i]:
             rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]))
             offset.append(self._outcome_mean(c, z, site))
@@ -110,6 +110,17 @@ class Person:
         root = theta.get("Omega_x", np.eye(factors))
         sd = np.diag(theta["sigma_x"])
         return mean, sd @ root @ root.T @ sd
+
+    def _level(self, c: Array, z: Array, site: Array, functions: int) -> Array:
+        theta, design, i = self.theta, self.design, self.i
+        level = np.zeros(functions)
+        for f in range(functions):
+            level[f] += c @ theta["A"][f] if "A" in theta else 0
+            level[f] += z @ theta["G"][f] if "G" in theta else 0
+            level[f] += site @ theta["u_site"][f] if "u_site" in theta else 0
+            level[f] += design.burden[i] * theta["level_burden"][f] if "level_burden" in theta else 0
+            level[f] += design.none[i] * theta["level_none"][f] if "level_none" in theta else 0
+        return level
 
     def _outcome_mean(self, c: Array, z: Array, site: Array) -> float:
         theta = self.theta

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import xarray as xr
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
@@ -31,6 +32,9 @@ __all__ = ["Built", "build", "build_design", "fingerprint", "run"]
 _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
 _TOLERANCE: Final = 1e-6
+_SELDOM: Final = ("score", "score_seen", "score_function", "group_of")
+_SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER)
+"""Fields and dims of a design that are hashed only where there is something in them."""
 _LIBRARIES: Final = ("pymc", "pytensor", "nutpie", "jax", "numpy", "bambi")
 
 
@@ -121,11 +125,12 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
     """
     design = built.design
     arrays = {f: v for f in design.__dataclass_fields__ if isinstance(v := getattr(design, f), np.ndarray)}
+    arrays = {f: v for f, v in arrays.items() if v.size or f not in _SELDOM}
     return digest(
         {
             "route": "explicit" if spec.explicit else "marginal",
             "parameters": [_plain(p) for p in built.parameters],
-            "coords": design.coords,
+            "coords": {d: v for d, v in design.coords.items() if v or d not in _SELDOM_DIMS},
             "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
             "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -137,6 +142,7 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
 def _plain(p: Parameter) -> dict[str, Any]:
     kept = ["name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum"]
     kept += ["zero_sum_groups"] if p.zero_sum_groups else []
+    kept += ["beta"] if p.family == "gamma" else []
     return {k: np.asarray(v).tolist() if k in ("mu", "sigma") else v for k in kept for v in [getattr(p, k)]}
 
 

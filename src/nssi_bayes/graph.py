@@ -77,6 +77,8 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
+    elif p.family == "gamma":
+        raw = pm.Gamma(name, alpha=p.alpha, beta=p.beta, dims=p.dims or None)
     elif p.family == "halfnormal":
         # sampled in steps of a fifth of its prior scale, by softplus: nearly linear, so that a
         # scale that may be 0 has a short tail, which its logarithm would not have
@@ -105,8 +107,9 @@ def _declare_groups(p: Parameter, name: str, coords: Mapping[str, list[Any]]) ->
 def measures(design: Design) -> list[str]:
     """Name every column of a person's data."""
     outcome = [n.OUTCOME] if design.outcome_seen.any() else []
+    items = [*design.coords[n.INDICATOR], *design.coords[n.SCORE]]
     images = [*design.coords[n.ROI], *design.coords[n.EDGE]]
-    return [*design.coords[n.INDICATOR], *design.coords[n.FACTOR], *images, *outcome]
+    return [*items, *design.coords[n.FACTOR], *images, *outcome]
 
 
 def to_rows(design: Design) -> np.ndarray[Any, Any]:
@@ -118,26 +121,27 @@ def to_rows(design: Design) -> np.ndarray[Any, Any]:
     edges = np.zeros((people, len(design.coords[n.EDGE])))
     edges[design.connected] = design.connectivity
     outcome = design.outcome[:, None] if design.outcome_seen.any() else np.zeros((people, 0))
-    return np.concatenate([response, design.factor, activation, edges, outcome], axis=1).astype(float)
+    parts = [response, design.score, design.factor, activation, edges, outcome]
+    return np.concatenate(parts, axis=1).astype(float)
 
 
 def with_rows(design: Design, rows: Any) -> Design:
     """Put rows of data into the places where the design has data."""
-    indicators, factors = design.response.shape[1], design.factor.shape[1]
-    regions = len(design.coords[n.ROI])
-    edges = len(design.coords[n.EDGE])
-    parts = jnp.split(rows, np.cumsum([indicators, factors, regions, edges]), axis=1)
+    widths = [design.response.shape[1], design.score.shape[1], design.factor.shape[1]]
+    widths += [len(design.coords[n.ROI]), len(design.coords[n.EDGE])]
+    parts = jnp.split(rows, np.cumsum(widths), axis=1)
     missing = design.response == design.missing_response
     changes: dict[str, Any] = {
         "response": jnp.where(missing, design.missing_response, parts[0].astype(int)),
-        "factor": jnp.where(design.factor_seen, parts[1], 0.0),
+        "factor": jnp.where(design.factor_seen, parts[2], 0.0),
+        "score": jnp.where(design.score_seen, parts[1], 0.0),
     }
     if len(design.scanned):
-        changes["activation"] = jnp.where(design.activation_seen, parts[2][design.scanned], 0.0)
+        changes["activation"] = jnp.where(design.activation_seen, parts[3][design.scanned], 0.0)
     if len(design.connected):
-        changes["connectivity"] = jnp.where(design.connectivity_seen, parts[3][design.connected], 0.0)
+        changes["connectivity"] = jnp.where(design.connectivity_seen, parts[4][design.connected], 0.0)
     if design.outcome_seen.any():
-        changes["outcome"] = jnp.where(design.outcome_seen, parts[4][:, 0], 0.0)
+        changes["outcome"] = jnp.where(design.outcome_seen, parts[5][:, 0], 0.0)
     return replace(design, **changes)
 
 

@@ -11,6 +11,9 @@ FUNCTION: Final = "function"
 FUNCTION_OTHER: Final = "function_other"  # second axis of Omega
 ITEM: Final = "item"
 INDICATOR: Final = "indicator"  # an item, or a testlet (the sum of a subscale's items)
+SCORE: Final = "score"  # a continuous subscale, or any other score that measures a function
+GROUP: Final = "group"  # of the invariance ladder
+GROUP_LATER: Final = "later_group"  # all but the first
 THRESHOLD: Final = "threshold"
 CATEGORY: Final = "category"
 FACTOR: Final = "factor"
@@ -46,6 +49,7 @@ SCALE_INSTRUMENT: Final = "scale_instrument"
 
 # variables of the cohort (schema.py says what each holds)
 RESPONSE: Final = "response"
+SCORE_VALUE: Final = "score_value"
 DIAGNOSIS: Final = "diagnosis"
 FACTOR_SCORE: Final = "factor_score"
 FACTOR_RELIABILITY: Final = "factor_reliability"

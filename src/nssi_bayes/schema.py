@@ -48,6 +48,9 @@ VARIABLES: Final[dict[str, Variable]] = {
     n.RESPONSE: Variable(
         (n.PARTICIPANT, n.ITEM), "category from 0", True, True, "oriented ordinal item responses"
     ),
+    n.SCORE_VALUE: Variable(
+        (n.PARTICIPANT, n.SCORE), "pooled within-site sd", True, False, "centred continuous indicators"
+    ),
     n.DIAGNOSIS: Variable((n.PARTICIPANT, n.DISORDER), "0 or 1", False, True, "multi-label diagnoses"),
     n.SITE_OF: Variable((n.PARTICIPANT,), "site label", False, True, "site of the person"),
     n.COVARIATE_VALUE: Variable(
@@ -107,6 +110,7 @@ the original unit, stand beside it along the last dim (or as scalars), frozen in
 
 _CENTRED: Final = (
     n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.CONNECTIVITY, n.QUALITY, n.MOTION, n.OUTCOME_VALUE,
+    n.SCORE_VALUE,
 )  # fmt: skip
 _COORDS: Final = {
     n.ITEM: (n.ITEM_INSTRUMENT, n.ITEM_SUBSCALE, n.ITEM_CATEGORIES),

@@ -217,7 +217,7 @@ class Factor(Strict):
 
 
 class Outcome(Strict):
-    """A Gaussian outcome: a column, or a scale of an instrument of the study.
+    """A Gaussian outcome or score: a column, or a scale of an instrument of the study.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ class Study(Strict):
         its items stand.
     items : tuple of str
         Instruments whose items measure the functions.
-    covariates, factors, outcomes : dict
+    covariates, factors, outcomes, scores : dict
         By the name that the models use.
     missing_covariates : {"refuse", "mean"}
         ``mean``: the mean of the person's site, counted in the audit.
@@ -296,6 +296,7 @@ class Study(Strict):
     items: tuple[str, ...] = Field(min_length=1)
     factors: dict[str, Factor] = Field(default_factory=dict)
     outcomes: dict[str, Outcome] = Field(default_factory=dict)
+    scores: dict[str, Outcome] = Field(default_factory=dict)
     activation: ActivationSource | None = None
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
@@ -316,6 +317,7 @@ class Study(Strict):
         used = {f"items: {name}": name for name in self.items}
         used |= {f"factors.{factor}": rule.instrument for factor, rule in self.factors.items()}
         used |= {f"outcomes.{o}": rule.instrument for o, rule in self.outcomes.items() if rule.instrument}
+        used |= {f"scores.{s}": rule.instrument for s, rule in self.scores.items() if rule.instrument}
         unknown = [place for place, name in used.items() if name not in self.instruments]
         if unknown:
             raise ValueError(f"{', '.join(unknown)}: not under `instruments`")
@@ -336,7 +338,7 @@ class Study(Strict):
         read = {self.participants.table, self.disorders.table}
         read |= {place.table for place in self.instruments.values()}
         read |= {c.table for c in self.covariates.values() if c.table}
-        return read | {o.table for o in self.outcomes.values() if o.table}
+        return read | {o.table for o in (*self.outcomes.values(), *self.scores.values()) if o.table}
 
     @property
     def keyed(self) -> bool:

@@ -114,6 +114,7 @@ def cohort(
     maker.covariates()
     maker.factors()
     maker.outcomes()
+    maker.continuous()
     add_regions(maker)
     add_edges(maker)
     add_quality(maker)
@@ -136,7 +137,7 @@ class _Maker:
         self.study = study
         self.problems: list[str] = []
         self.audit: list[tuple[str, str, str, str, int, int, int, int, int, str]] = []
-        people = _with_scale_outcomes(study, people, scores)
+        people = _with_scales(study, people, scores)
         ids = people.index.to_numpy("str")
         scanned = [part[n.PARTICIPANT].to_numpy().astype("str") for part in (activation, connectivity)]
         unknown = int((~np.isin(np.concatenate(scanned), ids)).sum())
@@ -172,6 +173,8 @@ class _Maker:
         measured |= np.isfinite(_factor_scores(self.study, self.scores)).any(axis=1)
         for outcome in self.study.outcomes:
             measured |= self.people[f"outcome_{outcome}"].notna().to_numpy()
+        for score in self.study.scores:
+            measured |= self.people[f"score_{score}"].notna().to_numpy()
         self.note("participant", "an item, a factor, a scan or an outcome", read=int(assessed.sum()),
                   dropped=int((assessed & ~measured).sum()))  # fmt: skip
         return assessed & measured
@@ -260,13 +263,20 @@ class _Maker:
             values = self.people[[f"outcome_{o}" for o in labels]].to_numpy("float64")
             self.standardise(n.OUTCOME_VALUE, n.OUTCOME, labels, values=values)
 
+    def continuous(self) -> None:
+        labels = list(self.study.scores)
+        if labels:
+            values = self.people[[f"score_{s}" for s in labels]].to_numpy("float64")
+            self.standardise(n.SCORE_VALUE, n.SCORE, labels, values=values)
 
-def _with_scale_outcomes(study: Study, people: pd.DataFrame, scores: xr.Dataset) -> pd.DataFrame:
-    """Add outcomes that are scales of instruments, which stand in the same order of people."""
-    for outcome, rule in study.outcomes.items():
-        if rule.instrument is not None:
-            column = scores[n.SCALE_SCORE].sel({n.SCALE_NAME: f"{rule.instrument}.{rule.scale}"})
-            people = people.assign(**{f"outcome_{outcome}": column.to_numpy()})
+
+def _with_scales(study: Study, people: pd.DataFrame, scores: xr.Dataset) -> pd.DataFrame:
+    """Add outcomes and scores that are scales of instruments, which stand in the same order of people."""
+    for kind, rules in (("outcome", study.outcomes), ("score", study.scores)):
+        for name, rule in rules.items():
+            if rule.instrument is not None:
+                column = scores[n.SCALE_SCORE].sel({n.SCALE_NAME: f"{rule.instrument}.{rule.scale}"})
+                people = people.assign(**{f"{kind}_{name}": column.to_numpy()})
     return people
 
 

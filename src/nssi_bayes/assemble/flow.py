@@ -44,9 +44,9 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
         ``synthetic`` and ``title``; counts of people.
     """
     total = dataset.sizes[n.PARTICIPANT]
-    blocks = {"items": (n.RESPONSE, n.ITEM), "factors": (n.FACTOR_SCORE, n.FACTOR),
-              "activation": (n.ACTIVATION, n.ROI), "connectivity": (n.CONNECTIVITY, n.EDGE),
-              "outcome": (n.OUTCOME_VALUE, n.OUTCOME)}  # fmt: skip
+    blocks = {"items": (n.RESPONSE, n.ITEM), "scores": (n.SCORE_VALUE, n.SCORE),
+              "factors": (n.FACTOR_SCORE, n.FACTOR), "activation": (n.ACTIVATION, n.ROI),
+              "connectivity": (n.CONNECTIVITY, n.EDGE), "outcome": (n.OUTCOME_VALUE, n.OUTCOME)}  # fmt: skip
     seen = {
         block: np.isfinite(dataset[variable].to_numpy())
         for block, (variable, _) in blocks.items()

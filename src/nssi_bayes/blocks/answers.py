@@ -40,7 +40,7 @@ class Answers:
 
     def __init__(self, design: Design) -> None:
         response = np.asarray(design.response)
-        self._shape = response.shape[1], max(design.category_groups) + 1
+        self._shape = response.shape[1], max(design.category_groups, default=0) + 1
         self._places = response + np.arange(self._shape[0]) * self._shape[1]
         self._flat, self._size = self._places.ravel(), self._shape[0] * self._shape[1]
         self._biased = design.biased

@@ -14,7 +14,16 @@ import numpy as np
 from scipy import sparse
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import connectivity, factors, joint, measurement, neural, outcomes, structure
+from nssi_bayes.blocks import (
+    connectivity,
+    continuous,
+    factors,
+    joint,
+    measurement,
+    neural,
+    outcomes,
+    structure,
+)
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.families import ordinal
@@ -23,7 +32,7 @@ from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
 from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
 
-__all__ = ["Part", "Slots", "compile_people"]
+__all__ = ["Part", "People", "Slots", "compile_people"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -121,7 +130,14 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
     callable
         From the parameters [slot] to `Part` and a function from derivatives by each of its fields
         (that by `constant` is 1) to the derivative by the parameters [slot].
+
+    Raises
+    ------
+    ValueError
+        If people are in groups, whose means and spreads are not stated here.
     """
+    if len(design.group_of):
+        raise ValueError("a ladder of groups enters by sums of cross-products alone (blocks.sums)")
     return _People(design, slots, set(include))
 
 
@@ -143,7 +159,7 @@ class _People:
         ]
         self.base, self.constant = _known(design, "factors" in include)
         counts = design.category_groups
-        self.columns, self.categories = max(counts) + 1, np.asarray(design.categories)
+        self.columns, self.categories = max(counts, default=0) + 1, np.asarray(design.categories)
         self.start = np.zeros(len(self.categories), int)
         for count in counts:
             own = np.flatnonzero(self.categories == count)
@@ -207,7 +223,8 @@ class _People:
     def _items_back(self, theta: Array, by: Part) -> Array:
         """Return the derivative by the parameters, as far as it comes through the items."""
         found = np.zeros(self.slots.size)
-        found[self.slots.where["lambda"]] = by.loading
+        if len(by.loading):
+            found[self.slots.where["lambda"]] = by.loading
         if len(by.gamma):
             found[self.slots.where["gamma"]] = by.gamma
         if by.further is not None:
@@ -314,6 +331,9 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
         data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
         found.append((name, block, _Measures(data, sigma, shared)))
 
+    if design.coords[n.SCORE]:
+        add("items", continuous, np.arange(len(design.score)), design.score, np.zeros_like(design.score),
+            design.score_seen, sigma="sigma_score")  # fmt: skip
     if len(design.scanned):
         pairs: dict[str, Any] = {}
         if "loading_homologous" in slots.shapes:

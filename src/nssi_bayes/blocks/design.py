@@ -15,6 +15,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
+from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
 
@@ -71,6 +72,10 @@ class Design:
         Position of the pair of networks [`edge`].
     outcome, outcome_seen : numpy.ndarray
         [`participant`].
+    score, score_seen, score_function : numpy.ndarray
+        Continuous indicators and masks [`participant`, `score`]; position of the function [`score`].
+    group_of : numpy.ndarray
+        Position of the group [`participant`]; empty without groups.
     """
 
     coords: dict[str, list[Any]]
@@ -104,6 +109,10 @@ class Design:
     pair_of: Array
     outcome: Array
     outcome_seen: Array
+    score: Array
+    score_seen: Array
+    score_function: Array
+    group_of: Array
     biased: Array | None = None
     further_indicator: Array | None = None
     further_function: Array | None = None
@@ -122,7 +131,7 @@ class Design:
     @property
     def missing_response(self) -> int:
         """The category that stands for "missing"."""
-        return max(self.category_groups)
+        return max(self.category_groups, default=0)
 
     @property
     def scan_diagnosis(self) -> Array:
@@ -186,8 +195,10 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         n.COVARIATE: labels_of(cohort, n.COVARIATE),
         n.SITE: sorted(set(site_of)),
     }
-    parts = [make_indicators(cohort, spec, functions, where=where)]
-    parts += [make_scans(cohort, spec), make_edges(cohort, spec)]
+    scores = make_scores(cohort, spec, where=where)
+    measured = np.asarray(scores["score_function"])
+    parts = [make_indicators(cohort, spec, functions, continuous=measured, where=where), scores]
+    parts += [make_groups(cohort, spec, where=where), make_scans(cohort, spec), make_edges(cohort, spec)]
     fields: dict[str, Any] = {}
     for part in parts:
         coords.update(part.pop("coords"))
@@ -242,7 +253,7 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
 
 
 def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    subscales = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
+    subscales = {*cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist(), *scores_of(cohort)}
     found = [
         f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
         for function, members in spec.functions.items()

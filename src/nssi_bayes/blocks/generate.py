@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import continuous, groups
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
 
@@ -51,6 +52,9 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
         factor = factor + noise * theta["sigma_x"]
     noise = rng.standard_normal((people, functions))
     eta = noise @ theta["Omega"].T if "Omega" in theta else noise
+    if design.coords[n.GROUP]:
+        root, level = groups.roots(theta, design)[design.group_of], groups.levels(theta, design)
+        eta = level[design.group_of] + (root @ noise[:, :, None])[:, :, 0]
     if "h" in theta:
         eta = eta * np.exp(design.centred_diagnosis @ theta["h"].T)
     for name, column in (("A", design.diagnosis), ("G", design.covariate), ("u_site", design.site)):
@@ -90,9 +94,12 @@ def generate(
     who = latents(theta, design, rng) if latent is None else latent
     error = rng.standard_normal(who.factor.shape) * np.sqrt(design.factor_error)
     changed: dict[str, Any] = {
-        "response": _responses(theta, design, rng, who.function),
         "factor": np.where(design.factor_seen, who.factor + error, 0.0),
     }
+    if design.coords[n.INDICATOR]:
+        changed["response"] = _responses(theta, design, rng, who.function)
+    if design.coords[n.SCORE]:
+        changed["score"] = _scores(theta, design, rng, who.function)
     if len(design.scanned):
         changed["activation"] = _activation(theta, design, rng, who)
     if len(design.connected):
@@ -109,8 +116,8 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
             further = np.asarray(design.further_indicator), np.asarray(design.further_function)
             for size, j, f in zip(theta[name], *further, strict=True):
                 predictor[:, j] += size * eta[:, f]
-    for groups in design.testlets_of:
-        for s, items in groups:
+    for testlets in design.testlets_of:
+        for s, items in testlets:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
     if "delta" in theta:
         for row, j in zip(theta["delta"], np.asarray(design.biased), strict=True):
@@ -121,6 +128,15 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
         for row, j in zip(rows, np.flatnonzero(design.categories == count), strict=True):
             response[:, j] = ordinal.simulate(rng, row, predictor[:, j])
     return np.where(design.response == design.missing_response, design.missing_response, response)
+
+
+def _scores(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
+    intercept, size = (
+        theta[name][design.group_of] if theta[name].ndim == 2 else theta[name]
+        for name in ("nu", "lambda_score")
+    )
+    noise = rng.standard_normal(design.score.shape) * continuous.sd_of(theta, design)
+    return np.where(design.score_seen, intercept + size * eta[:, design.score_function] + noise, 0.0)
 
 
 def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:

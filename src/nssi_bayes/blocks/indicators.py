@@ -37,7 +37,7 @@ def functions_of(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
 
 
 def make_indicators(
-    cohort: xr.Dataset, spec: JointSpec, functions: list[str], *, where: str
+    cohort: xr.Dataset, spec: JointSpec, functions: list[str], *, continuous: Array, where: str
 ) -> dict[str, Any]:
     """Arrange the indicators of every function.
 
@@ -49,6 +49,8 @@ def make_indicators(
         The model.
     functions : list of str
         From `functions_of`.
+    continuous : numpy.ndarray
+        Function of each continuous indicator, which counts where a function has to be identified.
     where : str
         The spec's file, for messages.
 
@@ -63,15 +65,16 @@ def make_indicators(
         If a function cannot be identified.
     """
     taken = _taken(cohort, spec, functions)
-    place, owner = np.array(taken.function_of), np.array(taken.testlet_of)
-    _check_identified(spec, functions, place, where)
+    place, owner = np.array(taken.function_of, dtype=int), np.array(taken.testlet_of, dtype=int)
+    items = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    _check_identified(spec, functions, np.concatenate([place, continuous]), items=items, where=where)
     biased = _biased(spec, functions, taken.labels, place, where=where)
     further = _further(spec, functions, place)
-    matrix = np.stack(taken.columns, axis=1)
+    matrix = np.array(taken.columns).reshape(len(place), cohort.sizes[n.PARTICIPANT]).T
     return {
         "coords": _coords(spec, functions, taken, further=further, biased=biased),
-        "response": np.where(np.isfinite(matrix), matrix, max(taken.counts)).astype(int),
-        "categories": np.array(taken.counts),
+        "response": np.where(np.isfinite(matrix), matrix, max(taken.counts, default=0)).astype(int),
+        "categories": np.array(taken.counts, dtype=int),
         "biased": biased,
         "further_indicator": further[0] if len(further) else None,
         "further_function": further[1] if len(further) else None,
@@ -103,6 +106,8 @@ def _taken(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> _Taken:
         f = functions.index(function if function in functions else n.GENERAL)
         for name in members:
             items = np.flatnonzero(subscale == name)
+            if not len(items):
+                continue  # continuous
             whole = spec.measurement.testlets == "factor"
             kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
             if not kept and len(members) > 1:
@@ -141,7 +146,9 @@ def _coords(
     return coords
 
 
-def _check_identified(spec: JointSpec, functions: list[str], function_of: Array, where: str) -> None:
+def _check_identified(
+    spec: JointSpec, functions: list[str], function_of: Array, *, items: Array, where: str
+) -> None:
     problems = []
     for function, members in spec.functions.items():
         if function not in functions:  # dropped, its indicators are of the general function
@@ -151,10 +158,11 @@ def _check_identified(spec: JointSpec, functions: list[str], function_of: Array,
             problems.append(
                 f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
             )
+        ordinal = [m for m in members if m in items]  # a continuous one is alone, as if it had a factor
         factored = spec.measurement.testlets == "factor" or all(
-            m in spec.measurement.keep_items for m in members
+            m in spec.measurement.keep_items for m in ordinal
         )
-        if 1 < len(members) < FEWEST_INDICATORS and factored:
+        if ordinal and 1 < len(members) < FEWEST_INDICATORS and factored:
             problems.append(
                 f"functions.{function}: every subscale has a residual factor; nothing but their "
                 "correlation would measure the function"

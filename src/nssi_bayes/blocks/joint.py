@@ -14,11 +14,21 @@ from typing import Any, Final
 import jax.numpy as jnp
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import connectivity, factors, measurement, neural, outcomes, structure
+from nssi_bayes.blocks import (
+    connectivity,
+    continuous,
+    factors,
+    groups,
+    measurement,
+    neural,
+    outcomes,
+    structure,
+)  # fmt: skip
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, add, eliminate, log_integral
+from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.spec import JointSpec, Prior
 
 __all__ = ["BLOCKS", "blocks_of", "log_joint", "log_likelihood", "parameters", "person_moments"]
@@ -33,8 +43,10 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     """Declare every parameter of a joint model, scales before what they scale."""
     return [
         *structure.parameters(spec, design, priors),
+        *groups.parameters(spec, design, priors),
         *factors.parameters(design, priors),
         *measurement.parameters(design, priors),
+        *continuous.parameters(spec, design, priors),
         *neural.parameters(spec, design, priors),
         *connectivity.parameters(spec, design, priors),
         *outcomes.parameters(spec, design, priors),
@@ -71,11 +83,13 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
         Over the functions.
     """
     include = set(include)
-    whole = structure.quadratic(theta, design)
+    whole = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
     if design.coords[n.FACTOR]:
         whole = add(whole, factors.quadratic(theta, design))
         if "factors" in include:
             whole = add(whole, factors.observed(design))
+    if "items" in include and design.coords[n.SCORE]:
+        whole = add(whole, continuous.observed(theta, design))
     if "outcome" in include and "w" in theta:
         whole = add(whole, outcomes.observed(theta, design))
     images = {"activation": (neural, design.scanned), "connectivity": (connectivity, design.connected)}
@@ -110,7 +124,7 @@ def log_likelihood(
         [`participant`], nats.
     """
     prior = functions_given(theta, design, include)
-    if "items" not in include:
+    if "items" not in include or not design.coords[n.INDICATOR]:
         return log_integral(prior)
     items = measurement.Items(theta, design)
     return quadrature.integrate(prior, items.curve, items.slope, grid) + items.log_gap
@@ -119,6 +133,8 @@ def log_likelihood(
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
     """Return mean and covariance of each person's functions given all of the person's data."""
     prior = functions_given(theta, design, BLOCKS)
+    if not design.coords[n.INDICATOR]:
+        return quadrature.Moments(log_integral(prior), *gaussian_moments(prior.matrix))
     items = measurement.Items(theta, design)
     found = quadrature.moments(prior, items.curve, items.slope, grid)
     return found._replace(log_integral=found.log_integral + items.log_gap)
@@ -145,11 +161,14 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None) ->
         [`participant`], nats.
     """
     prior = functions_given(theta, design, BLOCKS)
-    items = measurement.Items(theta, design)
     whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
     quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
+    gaussian = prior.constant - 0.5 * quadratic
+    if not design.coords[n.INDICATOR]:
+        return gaussian
+    items = measurement.Items(theta, design)
     if testlet is not None:
         own = -0.5 * (testlet**2 + LOG_2PI).sum(axis=1)
-        return prior.constant - 0.5 * quadratic + items.jointly(eta, testlet) + own + items.log_gap
+        return gaussian + items.jointly(eta, testlet) + own + items.log_gap
     curves = sum(items.curve(f, eta[:, [f]])[:, 0] for f in range(eta.shape[1]))
-    return prior.constant - 0.5 * quadratic + curves + items.log_gap
+    return gaussian + curves + items.log_gap

@@ -1,6 +1,8 @@
 """The person's likelihood as it is computed in bulk, the same numbers as `joint.log_likelihood`.
 
-`compiled` makes what the kernel takes, and `evaluate` puts both together for many draws.
+`compiled` makes what the kernel takes, and `evaluate` puts both together for many draws. Where all
+indicators are continuous there is no integral left to approximate, and no kernel is compiled; where
+people differ in nothing but data and what is missing, `sums` needs not even the people.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
-from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, People, Slots, compile_people
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import jointly, quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
 from nssi_bayes.integrate.quadrature import Moments
 
@@ -25,6 +30,7 @@ __all__ = [
     "arrangement_of",
     "evaluate",
     "grid_settings",
+    "integrate_gaussian",
 ]
 
 type Array = np.ndarray[Any, Any]
@@ -81,7 +87,7 @@ def evaluate(
     design : Design
         The data.
     include : sequence of str
-        Blocks whose data count. Without items there are no moments, and they are NaN.
+        Blocks whose data count.
     grid : dict
         From `grid_settings`.
     moments : bool
@@ -100,22 +106,24 @@ def evaluate(
         np.full((len(vectors), people, functions), np.nan),
         np.full((len(vectors), people, functions, functions), np.nan),
     )
+    if persons(design, slots.shapes) is None:
+        _by_sums(Sums(design, slots, include=include), vectors, found)
+        return found
     part_of = compile_people(design, slots, include=include)
+    if "items" not in include or not design.coords[n.INDICATOR]:
+        _in_closed_form(part_of, vectors, found, moments=moments)
+        return found
     answers = Answers(design)
     integrate = _integrator(design, grid, moments=moments)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
-        if "items" not in include:
-            found.log_integral[s] = part.constant + _log_integral(part.matrix)
-            return
         value, mean, covariance = integrate(part, *answers.constants(part))
         found.log_integral[s] = part.constant + answers.log_gap(part) + value
         if moments:
             found.mean[s], found.covariance[s] = mean, covariance
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(fill, range(len(vectors))))
+    _in_parallel(fill, len(vectors))
     return found
 
 
@@ -146,7 +154,29 @@ def _integrator(
     return by_function
 
 
-def _log_integral(matrix: Array) -> Array:
+def _by_sums(sums: Sums, vectors: Array, found: Moments) -> None:
+    def fill(s: int) -> None:
+        found.log_integral[s], found.mean[s], found.covariance[s] = sums.each(vectors[s])
+
+    _in_parallel(fill, len(vectors))
+
+
+def _in_closed_form(part_of: People, vectors: Array, found: Moments, *, moments: bool) -> None:
+    def fill(s: int) -> None:
+        part, _ = part_of(vectors[s])
+        found.log_integral[s] = part.constant + integrate_gaussian(part.matrix)
+        if moments:
+            found.mean[s], found.covariance[s] = gaussian_moments(part.matrix)
+
+    _in_parallel(fill, len(vectors))
+
+
+def _in_parallel(fill: Callable[[int], None], count: int) -> None:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(fill, range(count)))
+
+
+def integrate_gaussian(matrix: Array) -> Array:
     """Integrate exp(-u'Mu/2), u = (functions, -1), over the functions [`participant`]."""
     precision, information = matrix[:, :-1, :-1], matrix[:, :-1, -1]
     fitted = np.linalg.solve(precision, information[:, :, None])[:, :, 0]

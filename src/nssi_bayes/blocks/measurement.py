@@ -41,6 +41,8 @@ of items that load on several functions (with a dozen factors, some of size 4, 1
 
 def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     """Declare loadings, thresholds (as category probabilities) and residual factors."""
+    if not design.coords[n.INDICATOR]:  # all are continuous
+        return []
     found = [from_prior("lambda", (n.INDICATOR,), priors["lambda"])]
     found += [
         from_prior(

@@ -36,11 +36,13 @@ class Parameter:
     dims : tuple of str
         Its dims; a correlation matrix has two, and is sampled by its Cholesky factor.
     family : str
-        ``normal``, ``halfnormal``, ``lognormal``, ``lkj`` or ``dirichlet``.
+        ``normal``, ``halfnormal``, ``lognormal``, ``gamma``, ``lkj`` or ``dirichlet``.
     mu, sigma : float or numpy.ndarray
         Constants, broadcast against `dims`.
     alpha : float
-        Constant of ``lkj`` and ``dirichlet``.
+        Constant of ``lkj`` and ``dirichlet``, and the shape of ``gamma``.
+    beta : float
+        Rate of ``gamma``.
     scale : str, optional
         Parameter that multiplies it, aligned by dim name.
     zero_sum : bool
@@ -53,10 +55,11 @@ class Parameter:
 
     name: str
     dims: tuple[str, ...]
-    family: Literal["normal", "halfnormal", "lognormal", "lkj", "dirichlet"] = "normal"
+    family: Literal["normal", "halfnormal", "lognormal", "gamma", "lkj", "dirichlet"] = "normal"
     mu: Any = 0.0
     sigma: Any = 1.0
     alpha: float = 1.0
+    beta: float = 1.0
     scale: str | None = None
     scale_dims: tuple[str, ...] = ()
     zero_sum: bool = False
@@ -94,7 +97,7 @@ def from_prior(
     Parameter
         The declaration.
     """
-    given = {"mu": prior.mu, "sigma": prior.sigma, "alpha": prior.alpha}
+    given = {"mu": prior.mu, "sigma": prior.sigma, "alpha": prior.alpha, "beta": prior.beta}
     given |= {k: v for k, v in (("mu", mu), ("sigma", sigma)) if v is not None}
     constants: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     return Parameter(name, dims, prior.family, **constants, unit=prior.unit, source=prior.source)
@@ -129,6 +132,9 @@ def draw(
             continue
         if p.family == "dirichlet":
             found[p.name] = rng.dirichlet(np.full(shape[-1], p.alpha), size=shape[:-1])
+            continue
+        if p.family == "gamma":
+            found[p.name] = rng.gamma(p.alpha, 1 / p.beta, size=shape)
             continue
         value = p.mu + p.sigma * rng.standard_normal(shape)
         if p.zero_sum:

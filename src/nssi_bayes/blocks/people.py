@@ -13,10 +13,12 @@ __all__ = ["few", "join"]
 
 _BY_PERSON: Final = (
     "diagnosis", "burden", "none", "covariate", "site", "factor", "factor_seen", "response", "outcome",
-    "outcome_seen",
+    "outcome_seen", "score", "score_seen",
 )  # fmt: skip
 _BY_SCAN: Final = ("activation", "activation_se", "activation_seen", "confound")
 _BY_CONNECTOME: Final = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")
+_SELDOM: Final = ("group_of", "centred_diagnosis")
+"""What only some models have of a person: empty or None without."""
 _WHO: Final = {"scanned": _BY_SCAN, "connected": _BY_CONNECTOME}
 
 type Array = np.ndarray[Any, Any]
@@ -43,8 +45,7 @@ def few(design: Design, keep: Array) -> Design:
         rows = [i for i, person in enumerate(getattr(design, who)) if int(person) in place]
         changed[who] = np.array([place[int(getattr(design, who)[i])] for i in rows], dtype=int)
         changed |= {name: getattr(design, name)[rows] for name in arrays}
-    if design.centred_diagnosis is not None:
-        changed["centred_diagnosis"] = design.centred_diagnosis[keep]
+    changed |= {name: values[keep] for name in _SELDOM if _there(values := getattr(design, name))}
     return replace(design, **changed)
 
 
@@ -66,6 +67,12 @@ def join(one: Design, other: Design) -> Design:
     people = len(one.diagnosis)
     for who in _WHO:
         changed[who] = np.concatenate([getattr(one, who), getattr(other, who) + people])
-    if one.centred_diagnosis is not None and other.centred_diagnosis is not None:
-        changed["centred_diagnosis"] = np.concatenate([one.centred_diagnosis, other.centred_diagnosis])
+    for name in _SELDOM:
+        both = getattr(one, name), getattr(other, name)
+        if all(_there(values) for values in both):
+            changed[name] = np.concatenate(both)
     return replace(one, **changed)
+
+
+def _there(values: Array | None) -> bool:
+    return values is not None and len(values) > 0

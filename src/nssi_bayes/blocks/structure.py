@@ -61,7 +61,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
             )
     if design.coords[n.COVARIATE]:
         found.append(from_prior("G", (f, n.COVARIATE), priors["G"]))
-    if len(design.coords[n.SITE]) > 1:
+    if len(design.coords[n.SITE]) > 1 and (spec.groups is None or spec.groups.by != "site"):
         found.append(from_prior("tau_site", (f,), priors["tau_site"]))
         found.append(Parameter("u_site", (f, n.SITE), scale="tau_site", scale_dims=(f,), zero_sum=True))
     return found

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import logsumexp
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
@@ -32,7 +33,7 @@ type Array = np.ndarray[Any, Any]
 def most_complete(design: Design) -> int:
     """Return the position of the person of whom most is observed."""
     seen = (design.response != design.missing_response).sum(axis=1) + design.factor_seen.sum(axis=1)
-    seen = seen + design.outcome_seen
+    seen = seen + design.score_seen.sum(axis=1) + design.outcome_seen
     for who, values in (
         (design.scanned, design.activation_seen),
         (design.connected, design.connectivity_seen),
@@ -63,8 +64,11 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
     """
     one = few(design, np.array([person]))
     slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
-    part_of, answers = compile_people(one, slots), Answers(one)
     fitted = evaluate(theta, one, include=joint.BLOCKS, grid=grid_settings(len(one.plain_of), fine=True))
+    if not one.coords[n.INDICATOR]:  # all data are Gaussian: there is nothing to correct
+        root = np.linalg.cholesky(fitted.covariance[:, 0])
+        return fitted.mean[:, 0] + (root @ rng.standard_normal((*fitted.mean[:, 0].shape, 1)))[..., 0]
+    part_of, answers = compile_people(one, slots), Answers(one)
     found = np.empty((len(fitted.mean), len(one.plain_of)))
     for s, vector in enumerate(slots.joined(theta)):
         part, _ = part_of(vector)

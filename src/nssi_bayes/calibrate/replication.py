@@ -212,6 +212,8 @@ def _size(p: Parameter, values: Array) -> Array:
     axes = tuple(range(1, values.ndim))
     if p.family == "dirichlet":
         return np.log(np.maximum(values, 1e-300)).sum(axis=axes)
+    if p.family == "gamma":
+        return (p.beta * values - (p.alpha - 1) * np.log(values)).sum(axis=axes)
     plain = np.log(values) if p.family == "lognormal" else values
     return (((plain - p.mu) / p.sigma) ** 2).sum(axis=axes)
 

@@ -113,12 +113,7 @@ def estimate(
     found["edges"] = _edges(summary, posterior, design, moments, cohort)
     found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
     found["outcome"] = _outcome(summary, posterior)
-    found["measurement"] = [
-        {"indicator": row.pop(n.INDICATOR), "function": functions[f], "loading": row}
-        for row, f in zip(
-            _table(summary, posterior, "lambda", (n.INDICATOR,)), design.function_of, strict=True
-        )
-    ]
+    found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
     found["min_ess_of_ends"] = summary.fewest()
@@ -300,6 +295,32 @@ def _loadings(
         for r, label in enumerate(loading[dim].to_numpy())
         for j, f in enumerate(loading[n.FUNCTION].to_numpy())
     ]  # fmt: skip
+
+
+def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Row]:
+    """Summarise loadings: of ordinal indicators in logits, of continuous ones in their own unit."""
+    functions = design.coords[n.FUNCTION]
+    found = [
+        {"indicator": row.pop(n.INDICATOR), "function": functions[f], "loading": row}
+        for row, f in zip(_table(summary, flat, "lambda", (n.INDICATOR,)), design.function_of, strict=True)
+    ]
+    if "lambda_score" not in flat:
+        return found
+    of = dict(zip(design.coords[n.SCORE], design.score_function, strict=True))
+    dims = tuple(d for d in (n.GROUP, n.SCORE) if d in flat["lambda_score"].dims)
+    for row in _table(summary, flat, "lambda_score", dims):
+        score = row.pop(n.SCORE)
+        group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
+        found.append(
+            {
+                "indicator": score,
+                "function": functions[of[score]],
+                "continuous": True,
+                **group,
+                "loading": row,
+            }
+        )
+    return found
 
 
 def _outcome(summary: _Summary, flat: xr.Dataset) -> list[Row]:

@@ -32,7 +32,9 @@ __all__ = ["LEVEL", "REPLICATIONS", "check", "rows", "simulated"]
 
 LEVEL: Final = 0.05
 REPLICATIONS: Final = 700
-"""With 17 checks, the fewest that can show a probability under 5 % after Holm's adjustment are 680."""
+_FOR_EACH: Final = 40
+"""Of a check that can fail: the fewest that can show a probability under 5 % after Holm's adjustment. 17
+checks need 680; a model of ordinal and of continuous indicators has more, and draws more."""
 INFORMS: Final = ("missing_by_block",)
 """Checks without a verdict."""
 _PIT: Final = "person_pit"
@@ -100,10 +102,11 @@ def check(
         As ``predictive_checks.json``.
     """
     size = len(next(iter(theta.values())))
-    chosen = rng.choice(size, min(REPLICATIONS, size), replace=False)
     statistics = Statistics(design, min_cell=min_cell)
-    drawn, columns = simulated({k: v[chosen] for k, v in theta.items()}, design, statistics, rng)
     observed, behind = statistics(design), statistics.people(design)
+    checks = len({*observed, _PIT} - {*INFORMS})
+    chosen = rng.choice(size, min(max(REPLICATIONS, _FOR_EACH * checks), size), replace=False)
+    drawn, columns = simulated({k: v[chosen] for k, v in theta.items()}, design, statistics, rng)
     labels = dict(statistics.labels)
     column_labels, own = person_columns(design)
     observed[_PIT], drawn[_PIT], people = _pit(own, columns)
@@ -119,7 +122,7 @@ def check(
     _judge(found)
     return {
         "level": LEVEL, "replications": len(chosen), "checks": found, "min_cell": min_cell,
-        "rootograms": rootograms(design, observed["item_histogram"], drawn["item_histogram"], min_cell),
+        "rootograms": rootograms(design, observed, drawn, min_cell),
         "rule": " ".join(__doc__.split("\n\n")[2].split()),
     }  # fmt: skip
 
@@ -214,29 +217,34 @@ def _pit(own: Array, columns: Array) -> tuple[Array, Array, Array]:
     return observed, shares(columns), people
 
 
-def rootograms(design: Design, observed: Array, drawn: Array, min_cell: int) -> list[dict[str, Any]]:
+def rootograms(
+    design: Design, observed: dict[str, Array], drawn: dict[str, Array], min_cell: int
+) -> list[dict[str, Any]]:
     """Return, for each indicator, roots of observed less roots of expected counts, by response.
 
     Parameters
     ----------
     design : Design
         The data.
-    observed, drawn : numpy.ndarray
-        Shares of responses, of the data and of the replicates [sample, ...].
+    observed, drawn : dict of str to numpy.ndarray
+        Statistics of the data and of the replicates [sample, ...], by check.
     min_cell : int
         Smaller counts are not printed.
 
     Returns
     -------
     list of dict
-        One an indicator.
+        One an ordinal indicator.
     """
+    if not design.coords[n.INDICATOR]:
+        return []
+    shares, replicates = observed["item_histogram"], drawn["item_histogram"]
     answered = (design.response != design.missing_response).sum(axis=0)
     start = np.concatenate([[0], np.cumsum(design.categories)])
     found = []
     for j, label in enumerate(design.coords[n.INDICATOR]):
         at = slice(int(start[j]), int(start[j + 1]))
-        count, expected = observed[at] * answered[j], drawn[:, at].mean(axis=0) * answered[j]
+        count, expected = shares[at] * answered[j], replicates[:, at].mean(axis=0) * answered[j]
         hanging = np.where(count >= min_cell, np.sqrt(count) - np.sqrt(expected), np.nan)
         found.append({"indicator": str(label), "expected": expected, "root_difference": hanging})
     return found

@@ -31,6 +31,8 @@ _TAILS: Final = (0.05, 0.5, 0.95)
 _BOUNDS: Final[Mapping[str, tuple[str, str, float]]] = {
     "item_floor": ("share at the lowest response", "over", 0.95),
     "item_pairs": ("mean correlation of indicators", "over", 0.9),
+    "score_sd": ("mean sd of a continuous indicator (data: about 1)", "over", 3.0),
+    "score_pairs": ("mean correlation of continuous indicators, and with ordinal ones", "over", 0.9),
     "sum_score_sd": ("sd of a sum score, scaled to 0 to 1", "under", 0.05),
     "disorder_means": ("largest difference of a disorder, sd or share of a scale", "over", 2.0),
     "roi_sd": ("mean sd of a region (data: about 1)", "over", 3.0),
@@ -101,7 +103,8 @@ def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[
     theta = draw(built.parameters, design.coords, rng, _DRAWS)
     drawn, _ = simulated(theta, design, Statistics(design, min_cell=min_cell), rng)
     rows = []
-    for name, values in _scalars(drawn, design).items():
+    standardised = built.spec.measurement.unit == "sd"
+    for name, values in _scalars(drawn, design, standardised=standardised).items():
         about, side, bound = _BOUNDS[name]
         beyond = values > bound if side == "over" else values < bound
         low, median, high = np.quantile(values, _TAILS)
@@ -117,15 +120,25 @@ def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[
     return {"draws": _DRAWS, "most_implausible": MOST_IMPLAUSIBLE, "statistics": rows}
 
 
-def _scalars(drawn: dict[str, Array], design: Design) -> dict[str, Array]:
-    """Return one number a cohort for each statistic that there is [draw]."""
+def _sd(moments: Array) -> Array:
+    """Return the sd [draw, column] out of mean, sd, skewness and kurtosis of each."""
+    return moments.reshape(len(moments), -1, 4)[:, :, 1]
+
+
+def _scalars(drawn: dict[str, Array], design: Design, *, standardised: bool) -> dict[str, Array]:
+    """Return one number a cohort for each statistic that there is and, in the unit it has, a bound for."""
     items = len(design.categories)
-    found = {
-        "item_floor": drawn["item_floor"][:, :items].mean(axis=1),
-        "item_pairs": np.nanmean(np.nan_to_num(drawn["item_pairs"]), axis=1),
-        "sum_score_sd": drawn["sum_score"].reshape(len(drawn["sum_score"]), -1, 4)[:, :, 1].mean(axis=1),
-    }
-    if "disorder_means" in drawn:
+    found = {}
+    if items:
+        measured = len(np.unique(design.function_of))  # their sum scores stand first
+        found["item_floor"] = drawn["item_floor"][:, :items].mean(axis=1)
+        found["item_pairs"] = np.nanmean(np.nan_to_num(drawn["item_pairs"]), axis=1)
+        found["sum_score_sd"] = _sd(drawn["sum_score"])[:, :measured].mean(axis=1)
+    if "score_moments" in drawn:
+        found["score_pairs"] = np.nanmean(np.nan_to_num(drawn["score_pairs"]), axis=1)
+    if "score_moments" in drawn and standardised:
+        found["score_sd"] = _sd(drawn["score_moments"]).mean(axis=1)
+    if "disorder_means" in drawn and (standardised or "score_moments" not in drawn):
         found["disorder_means"] = np.nanmax(np.abs(drawn["disorder_means"]), axis=1)
     for name in ("roi_sd", "roi_correlation", "edge_sd", "edge_correlation"):
         if name in drawn:

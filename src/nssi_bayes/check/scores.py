@@ -154,6 +154,11 @@ def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
     order = np.argsort(items)
     response = np.where(design.response == design.missing_response, -1, design.response)[:, order]
     found = {"items": _hash([items[j] for j in order], response)}
+    if design.coords[n.SCORE]:
+        names, value = design.coords[n.SCORE], np.where(design.score_seen, design.score, np.nan)
+        order = np.argsort(names)
+        scores = _hash([names[j] for j in order], value[:, order])
+        found["items"] = digest({"ordinal": found["items"], "continuous": scores}) if items else scores
     if design.coords[n.FACTOR]:
         values = np.where(design.factor_seen, design.factor, np.nan)
         found["factors"] = _hash(design.coords[n.FACTOR], np.vstack([values, design.factor_error]))

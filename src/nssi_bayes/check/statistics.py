@@ -25,6 +25,9 @@ ABOUT: Final = {
     "item_floor": "share at the lowest response: each indicator, and people who are there on all",
     "sum_score": "mean, sd, skewness and kurtosis of the sum score of each function",
     "item_pairs": "correlation of each pair of indicators (observed less expected: what is left)",
+    "score_moments": "mean, sd, skewness and kurtosis of each continuous indicator",
+    "score_pairs": "correlation of each pair of continuous indicators, and of each with each ordinal one",
+    "score_disorder_means": "people with a disorder less the others, by continuous indicator",
     "disorder_means": "people with a disorder less the others: sum scores, factors, outcome",
     "factor_moments": "mean, sd, skewness and correlations of the factor scores",
     "roi_mean": "mean of each region",
@@ -46,7 +49,7 @@ type Part = tuple[Array, Array]
 
 
 def person_columns(design: Design) -> tuple[list[str], Array]:
-    """Return mean responses by function, factor scores and the outcome [`participant`, column].
+    """Return mean responses and scores by function, factor scores and the outcome [`participant`, column].
 
     Parameters
     ----------
@@ -58,10 +61,8 @@ def person_columns(design: Design) -> tuple[list[str], Array]:
     tuple
         Labels, and values of which NaN are missing; responses are scaled to 0 to 1.
     """
-    score = _scores(design)
-    functions = design.coords[n.FUNCTION]
-    columns = [_mean(score[:, design.function_of == f]) for f in range(len(functions))]
-    labels = [f"sum score {f}" for f in functions]
+    totals = _totals(design)
+    labels, columns = [label for label, _ in totals], [values for _, values in totals]
     columns += list(np.where(design.factor_seen, design.factor, np.nan).T)
     labels += list(design.coords[n.FACTOR])
     if design.outcome_seen.any():
@@ -105,14 +106,35 @@ class Statistics:
         for name, who in (("scan", design.scanned), ("connectome", design.connected)):
             found[name] = np.isin(np.arange(people), who)
         found["outcome"] = design.outcome_seen
+        found["all scores"] = design.score_seen.all(axis=1)
         found["all items"] = (design.response != design.missing_response).all(axis=1)
         if design.factor_seen.shape[1]:
             found["all factors"] = design.factor_seen.all(axis=1)
         return {k: v for k, v in found.items() if min(v.sum(), (~v).sum()) >= max(min_cell, 2)}
 
     def _parts(self, design: Design) -> Iterator[tuple[str, Part]]:
-        score, (_, columns) = _scores(design), person_columns(design)
-        functions = len(design.coords[n.FUNCTION])
+        (_, columns), totals = person_columns(design), len(_totals(design))
+        if design.coords[n.INDICATOR]:
+            yield from self._items(design)
+        yield "sum_score", _shape(columns[:, :totals])
+        if design.coords[n.SCORE]:
+            yield from self._continuous(design)
+        if self.disorders:
+            yield "disorder_means", _differences(columns, self._has)
+        if design.coords[n.FACTOR]:
+            factors = columns[:, totals : totals + len(design.coords[n.FACTOR])]
+            parts = [_shape(factors), _correlations(factors, factors)]
+            yield "factor_moments", _join(parts)
+        yield from self._images(design)
+        images = [v for _, v in _image_means(design)]
+        yield "between_blocks", _between(columns, images)
+        if design.outcome_seen.any():
+            yield "outcome", _shape(columns[:, -1:])
+        if self._blocks:
+            yield "missing_by_block", _differences(columns, np.column_stack(list(self._blocks.values())))
+
+    def _items(self, design: Design) -> Iterator[tuple[str, Part]]:
+        score = _scores(design)
         yield "item_histogram", self._histogram(design, np.ones((len(score), 1), dtype=bool))
         if self.disorders:
             yield "item_histogram_by_disorder", self._histogram(design, self._has)
@@ -122,21 +144,15 @@ class Statistics:
         share = _mean(together.T)
         count = np.isfinite(together).sum(axis=0)
         yield "item_floor", (share, np.minimum(share, 1 - share) * count)
-        yield "sum_score", _shape(columns[:, :functions])
         yield "item_pairs", _correlations(score, score)
+
+    def _continuous(self, design: Design) -> Iterator[tuple[str, Part]]:
+        values = _continuous(design)
+        yield "score_moments", _shape(values)
+        across = _correlations(_scores(design), values, below=False)
+        yield "score_pairs", _join([_correlations(values, values), across])
         if self.disorders:
-            yield "disorder_means", _differences(columns, self._has)
-        if design.coords[n.FACTOR]:
-            factors = columns[:, functions : functions + len(design.coords[n.FACTOR])]
-            parts = [_shape(factors), _correlations(factors, factors)]
-            yield "factor_moments", _join(parts)
-        yield from self._images(design)
-        images = [v for _, v in _image_means(design)]
-        yield "between_blocks", _between(columns, images, functions)
-        if design.outcome_seen.any():
-            yield "outcome", _shape(columns[:, -1:])
-        if self._blocks:
-            yield "missing_by_block", _differences(columns, np.column_stack(list(self._blocks.values())))
+            yield "score_disorder_means", _differences(values, self._has)
 
     def _images(self, design: Design) -> Iterator[tuple[str, Part]]:
         if len(design.scanned):
@@ -159,15 +175,19 @@ class Statistics:
 
     def _labels(self, design: Design) -> Iterator[tuple[str, list[str]]]:
         items = [str(i) for i in design.coords[n.INDICATOR]]
-        functions = [f"sum score {f}" for f in design.coords[n.FUNCTION]]
+        totals = [label for label, _ in _totals(design)]
+        scores = [str(s) for s in design.coords[n.SCORE]]
         factors = [str(f) for f in design.coords[n.FACTOR]]
         columns, _ = person_columns(design)
         cells = [f"{i} = {c}" for i, k in zip(items, design.categories, strict=True) for c in range(k)]
         yield "item_histogram", cells
         yield "item_histogram_by_disorder", [f"{cell} | {d}" for d in self.disorders for cell in cells]
         yield "item_floor", [*items, "all indicators"]
-        yield "sum_score", _shape_labels(functions)
+        yield "sum_score", _shape_labels(totals)
         yield "item_pairs", _pair_labels(items)
+        yield "score_moments", _shape_labels(scores)
+        yield "score_pairs", [*_pair_labels(scores), *(f"{s} ~ {i}" for i in items for s in scores)]
+        yield "score_disorder_means", [f"{s} | {d}" for d in self.disorders for s in scores]
         yield "disorder_means", [f"{c} | {d}" for d in self.disorders for c in columns]
         yield "factor_moments", [*_shape_labels(factors), *_pair_labels(factors)]
         rois = [str(r) for r in design.coords.get(n.ROI, [])]
@@ -187,6 +207,22 @@ class Statistics:
 def _scores(design: Design) -> Array:
     response = np.where(design.response == design.missing_response, np.nan, design.response)
     return response / (design.categories - 1)
+
+
+def _continuous(design: Design) -> Array:
+    return np.where(design.score_seen, design.score, np.nan)
+
+
+def _totals(design: Design) -> list[tuple[str, Array]]:
+    """Return mean responses by function, and mean scores of those measured by continuous indicators."""
+    found = []
+    kinds = (("sum score", _scores(design), design.function_of),
+             ("mean score", _continuous(design), design.score_function))  # fmt: skip
+    for name, values, owner in kinds:
+        for f, function in enumerate(design.coords[n.FUNCTION]):
+            if (owner == f).any():
+                found.append((f"{name} {function}", _mean(values[:, owner == f])))
+    return found
 
 
 def _mean(values: Array) -> Array:
@@ -263,7 +299,7 @@ def _correlations(one: Array, other: Array, *, below: bool = True) -> Part:
     return found[at], count[at]
 
 
-def _between(columns: Array, images: list[Array], functions: int) -> Part:
+def _between(columns: Array, images: list[Array]) -> Part:
     """Correlations of the columns of a person with each other, and with means of the images."""
     own, count = _correlations(columns, columns)
     if not images:

@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.sums import persons
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
@@ -81,7 +82,8 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
         compiled twice.
     """
     cores = min(sampler.chains, os.cpu_count() or 1)
-    if cores == 1 or sampler.chains * sampler.draws < ENOUGH:
+    quick = persons(built.design, {p.name: p for p in built.parameters}) is None
+    if quick or cores == 1 or sampler.chains * sampler.draws < ENOUGH:
         density = compile_density(built)
         found = _coordinates(density)
 

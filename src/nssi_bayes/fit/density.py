@@ -1,29 +1,41 @@
 """The log-density of a model and its gradient, as functions of one unconstrained vector.
 
 Priors and transforms are those of the PyMC model, all parameters of a family at once
-(`unconstrained`); a person's Gaussian data are folded in by compiled loops (`blocks.compiled`), and
-the integral over the functions is the kernel's. `reference` is the same density as the PyMC model
-states it; this form compiles once for all models (what it costs: docs/sampler.md).
+(`unconstrained`). What is left is chosen by structure:
+
+- ordinal indicators: a person's Gaussian data are folded in by compiled loops (`blocks.compiled`), and
+  the integral over the functions is the kernel's;
+- continuous indicators alone: the same, and the integral is in closed form;
+- people who differ in nothing but data and what is missing: sums of cross-products (`blocks.sums`).
+
+`reference` is the same density as the PyMC model states it; this form compiles once for all models
+(what it costs: docs/sampler.md).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.marginal import arrangement_of, grid_settings
+from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
+from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.build import Built
 from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
+from nssi_bayes.integrate.gaussian import moments
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
 __all__ = ["Density", "compile_density"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 type Array = np.ndarray[Any, Any]
 type ValueAndGradient = Callable[[Array], tuple[float, Array]]
@@ -80,8 +92,45 @@ def compile_density(built: Built) -> Density:
         latents = explicit.Latents.of(built.design)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         return Density(len(start), explicit.density(free, slots, built.design), constrain, start, free.scaled)
-    density = _with_kernel(free, slots, built.design)
+    reason = persons(built.design, slots.shapes)
+    if reason is None:
+        _LOG.info("people enter by sums of cross-products: they differ in data and in what is missing")
+        density = _with_sums(free, Sums(built.design, slots))
+    else:
+        _LOG.info("people enter one by one: %s", reason)
+        make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
+        density = make(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
+
+
+def _with_sums(free: Unconstrained, sums: Sums) -> ValueAndGradient:
+    @np.errstate(all="ignore")
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        log_prior, theta, to_x = free(x)
+        value, slope = sums.value_and_gradient(theta)
+        return log_prior + value, to_x(slope)
+
+    return value_and_gradient
+
+
+def _with_people(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
+    """Return the density of people whose data are all Gaussian."""
+    people, none = compile_people(design, slots), np.zeros(0)
+    ones = np.ones(len(design.diagnosis))
+
+    @np.errstate(all="ignore")
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        log_prior, theta, to_x = free(x)
+        part, to_theta = people(theta)
+        mean, covariance = moments(part.matrix)
+        point = np.concatenate([mean, -np.ones((len(mean), 1))], axis=1)
+        by_matrix = -0.5 * point[:, :, None] * point[:, None, :]
+        by_matrix[:, :-1, :-1] -= 0.5 * covariance
+        value = log_prior + float((part.constant + integrate_gaussian(part.matrix)).sum())
+        table = np.zeros((0, part.upper.shape[1]))
+        return value, to_x(to_theta(Part(ones, by_matrix, table, table, table, none, none)))
+
+    return value_and_gradient
 
 
 def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:

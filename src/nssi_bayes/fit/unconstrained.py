@@ -1,6 +1,6 @@
 """From the sampler's vector to the parameters: priors and transforms of all of them at once.
 
-PyMC states priors and transforms (`build`), one operation for each parameter. There are five
+PyMC states priors and transforms (`build`), one operation for each parameter. There are six
 families of parameters and a thousand elements; here every family is one array operation, forwards
 and backwards. `density.reference`, which is PyMC's own, is the oracle.
 """
@@ -54,6 +54,7 @@ class Unconstrained:
         self._scale = np.full(slots.size, slots.size)  # slot of the scale; behind the last one stands 1
         self._half: list[Array] = []
         self._exp: list[Array] = []
+        self._gammas: list[tuple[Array, Array, float, float]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._roots: list[_Root] = []
         self.constant = 0.0
@@ -74,6 +75,8 @@ class Unconstrained:
                 self._half.append(np.stack([at, into, factor]))
                 self.constant += len(at) * float(0.5 * np.log(2 / np.pi) + np.log(STEP))
                 self.start[at] = np.log(np.expm1(1 / STEP))
+            elif p.family == "gamma":
+                self._add_gamma(p, at, into)
             else:
                 mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
                 sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
@@ -94,15 +97,17 @@ class Unconstrained:
         self._linear = sparse.csr_array((values, (rows, columns)), shape=(slots.size, self.size))
         self._back = self._linear.T.tocsr()
         halves = np.concatenate(self._half, axis=1) if self._half else np.zeros((3, 0))
-        self._half_x, self._half_slot, self._half_factor = (
-            halves[0].astype(int),
-            halves[1].astype(int),
-            halves[2],
-        )
+        self._half_x, self._half_slot = halves[:2].astype(int)
+        self._half_factor = halves[2]
         exps = np.concatenate(self._exp, axis=1) if self._exp else np.zeros((2, 0), int)
         self._exp_x, self._exp_slot = exps
         self._scaled = np.flatnonzero(self._scale < slots.size)
         self._owner = self._scale[self._scaled]
+
+    def _add_gamma(self, p: Parameter, at: Array, into: Array) -> None:
+        self._gammas.append((at, into, p.alpha, p.beta))
+        self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
+        self.start[at] = np.log(p.alpha / p.beta)
 
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
@@ -139,6 +144,9 @@ class Unconstrained:
             p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
             theta[slot] = p.ravel()
             log_prior -= alpha * shape[-1] * float(log_sum.sum())
+        for at, into, alpha, beta in self._gammas:  # by its logarithm
+            theta[into] = np.exp(x[at])
+            log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -161,6 +169,8 @@ class Unconstrained:
                 slope = by[slot].reshape(shape)
                 by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
+            for at, into, alpha, beta in self._gammas:
+                found[at] += (by[into] - beta) * theta[into] + alpha
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found

@@ -118,6 +118,7 @@ def draft(folder: Path) -> str:
         *measured,
         "# outcomes:  # one Gaussian column, or a scale of an instrument",
         "#   severity: {table: TABLE, column: COLUMN, minimum: 0, maximum: 27}",
+        "# scores:  # continuous subscales that measure functions, written like outcomes",
         *(f"# not read: {sentence}" for sentence in [*unread, *lost]),
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Site, covariates and outcomes: one column a person, numbers checked against what the study says."""
+"""Site, covariates, outcomes and scores: one column a person, numbers checked against what the study says."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
 
 
 def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
-    """Return all outcomes that are columns; scales of instruments become outcomes later.
+    """Return all outcomes and continuous scores that are columns; scales of instruments come later.
 
     Parameters
     ----------
@@ -151,10 +151,12 @@ def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
     Returns
     -------
     dict of str to pandas.Series
-        ``outcome_<name>``: (`participant`,) numbers.
+        ``outcome_<name>`` and ``score_<name>``: (`participant`,) numbers.
     """
     found = {}
-    for name, rule in study.outcomes.items():
+    wanted = [("outcome", *pair) for pair in study.outcomes.items()]
+    wanted += [("score", *pair) for pair in study.scores.items()]
+    for kind, name, rule in wanted:
         if rule.column is None:
             continue
         table = rule.table or study.participants.table
@@ -163,8 +165,8 @@ def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
         if numbers is None:
             continue
         _check_range(reader, table, rule.column, numbers=numbers, ends=(rule.minimum, rule.maximum))
-        reader.record(table, rule.column, f"outcome {name}", numbers=numbers)
-        found[f"outcome_{name}"] = numbers.series(reader.people)
+        reader.record(table, rule.column, f"{kind} {name}", numbers=numbers)
+        found[f"{kind}_{name}"] = numbers.series(reader.people)
     return found
 
 

@@ -15,7 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["LOG_2PI", "Measured", "Quadratic", "add", "eliminate", "fold", "log_integral", "observe"]
+__all__ = [
+    "LOG_2PI",
+    "Measured",
+    "Quadratic",
+    "add",
+    "eliminate",
+    "fold",
+    "log_integral",
+    "moments",
+    "observe",
+]
 
 LOG_2PI: Final = float(np.log(2 * np.pi))
 
@@ -216,3 +226,21 @@ def log_integral(quadratic: Quadratic) -> Any:
     """Integrate all latents out [`participant`]."""
     rest = eliminate(quadratic, quadratic.matrix.shape[-1] - 1)
     return rest.constant - 0.5 * rest.matrix[:, 0, 0]
+
+
+def moments(matrix: Any) -> tuple[Any, Any]:
+    """Return mean and covariance of latents of which M is known, NumPy or JAX.
+
+    Parameters
+    ----------
+    matrix : array
+        M [`participant`, latent + 1, latent + 1].
+
+    Returns
+    -------
+    tuple of array
+        [`participant`, latent] and [`participant`, latent, latent].
+    """
+    own = jnp if isinstance(matrix, jax.Array) else np
+    covariance = own.linalg.inv(matrix[:, :-1, :-1])
+    return (covariance @ matrix[:, :-1, -1:])[:, :, 0], covariance

@@ -65,6 +65,8 @@ def _log_density(p: Parameter, values: Array) -> Array:
         return stats.halfnorm.logpdf(values, scale=p.sigma)
     if p.family == "lognormal":
         return stats.lognorm.logpdf(values, p.sigma, scale=np.exp(p.mu))
+    if p.family == "gamma":
+        return stats.gamma.logpdf(values, p.alpha, scale=1 / p.beta)
     if p.family == "dirichlet":
         return (p.alpha - 1) * np.log(values)
     diagonal = np.diagonal(values, axis1=-2, axis2=-1)  # lkj: det(R) to the power alpha - 1

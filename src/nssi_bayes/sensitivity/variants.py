@@ -24,7 +24,7 @@ from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.spec import parse, read_priors
-from nssi_bayes.spec.priors import PriorChange
+from nssi_bayes.spec.priors import POSITIVE, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
 __all__ = ["Fitted", "Variant", "scaled", "variants"]
@@ -102,11 +102,19 @@ def scaled(built: Built, factor: float) -> Built:
     """
     priors = read_priors(built.spec.priors)
     scaled = {
-        name: PriorChange(mu=p.mu, sigma=p.sigma * factor, alpha=p.alpha)
+        name: PriorChange(**_constants(p, factor))
         for name, p in priors.items()
-        if p.sigma is not None
+        if p.sigma is not None or p.beta is not None
     }
     return _with_priors(built, {**built.spec.priors, **scaled})
+
+
+def _constants(p: Prior, factor: float) -> dict[str, Any]:
+    """Return the constants of a prior with its scale multiplied, and its family where that may change."""
+    own = {"family": p.family} if p.family in POSITIVE else {}
+    if p.beta is not None:
+        return {**own, "alpha": p.alpha, "beta": p.beta / factor}
+    return {**own, "mu": p.mu, "sigma": None if p.sigma is None else p.sigma * factor, "alpha": p.alpha}
 
 
 def _with_priors(built: Built, changes: dict[str, PriorChange]) -> Built:
@@ -120,7 +128,11 @@ def _informed(built: Built) -> Variant:
     content = yaml.safe_load(resource.read_text(encoding="utf-8"))
     kept = PriorChange.model_fields
     changes = {
-        name: parse(PriorChange, {k: v for k, v in p.items() if k in kept}, where="priors/informed.yaml")
+        name: parse(
+            PriorChange,
+            {k: v for k, v in p.items() if k in kept and (k != "family" or v in POSITIVE)},
+            where="priors/informed.yaml",
+        )
         for name, p in content.items()
     }
     return Variant("informed priors", _with_priors(built, {**changes, **built.spec.priors}))
@@ -148,6 +160,9 @@ def _without(built: Built, kind: str) -> Variant:
 
 def _sites(built: Built) -> Iterator[Variant]:
     sites = built.design.coords[n.SITE]
+    if built.spec.groups is not None:
+        yield Variant("each site left out", None, "a group of the model may be left without people")
+        return
     if len(sites) < 2:
         yield Variant("each site left out", None, "there is one site")
         return

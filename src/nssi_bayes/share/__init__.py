@@ -138,6 +138,7 @@ def _cohort(layout: Layout, params: Params) -> tuple[list[str], dict[str, list[s
     found = {
         n.DISORDER: [*labels(n.DISORDER), n.NONE_LEVEL],
         n.COVARIATE: labels(n.COVARIATE),
+        n.SCORE: labels(n.SCORE),
         n.CONFOUND: ["motion", *labels(n.COVARIATE)],
         n.CONFOUND_EDGE: ["motion", *labels(n.COVARIATE)],
         n.ROI: labels(n.ROI),

@@ -102,6 +102,10 @@ def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[
     found: dict[str, Any] = {}
     told = []
     for part, rows in estimates.items():
+        if isinstance(rows, list) and any(r.get("group") for r in rows):  # a site, or a disorder
+            told.append(f"{part}: {len(rows)} rows, which are of groups")
+            found[part] = []
+            continue
         if not few or not isinstance(rows, list):
             found[part] = rows
             continue

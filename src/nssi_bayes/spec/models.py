@@ -11,7 +11,7 @@ from nssi_bayes.spec.priors import PriorChange, read_priors
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["ConventionalSpec", "JointSpec", "ModelSpec", "read_model"]
+__all__ = ["ConventionalSpec", "Groups", "JointSpec", "ModelSpec", "read_model"]
 
 
 class Measurement(Strict):
@@ -34,6 +34,9 @@ class Measurement(Strict):
         2012, 10.1037/a0026802). Items do not separate by function then: the explicit route.
     anchors : tuple of str
         Indicators without bias, at least one a function: the others need not sum to zero then.
+    unit : {"sd", "original"}
+        Of continuous indicators: the cohort's pooled within-site sd, or the unit of the file, so
+        that published priors can be written as they are published.
     """
 
     testlets: Literal["sum", "factor", "none"] = "sum"
@@ -41,12 +44,33 @@ class Measurement(Strict):
     bias: Literal["none", "dense"] = "none"
     anchors: tuple[str, ...] = ()
     cross_loadings: bool = False
+    unit: Literal["sd", "original"] = "sd"
 
     @model_validator(mode="after")
     def _anchors_hold_something(self) -> Measurement:
         if self.anchors and self.bias == "none":
             raise ValueError("anchors are named, but no indicator may be biased: write bias: dense")
         return self
+
+
+class Groups(Strict):
+    """The classical ladder of measurement invariance, for continuous indicators.
+
+    Each rung makes equal what it names: `configural` nothing, `metric` loadings, `scalar` also
+    intercepts, `strict` also residual sd. Of later groups correlations are always free, spreads from
+    metric on, and means from scalar on; those of the first are 0 and 1 (Meredith 1993,
+    10.1007/BF02294825).
+
+    Parameters
+    ----------
+    by : {"disorder", "site"}
+        What a group is; of disorders every person needs exactly one.
+    invariance : {"configural", "metric", "scalar", "strict"}
+        The rung.
+    """
+
+    by: Literal["disorder", "site"]
+    invariance: Literal["configural", "metric", "scalar", "strict"]
 
 
 class Disorder(Strict):
@@ -84,7 +108,7 @@ class JointSpec(Strict):
     description : str
         One line for the report.
     functions : dict of str to tuple of str
-        Latent function: the subscales (or ``item:<label>``) that measure it.
+        Latent function: the subscales that measure it, of items or continuous (`scores` of the study).
     factors : tuple of str
         Psychosocial factors that the functions are regressed on.
     neural, connectivity : Neural, optional
@@ -100,6 +124,8 @@ class JointSpec(Strict):
         separate by function.
     sampler : dict of str to int
         Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
+    groups : Groups, optional
+        A rung of the invariance ladder; without it people are one group.
     """
 
     kind: Literal["joint"] = "joint"
@@ -108,6 +134,7 @@ class JointSpec(Strict):
     measurement: Measurement = Measurement()
     factors: tuple[str, ...] = ()
     disorder: Disorder = Disorder()
+    groups: Groups | None = None
     neural: Neural | None = None
     connectivity: Neural | None = None
     outcome: str | None = None

@@ -91,6 +91,7 @@ SLOTS: Final = (
             "pit",
             "ppc",
             "posterior_predictive",
+            "score_",
             "sum_score",
             "category",
             "floor",

@@ -81,7 +81,7 @@ def paragraphs(e: Evidence) -> list[str]:
         p
         for p in (
             _data(e, model),
-            _measurement(model),
+            _measurement(e, model),
             _structure(e, model),
             _neural(e, model),
             _conventional(e),
@@ -110,21 +110,36 @@ def _data(e: Evidence, model: JointSpec) -> str:
     )
 
 
-def _measurement(model: JointSpec) -> str:
+def _measurement(e: Evidence, model: JointSpec) -> str:
+    parameters = set(e.parameters.get(str(e.main), []))
+    continuous, ordinal = (
+        "lambda_score" in parameters,
+        "lambda" in parameters or "lambda_score" not in parameters,
+    )
     functions = "; ".join(f"{pretty(f)} by {', '.join(map(pretty, s))}" for f, s in model.functions.items())
     kept = ", ".join(map(pretty, model.measurement.keep_items))
     sums = (
         f" Items of a subscale enter as one graded indicator, their sum ({short('thissen1989')})"
         f"{f', except {kept}' if kept else ''}."
-        if model.measurement.testlets == "sum"
+        if model.measurement.testlets == "sum" and ordinal
         else ""
     )
+    kinds = []
+    if ordinal:
+        kinds.append(f"ordinal responses in a cumulative logit model ({short('samejima1969')})")
+    if continuous:
+        kinds.append("continuous scores in a Gaussian factor model")
+    free = [name for name, there in (("thresholds", ordinal), ("intercepts", continuous)) if there]
+    ladder = ""
+    if model.groups is not None:
+        ladder = (
+            f" Groups are those of {model.groups.by}, at the {model.groups.invariance} rung of measurement "
+            "invariance; in the first of them means of functions are 0."
+        )
     return (
-        f"{len(model.functions)} latent functions of self-injury are measured by ordinal responses in a "
-        "cumulative "
-        f"logit model ({short('samejima1969')}): {functions}.{sums} The residual sd of a function is 1, "
-        "loadings are "
-        "positive and thresholds free."
+        f"{len(model.functions)} latent functions of self-injury are measured by {' and '.join(kinds)}: "
+        f"{functions}.{sums} The residual sd of a function is 1, loadings are positive and "
+        f"{' and '.join(free)} free.{ladder}"
     )
 
 

@@ -147,9 +147,20 @@ def _measurement(estimates: Row) -> list[Part]:
         parts.append(figure("Correlations of functions, given predictors", lambda: [
             intervals("correlation", dots, unit="correlation", limits=(-1, 1))]))  # fmt: skip
     if estimates["measurement"]:
-        rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"]}
+        rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"],
+                 "group": r.get("group", ""), "continuous": r.get("continuous", False)}
                 for r in estimates["measurement"]]  # fmt: skip
-        parts.append(figure("Loadings of the indicators", lambda: panels(
-            rows, lambda r: dot(r, pretty(r["indicator"])), unit="logits per sd of the function"),
-            folded=True))  # fmt: skip
+        kinds = {False: ("Loadings of the indicators", "logits"),
+                 True: ("Loadings of the continuous indicators", "unit of the indicator")}  # fmt: skip
+        for kind, (title, unit) in kinds.items():
+            some = [r for r in rows if r["continuous"] is kind]
+            if some:
+                parts.append(_loadings_of_indicators(title, some, f"{unit} per sd of the function"))
     return parts
+
+
+def _loadings_of_indicators(title: str, rows: Sequence[Row], unit: str) -> Part:
+    def name(row: Row) -> str:
+        return f"{pretty(row['indicator'])} ({row['group']})" if row["group"] else pretty(row["indicator"])
+
+    return figure(title, lambda: panels(rows, lambda r: dot(r, name(r)), unit=unit), folded=True)

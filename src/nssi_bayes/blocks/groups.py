@@ -1,0 +1,79 @@
+"""Groups of the invariance ladder: means, spreads and correlations of the functions by group.
+
+    eta_i ~ N(alpha_g + G z_i + B x_i*, S_g Omega_g S_g)   for person i of group g
+
+In the first group alpha is 0 and S is 1. What identifies them in later groups is what the rung makes
+equal: spreads need equal loadings, means equal intercepts (Meredith 1993, 10.1007/BF02294825).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import structure
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import joined
+from nssi_bayes.blocks.parameter import Parameter, from_prior
+from nssi_bayes.integrate.gaussian import Quadratic, observe
+from nssi_bayes.spec import JointSpec, Prior
+
+__all__ = ["correlation_names", "levels", "parameters", "quadratic", "roots"]
+
+
+def correlation_names(design: Design) -> list[str]:
+    """Return the names of the correlation matrices of the groups, in order."""
+    return ["Omega", *(f"Omega_{str(g).replace('/', '_')}" for g in design.coords[n.GROUP_LATER])]
+
+
+def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+    """Declare what differs between groups, beside measurement."""
+    if spec.groups is None:
+        return []
+    f, later = n.FUNCTION, n.GROUP_LATER
+    found = []
+    if len(design.coords[f]) > 1:
+        names = correlation_names(design)[1:]
+        found += [from_prior(name, (f, n.FUNCTION_OTHER), priors["Omega"]) for name in names]
+    if spec.groups.invariance != "configural":
+        found.append(from_prior("spread_group", (later, f), priors["spread_group"]))
+    if spec.groups.invariance in ("scalar", "strict"):
+        found.append(from_prior("level_group", (later, f), priors["level_group"]))
+    return found
+
+
+def levels(theta: dict[str, Any], design: Design) -> Any:
+    """Return the means of the functions [`group`, `function`]."""
+    groups, functions = max(len(design.coords[n.GROUP]), 1), len(design.coords[n.FUNCTION])
+    if "level_group" not in theta:
+        return np.zeros((groups, functions))
+    return joined([np.zeros((1, functions)), theta["level_group"]], 0)
+
+
+def roots(theta: dict[str, Any], design: Design) -> Any:
+    """Return lower triangular roots of the covariances of the functions [`group`, `function`, `function`]."""
+    functions = len(design.coords[n.FUNCTION])
+    one = np.eye(functions)
+    found = joined([theta.get(name, one)[None] for name in correlation_names(design)], 0)
+    if "spread_group" not in theta:
+        return found
+    return joined([np.ones((1, functions)), theta["spread_group"]], 0)[:, :, None] * found
+
+
+def quadratic(theta: dict[str, Any], design: Design) -> Quadratic:
+    """Return the density of the functions given the factors, over (factors, functions)."""
+    said, who = structure.linear(theta, design), design.group_of
+    people, functions = len(who), len(design.coords[n.FUNCTION])
+    slope = jnp.broadcast_to(said.own, (people, functions, said.loading.shape[1]))
+    identity = jnp.broadcast_to(jnp.eye(functions), (people, functions, functions))
+    mean = said.mean + levels(theta, design)[who]
+    rows = jnp.concatenate([-slope, identity, mean[:, :, None]], axis=2)
+    root = jnp.asarray(roots(theta, design))
+    log_det = 2 * jnp.log(jnp.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    white = solve_triangular(root, jnp.broadcast_to(jnp.eye(functions), root.shape), lower=True)
+    rows = white[who] @ rows
+    return observe(rows, jnp.ones(functions), log_det[who], jnp.full(people, functions))
