@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from artefacts import DISORDERS, FUNCTIONS, make_params, write_project
@@ -17,7 +18,8 @@ from nssi_bayes.store import Layout, read_json, write_dataset, write_json, write
 MODEL = "heterogeneity/disorder_means"
 PARAMS = make_params(roster=(MODEL,), questions=("heterogeneity",))
 PEOPLE = [pseudonym(str(i), b"a key of sixteen letters") for i in range(120)]
-SEEDS = range(7)
+_QUICK = (0, 6)  # a secret in plain words, and a path
+SEEDS = [seed if seed in _QUICK else pytest.param(seed, marks=pytest.mark.slow) for seed in range(7)]
 SUBSCALES = ("affect_regulation", "self_punishment", "peer_bonding")
 REFUSED = {
     "_ids_as_disorders",

@@ -64,7 +64,9 @@ def test_every_persons_integral_is_that_of_a_dense_grid(variant: str) -> None:
     assert abs(error.sum()) < 0.1
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [v if "," in v else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS]
+)  # the variant with everything in it always, each alone where there is time
 def test_the_density_is_that_of_pymc(variant: str) -> None:
     spec = _spec(variant)
     built = build_design(spec, full_design(spec))

@@ -205,7 +205,14 @@ SCANNED: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["mixed", "sums", "gamma", "slopes by disorder", "scans", *RUNGS])
+_QUICK = ("mixed", "sums", "scalar")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [*_QUICK, *(pytest.param(k, marks=pytest.mark.slow) for k in ("gamma", "slopes by disorder", "scans",
+                                                                 *RUNGS) if k not in _QUICK)],
+)  # fmt: skip
 def test_the_density_is_that_of_pymc(kind: str) -> None:
     """Value, gradient and parameters of every route, against PyMC's own graph."""
     if kind == "mixed":

@@ -83,7 +83,9 @@ def test_scores_integrate_over_functions_that_items_share(variant: str) -> None:
     assert (np.linalg.eigvalsh(found.covariance[0]) > 0).all()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [v if "load" in v else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS]
+)
 def test_the_explicit_density_is_that_of_pymc(variant: str) -> None:
     spec, _, design = _data(variant, 2)
     assert spec.explicit

@@ -97,7 +97,7 @@ def compile_density(built: Built) -> Density:
         _LOG.info("people enter by sums of cross-products: they differ in data and in what is missing")
         density = _with_sums(free, Sums(built.design, slots))
     else:
-        _LOG.info("people enter one by one: %s", reason)
+        _LOG.debug("people enter one by one: %s", reason)
         make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
         density = make(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
