@@ -16,6 +16,7 @@ from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report import render
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.share.allowed import allowed
+from nssi_bayes.share.tables import safe_groups
 from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text
 from planted import (
     MODEL,
@@ -187,3 +188,14 @@ def test_the_list_allows_no_dim_of_people(name: str) -> None:
     assert allowed().why_not(name, dims) == ""
     assert allowed().why_not(name, (*dims, "participant"))
     assert allowed().why_not(name, (*dims, "obs_id"))
+
+
+def test_the_name_of_a_site_that_was_left_out_stays_in_the_lab() -> None:
+    left_out = {"site": "Ward 9", "disorder": "bipolar"}
+    rows = [{"kind": kind, "label": label, "model": "shared"} for kind, label in left_out.items()]
+    sentences = [
+        f"Without {kind} {label} (20 people): shared foresees them best." for kind, label in left_out.items()
+    ]
+    found = safe_groups({"rows": rows, "sentences": sentences, "evidence": []})
+    assert [r["label"] for r in found["rows"]] == ["bipolar"]
+    assert "Ward" not in str(found)

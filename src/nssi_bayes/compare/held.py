@@ -122,8 +122,8 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
         ``rows``, ``evidence`` and ``sentences``.
     """
     found = read_json(path) if path.exists() else {"groups": [], "skipped": []}
-    rows: list[dict[str, Any]] = found["groups"]
-    evidence = found.get("evidence", [])
+    rows = [_finite(r) for r in found["groups"]]
+    evidence = [_finite(r) for r in found.get("evidence", [])]
     said = [f"{s['kind']} {s['label']} was not left out: {s['reason']}." for s in found["skipped"]]
     said += _of_evidence(evidence) if comparable else []
     if not rows:
@@ -148,7 +148,7 @@ def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     text = f"Without {kind} {label} ({best['participants']} people): {best['model']} foresees them best"
     behind = [f"{r['model']} {best['log_predictive'] - r['log_predictive']:.1f} behind" for r in ranked[1:]]
     text += "; " + ", ".join(behind) if behind else ""
-    worst = max(_error(r) for r in rows)
+    worst = max(r["mcse"] for r in rows)
     if not worst < _ERROR:
         return f"{text}; not to be relied on, the Monte Carlo error is {worst:.1f}."
     return f"{text} (Monte Carlo error up to {worst:.2f})."
@@ -162,7 +162,7 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         first = ranked[0]
         behind = [
             f"{r['model']} {first['log_marginal'] - r['log_marginal']:.1f} behind "
-            f"(Monte Carlo error {np.hypot(_error(r), _error(first)):.2f})"
+            f"(Monte Carlo error {np.hypot(r['mcse'], first['mcse']):.2f})"
             for r in ranked[1:]
         ]
         said.append(
@@ -175,8 +175,10 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return said
 
 
-def _error(row: Mapping[str, Any]) -> float:
-    return float("inf") if row["mcse"] is None else float(row["mcse"])  # JSON has no infinity
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row in which what JSON cannot hold, an infinite error or score, stands again."""
+    lost = {"mcse": np.inf, "log_predictive": -np.inf, "log_marginal": -np.inf}
+    return {k: lost.get(k, v) if v is None else v for k, v in row.items()}
 
 
 def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.check import scores
-from nssi_bayes.fit.chains import draw_chain, typical_coordinates
+from nssi_bayes.fit.chains import draw_chain, end_with_parent, typical_coordinates
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import JointSpec, Sampler
 
@@ -127,6 +128,8 @@ def held_out(
                 yield done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
 
 
@@ -135,6 +138,8 @@ _here: dict[str, Any] = {}
 
 
 def _keep(spec: JointSpec, design: Design, coordinates: Any, sampler: Sampler) -> None:
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=end_with_parent, daemon=True).start()
     _here.update(spec=spec, design=design, coordinates=coordinates, sampler=sampler)
 
 

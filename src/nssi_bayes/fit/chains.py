@@ -30,7 +30,8 @@ from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import Sampler
 
 __all__ = [
-    "ENOUGH", "Chain", "draw_chain", "open_chains", "run_nuts", "statistics", "typical_coordinates",
+    "ENOUGH", "Chain", "draw_chain", "end_with_parent", "open_chains", "run_nuts", "statistics",
+    "typical_coordinates",
 ]  # fmt: skip
 
 ENOUGH: Final = 4000
@@ -127,14 +128,14 @@ _here: dict[str, Any] = {}
 
 def _prepare(spec: Any, design: Any, done: Any) -> None:
     """Compile the model in a worker, and load the sampler."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     density = compile_density(build_design(spec, design))
     density.value_and_gradient(density.start)
     _here.update(density=density, done=done)
     import_module("nutpie")
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave no worker behind when the command is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

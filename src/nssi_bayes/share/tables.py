@@ -15,7 +15,15 @@ from nssi_bayes.report.cells import Cells, suppressed
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.store import Numbers
 
-__all__ = ["safe_checks", "safe_comparison", "safe_estimates", "safe_evidence", "safe_flow", "safe_words"]
+__all__ = [
+    "safe_checks",
+    "safe_comparison",
+    "safe_estimates",
+    "safe_evidence",
+    "safe_flow",
+    "safe_groups",
+    "safe_words",
+]
 
 _CHECK: Final = ("name", "group", "passed", "value", "limit", "text")
 _SAMPLING: Final = (
@@ -179,6 +187,7 @@ def safe_evidence(e: Evidence) -> Evidence:
             **e.notes,
             "sentences": [safe_words(s, smallest) for s in e.notes.get("sentences", [])],
             "warnings": [safe_words(s, smallest) for s in e.notes.get("warnings", [])],
+            "groups": safe_groups(e.notes.get("groups", {})),
         }
     )
     table = None if e.table is None else safe_comparison(e.table, smallest)
@@ -218,3 +227,10 @@ def _safe_attacks(
         else:
             safe[what] = content
     return safe
+
+
+def safe_groups(groups: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores of disorders that were left out; a site's name stays in the lab."""
+    rows = [r for r in groups.get("rows", []) if r["kind"] != "site"]
+    said = [s for s in groups.get("sentences", []) if not re.search(r"\bsite\b", s)]
+    return {"rows": rows, "sentences": said, "evidence": groups.get("evidence", [])}
