@@ -195,12 +195,8 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         n.COVARIATE: labels_of(cohort, n.COVARIATE),
         n.SITE: sorted(set(site_of)),
     }
-    scores = make_scores(cohort, spec, where=where)
-    measured = np.asarray(scores["score_function"])
-    parts = [make_indicators(cohort, spec, functions, continuous=measured, where=where), scores]
-    parts += [make_groups(cohort, spec, where=where), make_scans(cohort, spec), make_edges(cohort, spec)]
     fields: dict[str, Any] = {}
-    for part in parts:
+    for part in _parts(cohort, spec, functions, where):
         coords.update(part.pop("coords"))
         fields.update(part)
     factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
@@ -219,6 +215,15 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
         **fields,
     )
+
+
+def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str) -> list[dict[str, Any]]:
+    """Return fields and coords of indicators, groups and images."""
+    scores = make_scores(cohort, spec, where=where)
+    continuous = np.asarray(scores["score_function"])
+    items = make_indicators(cohort, spec, functions, continuous=continuous, where=where)
+    groups = make_groups(cohort, spec, where=where)
+    return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
 
 
 def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int) -> Array:
