@@ -130,7 +130,7 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
             "fingerprint": str(model.loo.attrs["fingerprint"]),
         }
         _LOG.info("%s: %d fits without some of the people (%s)", model.entry, len(held), scheme)
-    because = f"over {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(too_many)}"
+    because = f"more than {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(too_many)}"
     return xr.Dataset(
         {n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"})},
         coords={n.MODEL: [m.name for m in models], n.PARTICIPANT: people, n.BLOCK: blocks},

@@ -147,6 +147,8 @@ def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
 
 def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:
     """Return k-hat, which points at persons and is not in what leaves the lab."""
+    if str(row.get("method", "")).endswith("-fold"):
+        return {"Pareto k-hat|largest": "–", "Pareto k-hat|over limit": "–"}
     over = Cells(smallest).show(int(row["k_hat_over"]))
     return {
         "Pareto k-hat|largest": number(row["k_hat_max"]),
