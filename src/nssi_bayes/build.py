@@ -7,6 +7,7 @@ parameters and its data.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from nssi_bayes.store import Layout, digest, read_dataset, read_json, seed_seque
 if TYPE_CHECKING:
     import pymc as pm
 
-__all__ = ["Built", "build", "build_design", "fingerprint", "run"]
+__all__ = ["Built", "build", "build_design", "fingerprint", "identity", "run"]
 
 _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
@@ -137,6 +138,25 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
             "grid": grid_settings(len(design.plain_of)),
         }
     )
+
+
+def identity(prints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells one posterior from another, the sampler apart.
+
+    Parameters
+    ----------
+    prints : mapping
+        ``fingerprint.json``.
+
+    Returns
+    -------
+    dict
+        The fingerprint, and the log-densities that show a change of the code.
+    """
+    return {
+        "fingerprint": str(prints["fingerprint"]),
+        "points": [f"{value:.6g}" for value in prints["points"]],
+    }
 
 
 def _plain(p: Parameter) -> dict[str, Any]:

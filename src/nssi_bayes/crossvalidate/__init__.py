@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -24,12 +24,16 @@ from nssi_bayes.store import (
     digest,
     read_arrays,
     read_dataset,
+    read_json,
     read_tree,
     seed_sequence,
     write_arrays,
     write_dataset,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from nssi_bayes.blocks.design import Design
 
 __all__ = ["run"]
 
@@ -47,6 +51,7 @@ class _Model:
     entry: str
     spec: Any
     loo: xr.Dataset
+    prints: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -89,7 +94,8 @@ def run(layout: Layout, params: Params, *, question: str) -> None:
     for entry in params.models_of(question):
         loo = read_dataset(layout.loo(entry))
         if int(loo.attrs["certified"]) or params.allow_uncertified:
-            models.append(_Model(entry, read_model(layout, entry), loo))
+            prints = read_json(layout.fingerprint(entry))
+            models.append(_Model(entry, read_model(layout, entry), loo, prints))
     work = _Work(layout, params, cohort)
     write_dataset(layout.held_out(params.study, question), _people(work, models, question))
     joint_models = [m for m in models if not _plain(m)]
@@ -145,10 +151,11 @@ def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
 
     makers = {"site": folds.by_site, "disorder": folds.by_disorder}
     found, skipped = [], []
+    designs = [work.built(model).design for model in models]
     for kind in work.params.cross_validation.leave:
         groups = makers[kind](work.cohort)
         for label, out in list(groups.items()):
-            reason = work.unfit(models, out)
+            reason = work.unfit(designs, out)
             if reason:
                 skipped.append({"kind": kind, "label": label, "reason": reason})
                 del groups[label]
@@ -193,7 +200,7 @@ class _Work:
 
         return build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
 
-    def unfit(self, models: Sequence[_Model], out: Array) -> str:
+    def unfit(self, designs: Sequence[Design], out: Array) -> str:
         """Say why a group cannot be left out; empty if it can."""
         from nssi_bayes.blocks import joint
         from nssi_bayes.crossvalidate.refit import without
@@ -201,8 +208,7 @@ class _Work:
         smallest = self.params.min_cell
         if len(out) < smallest:
             return f"fewer than {smallest} people"
-        for model in models:
-            design = self.built(model).design
+        for design in designs:
             if len(design.diagnosis) - len(out) < smallest:
                 return f"fewer than {smallest} people are left"
             lost = set(joint.blocks_of(design)) - set(joint.blocks_of(without(design, out)))
@@ -224,13 +230,14 @@ class _Work:
 
     def evidence(self, model: _Model) -> list[dict[str, Any]]:
         """Return the log marginal likelihood under the model's priors, and under half and double scales."""
+        from nssi_bayes.build import identity
         from nssi_bayes.fit.bridge import log_marginal
         from nssi_bayes.sensitivity.variants import scaled
 
         sampler = self.params.sampler.model_copy(update=dict(model.spec.sampler)).resolved()
-        mark, rows = str(model.loo.attrs["fingerprint"]), []
+        rows = []
         for factor in _SCALES:
-            key = digest({"evidence": mark, "scale": factor, "seed": self.params.seed,
+            key = digest({**identity(model.prints), "evidence": factor, "seed": self.params.seed,
                           "sampler": sampler.model_dump()})  # fmt: skip
             path = self.layout.held_note(key)
             if not path.exists():
@@ -245,8 +252,10 @@ class _Work:
 
     def held(self, model: _Model, groups: Sequence[Array]) -> Iterator[_Kept]:
         """Fit without each group and score it; what is known from before is not fitted again."""
-        mark, sampler = str(model.loo.attrs["fingerprint"]), self.params.cross_validation.sampler
-        common = {"fingerprint": mark, "seed": self.params.seed, "sampler": sampler.model_dump()}
+        from nssi_bayes.build import identity
+
+        sampler = self.params.cross_validation.sampler
+        common = {**identity(model.prints), "seed": self.params.seed, "sampler": sampler.model_dump()}
         keys = [digest({**common, "out": out.tolist()}) for out in groups]
         left = []
         for i, key in enumerate(keys):

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.conventional import log_predictive, table
+from nssi_bayes.crossvalidate.refit import largest_rhat
 from nssi_bayes.fit.conventional import fit_table
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
@@ -60,6 +60,4 @@ def held_out(
     values = log_predictive(posterior, spec, data.loc[labels[scored]], np.random.default_rng(for_new))
     found[scored] = logsumexp(values, axis=0) - np.log(len(values))
     draws = [v.transpose(n.CHAIN, n.DRAW, ...).to_numpy() for v in posterior.data_vars.values()]
-    flat = np.concatenate([np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in draws])
-    worst = float(array_stats.rhat(flat[np.ptp(flat, axis=(1, 2)) > 0]).max())
-    return found, int(tree["sample_stats"]["diverging"].sum()), worst
+    return found, int(tree["sample_stats"]["diverging"].sum()), largest_rhat(draws)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 
 from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.check import scores
@@ -28,7 +29,7 @@ from nssi_bayes.fit.chains import draw_chain, end_with_parent, typical_coordinat
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import JointSpec, Sampler
 
-__all__ = ["Held", "held_out", "sets_of", "without"]
+__all__ = ["Held", "held_out", "largest_rhat", "sets_of", "without"]
 
 _CONSTANT: Final = 1e-9
 
@@ -149,12 +150,11 @@ def _one(index: int, out: Array, seeds: np.random.SeedSequence) -> Held:
     density = compile_density(built)
     chains = [draw_chain(density, _here["coordinates"], sampler, s) for s in seeds.spawn(sampler.chains)]
     values = {name: np.stack([c.values[name] for c in chains]) for name in chains[0].values}
-    correlated = {p.name for p in built.parameters if p.family == "lkj"}
-    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in values.items()}
-    theta = {name: np.linalg.cholesky(v) if name in correlated else v for name, v in flat.items()}
+    theta = theta_of(label(values, built.parameters, built.design), built.parameters)
     found = sets_of(theta, design, out)
     diverged = sum(int(c.statistics["diverging"].sum()) for c in chains)
-    return Held(index, found, len(chains), diverged, _worst(values, found, len(chains)))
+    held = Held(index, found, len(chains), diverged, np.nan)
+    return replace(held, max_rhat=largest_rhat([held.of_group, *values.values()]))
 
 
 def sets_of(theta: dict[str, Array], design: Design, people: Array, *, last: bool = False) -> Sets:
@@ -184,9 +184,19 @@ def sets_of(theta: dict[str, Array], design: Design, people: Array, *, last: boo
     }
 
 
-def _worst(values: dict[str, Array], found: Sets, chains: int) -> float:
-    everything = max(found, key=len)
-    total = found[everything].sum(axis=1).reshape(chains, -1)
-    flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in values.values()]
-    stacked = np.concatenate([total[None], *flat])
+def largest_rhat(draws: Iterable[Array]) -> float:
+    """Return the largest R-hat of all elements that vary.
+
+    Parameters
+    ----------
+    draws : iterable of numpy.ndarray
+        [`chain`, `draw`, ...].
+
+    Returns
+    -------
+    float
+        Rank-normalised and split.
+    """
+    flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in draws]
+    stacked = np.concatenate(flat)
     return float(array_stats.rhat(stacked[np.ptp(stacked, axis=(1, 2)) > _CONSTANT]).max())

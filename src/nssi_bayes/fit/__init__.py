@@ -14,7 +14,7 @@ import xarray as xr
 
 from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import Built, build
+from nssi_bayes.build import Built, build, identity
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.spec import ConventionalSpec, Params, Sampler, read_model
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, read_tree, seed_sequence, write_tree
@@ -47,8 +47,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     mark = str(fingerprint["fingerprint"])
     key = digest(
         {
-            "fingerprint": mark,
-            "points": [f"{v:.6g}" for v in fingerprint["points"]],
+            **identity(fingerprint),
             "seed": params.seed,
             "sampler": sampler.model_dump(),
         }
