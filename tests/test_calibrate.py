@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from arviz_stats.ecdf_utils import compute_ecdf, simulate_confidence_bands
 
 from designs import full_cohort, joint_spec, small_cohort, small_spec
@@ -21,7 +22,7 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.people import few, join
 from nssi_bayes.build import Built, build_design
-from nssi_bayes.calibrate import replication, shards, summary, uniform
+from nssi_bayes.calibrate import reliability, replication, shards, summary, uniform
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.calibrate.replication import Plan, make, replicate
 from nssi_bayes.errors import SpecError
@@ -131,6 +132,62 @@ def test_people_of_two_designs_are_joined_and_told_apart() -> None:
             np.testing.assert_array_equal(getattr(half, name), getattr(design, name))
 
 
+# -- what is said with a probability -------------------------------------------------------------------
+
+
+def _said(rng: np.random.Generator, *, power: float = 1.0, size: int = 60) -> list[dict[str, Any]]:
+    """Replications whose statements are true with the stated probability to a power."""
+    found = []
+    for _ in range(size):
+        p = rng.uniform(size=(2, 40))
+        true = (rng.uniform(size=p.shape) < p**power).astype(int)
+        kinds = ("direction", "size")
+        found.append({k: {"stated": p[i].tolist(), "true": true[i].tolist()} for i, k in enumerate(kinds)})
+    return found
+
+
+def test_stated_probabilities_that_hold_pass_and_those_that_do_not_are_seen() -> None:
+    rng = np.random.default_rng(8)
+    right = reliability.reliability(_said(rng))
+    assert len(right) == 2 * reliability.BINS
+    assert all(row["low"] <= row["true"] <= row["high"] for row in right)
+    assert min(row["p"] for row in right) > reliability.LEVEL
+    assert sum(row["statements"] for row in right) == 60 * 40 * 2
+    bold = reliability.reliability(_said(rng, power=2.0))
+    assert sum(row["p"] <= reliability.LEVEL for row in bold) > reliability.BINS
+    few = reliability.reliability(_said(rng, size=5))
+    assert all(row["low"] is None and row["p"] is None for row in few)
+
+
+def test_intervals_of_reliability_know_that_statements_of_one_replication_go_together() -> None:
+    """Copies of one statement say no more than one of them does."""
+    rng = np.random.default_rng(9)
+    p, u = rng.uniform(0.4, 0.5, 200), rng.uniform(size=200)
+    kinds = ("direction", "size")
+
+    def copied(times: int) -> float:
+        found = [
+            {k: {"stated": [float(a)] * times, "true": [int(b < a)] * times} for k in kinds}
+            for a, b in zip(p, u, strict=True)
+        ]
+        (row, _) = reliability.reliability(found)
+        return float(row["high"] - row["low"])
+
+    assert copied(20) == pytest.approx(copied(1))
+
+
+def test_statements_are_those_of_the_report() -> None:
+    coords = {"function": ["f"], "factor": ["trauma"]}
+    dims = ("chain", "draw", "function", "factor")
+    draws = np.linspace(-1, 3, 400).reshape(1, 400, 1, 1)
+    posterior = xr.Dataset({"B": (dims, draws)}, coords=coords)
+    truth = xr.Dataset({"B": (dims, np.full((1, 1, 1, 1), -0.1))}, coords=coords)
+    found = reliability.statements(posterior, truth, rope=0.2)
+    assert found["direction"] == {"stated": [0.75], "true": [0]}
+    assert found["size"]["true"] == [0]
+    assert found["size"]["stated"][0] == pytest.approx(0.9, abs=0.005)
+
+
 # -- whole replications -------------------------------------------------------------------------------
 
 
@@ -139,6 +196,7 @@ def test_a_replication_ranks_everything_and_is_reproducible() -> None:
     one, again, other = replicate(plan, 0), replicate(plan, 0), replicate(plan, 1)
     assert one == again
     assert one["rank"] != other["rank"]
+    assert len(one["statements"]["direction"]["stated"]) == len(one["statements"]["size"]["true"]) > 3
     names = one["quantity"]
     blocks = joint.blocks_of(plan.built.design)
     assert {"log_likelihood", *(f"log_likelihood[{b}]" for b in blocks)} < set(names)

@@ -23,7 +23,9 @@ def _replications(size: int) -> list[dict[str, Any]]:
     return [
         {"index": i, "quantity": names, "rank": rng.integers(0, 100, 2).tolist(), "truth": [0.0, 0.1],
          "mean": [0.0, 0.2], "sd": [1.0, 0.1], "covered": [True, True], "ranked_among": 99, "interval": 0.9,
-         "health": health}
+         "health": health,
+         "statements": {k: {"stated": rng.uniform(size=5).tolist(), "true": rng.integers(0, 2, 5).tolist()}
+                        for k in ("direction", "size")}}
         for i in range(size)
     ]  # fmt: skip
 
@@ -36,7 +38,9 @@ def _words(parts: list[Any]) -> str:
 
 def test_calibration_shows_failures_and_the_band() -> None:
     parts = calibrated("shared", summarise([*_replications(40), {"index": 40, "failed": "RuntimeError"}]))
-    assert [p.kind for p in parts] == ["lines", "figure", "table"]
+    assert [p.kind for p in parts] == ["lines", "figure", "text", "figure", "table", "table"]
+    assert "Stated probabilities: in" in _words(parts)
+    assert "95 % intervals" in parts[3].images[0].alt
     assert "broke: 1" in _words(parts)
     assert "log_likelihood" in parts[1].images[0].alt
     assert [p.kind for p in calibrated("shared", summarise([{"index": 0, "failed": "X"}]))] == ["lines"]

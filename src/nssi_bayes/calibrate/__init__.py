@@ -86,9 +86,10 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     mark = fingerprint(built, spec)
     given = _posterior(layout, built, model=model, mark=mark) if work.posterior else None
     sampler = params.calibration.resolved()
-    plan = Plan(built, sampler, params.seed, interval=params.interval, given=given)
+    plan = Plan(built, sampler, params.seed, interval=params.interval, rope=params.rope, given=given)
     kind = "posterior" if work.posterior else "prior"
-    settings = {"sampler": sampler.model_dump(), "seed": params.seed, "interval": params.interval}
+    settings = {"sampler": sampler.model_dump(), "seed": params.seed, "interval": params.interval,
+                "rope": params.rope}  # fmt: skip
     key = digest({"fingerprint": mark, "kind": kind, **settings})[:_KEY]
     path_of = partial(layout.replication, model, key)
     numbers = range(number, work.replications, of)

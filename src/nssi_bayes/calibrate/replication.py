@@ -25,6 +25,7 @@ from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.blocks.people import join
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.calibrate.person import draw_functions, most_complete
+from nssi_bayes.calibrate.reliability import statements
 from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import seed_sequence
@@ -55,6 +56,8 @@ class Plan:
         Root of every seed.
     interval : float
         Probability content of the intervals whose coverage is counted.
+    rope : float
+        Half width of the region of practical equivalence, sd of a function.
     given : dict of str to numpy.ndarray, optional
         Draws of the posterior [sample, ...]. With them parameters come from the posterior, and
         the fit sees the observed data beside the new ones (posterior SBC: Säilynoja et al. 2025,
@@ -65,6 +68,7 @@ class Plan:
     sampler: Sampler
     seed: int
     interval: float = 0.9
+    rope: float = 0.2
     given: dict[str, Array] | None = None
 
 
@@ -136,7 +140,8 @@ def replicate(plan: Plan, index: int) -> dict[str, Any]:
     -------
     dict
         By quantity its rank, truth, posterior mean and sd, and whether the interval holds the
-        truth; health of the fit. A fit that breaks is an entry ``failed`` with the kind of error.
+        truth; probabilities of what a report would say, and whether it is true; health of the fit.
+        A fit that breaks is an entry ``failed`` with the kind of error.
     """
     for_data, for_fit, for_rest = seed_sequence(plan.seed, f"replication {index}").spawn(3)
     common = {"index": index, "seed": plan.seed, "ranked_among": RANKED_AMONG, "interval": plan.interval}
@@ -164,8 +169,13 @@ def _placed(plan: Plan, made: Made, drawn: Drawn, rng: np.random.Generator) -> d
     eta = draw_functions(theta, design, made.first + person, rng)
     eta[0] = made.latent.function[person]
     few |= {f"{PERSON}[{f}]": eta[:, j] for j, f in enumerate(design.coords[n.FUNCTION])}
-    everything = dict(_elements(label(drawn.values, parameters, design)))
-    return {**_table(few, everything, plan.interval, rng), "health": _health(drawn, everything)}
+    labelled = label(drawn.values, parameters, design)
+    known = label({name: value[None, None] for name, value in truth.items()}, parameters, design)
+    everything = dict(_elements(labelled))
+    return {
+        **_table(few, everything, plan.interval, rng), "health": _health(drawn, everything),
+        "statements": statements(labelled, known, rope=plan.rope),
+    }  # fmt: skip
 
 
 def _table(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import beta
 
+from nssi_bayes.calibrate.reliability import reliability
 from nssi_bayes.calibrate.replication import LIKELIHOOD, PERSON, SIZE
 from nssi_bayes.calibrate.uniform import band, counts, p_values
 from nssi_bayes.check.multiple import holm
@@ -61,7 +62,8 @@ def summarise(found: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
     if not whole:
         text = "no replication came to its end"
-        return {**common, "passed": None, "text": text, "families": {}, "ecdf": [], "recovery": []}
+        nothing: dict[str, Any] = {"families": {}, "ecdf": [], "recovery": [], "reliability": []}
+        return {**common, "passed": None, "text": text, **nothing}
     names = [q for q in whole[0]["quantity"] if all(q in one["quantity"] for one in whole)]
     draws = int(whole[0]["ranked_among"])
     columns = {k: _matrix(whole, names, k) for k in ("rank", "truth", "mean", "sd", "covered")}
@@ -87,7 +89,9 @@ def summarise(found: list[dict[str, Any]]) -> dict[str, Any]:
     recovery = _recovery(names, columns, interval=float(whole[0]["interval"]))
     return {
         **common, "passed": passed, "text": text, "families": families, "ecdf": ecdf,
-        "recovery": recovery, "ranked_among": draws, "interval": whole[0]["interval"],
+        "recovery": recovery,
+        "reliability": reliability([one["statements"] for one in whole if "statements" in one]),
+        "ranked_among": draws, "interval": whole[0]["interval"],
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Every function takes one artefact of one model and returns parts; what has not b
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -21,6 +21,7 @@ __all__ = ["calibrated", "predicted", "prior_expects", "sensitive"]
 
 _WORDS: Final = {True: "as the model draws", False: "not as the model draws", None: "no verdict"}
 _SHOWN: Final = 20
+_LEVEL: Final = 0.05
 
 type Artefact = Mapping[str, Any]
 
@@ -179,12 +180,60 @@ def calibrated(name: str, found: Artefact) -> list[Part]:
     return [
         lines(said),
         figure(f"Ranks of the truth, {name}: ECDF less uniform", lambda: [_ecdf(name, found)]),
+        *_reliable(name, found.get("reliability", [])),
         tabulated(
             f"Recovery and coverage of {found['interval']:.0%} intervals, {name}",
             lambda: table(f"recovery {name}", recovery),
             folded=True,
         ),
     ]
+
+
+def _reliable(name: str, rows: Sequence[Artefact]) -> list[Part]:
+    """Return how often statements of a probability are true."""
+    if not rows:
+        return []
+    shown = [
+        {"statement": r["says"], "stated": f"{number(r['from'], 1)} to {number(r['to'], 1)}",
+         "mean stated": number(r["stated"]), "true": number(r["true"]),
+         "95 %": "too few" if r["low"] is None else f"{number(r['low'])} to {number(r['high'])}",
+         "statements": str(r["statements"]), "replications": str(r["replications"])}
+        for r in rows
+    ]  # fmt: skip
+    off = sum(r["p"] is not None and r["p"] < _LEVEL for r in rows)
+    judged = sum(r["p"] is not None for r in rows)
+    said = (
+        f"Stated probabilities: in {off} of {judged} bins the share of true statements differs from what was "
+        "stated (.05 after Holm, errors over replications)."
+    )
+    return [
+        text(said),
+        figure(f"Reliability of stated probabilities, {name}", lambda: [_diagram(rows, said)]),
+        tabulated(
+            f"Stated and true, {name}",
+            lambda: table(f"reliability {name}", shown, group="statement"),
+            folded=True,
+        ),
+    ]
+
+
+def _diagram(rows: Sequence[Artefact], said: str) -> Image:
+    with mpl.rc_context(STYLE):
+        canvas = Figure(figsize=(3.2, 3.0), layout="constrained")
+        axes = canvas.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#8a919c", lw=0.8)
+        for colour, says in zip(COLOURS, dict.fromkeys(r["says"] for r in rows), strict=False):
+            own = [r for r in rows if r["says"] == says and r["low"] is not None]
+            at, share = [r["stated"] for r in own], [r["true"] for r in own]
+            ends = [[r["true"] - r["low"] for r in own], [r["high"] - r["true"] for r in own]]
+            axes.errorbar(at, share, yerr=ends, fmt="o", color=colour, ms=3.5, lw=1, label=says)
+        axes.set(
+            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="stated probability", ylabel="share that is true"
+        )
+        axes.legend(fontsize=6, frameon=False, loc="upper left")
+        content = io.BytesIO()
+        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return Image(embed(content.getvalue(), "svg+xml"), f"Reliability diagram with 95 % intervals. {said}")
 
 
 def _ecdf(name: str, found: Artefact) -> Image:

@@ -15,6 +15,7 @@ import numpy as np
 
 from nssi_bayes.report import criticism as attacked
 from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.invariance import invariance
 from nssi_bayes.report.parts import BROKEN, Part, missing, not_run, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, split_name
@@ -43,6 +44,8 @@ class Slot:
         What fills it.
     artefact : str, optional
         File with more than rows, and `shown` how it is told.
+    whole : callable, optional
+        What is told of all models of a question together; it also says what was not run.
     """
 
     group: str
@@ -52,6 +55,7 @@ class Slot:
     command: str
     artefact: Numbers | None = None
     shown: Callable[[str, Mapping[str, Any]], list[Part]] | None = None
+    whole: Callable[[Evidence], list[Part]] | None = None
 
 
 SLOTS: Final = (
@@ -143,7 +147,8 @@ SLOTS: Final = (
         "Item bias and invariance",
         "Whether items mean the same in every disorder.",
         ("bias", "invariance", "dif"),
-        "a model with item bias in the roster of params.yaml",
+        "",
+        whole=invariance,
     ),
 )
 _OTHER: Final = Slot("other", "Further checks", "What belongs to none of the kinds above.", (), "")
@@ -208,6 +213,8 @@ def _slot(e: Evidence, slot: Slot) -> list[Part]:
     if told:
         choices = [(split_name(t), _more(e, slot, t)) for t in told]
         parts += choices[0][1] if len(choices) == 1 else [switch("Model", choices)]
+    if slot.whole is not None:
+        return [*parts, *_together(e, slot)]
     with_rows = {r["model"] for r in rows} | set(told)
     without = [entry for entry in e.checks if entry not in with_rows and _applies(e, slot, entry)]
     if without:
@@ -231,6 +238,16 @@ def _more(e: Evidence, slot: Slot, entry: str) -> list[Part]:
         return slot.shown(split_name(entry), e.attacks[entry][slot.artefact])
     except BROKEN as error:
         return [missing(f"{slot.title} of {split_name(entry)} cannot be shown ({type(error).__name__}).")]
+
+
+def _together(e: Evidence, slot: Slot) -> list[Part]:
+    """Return what a slot says of all models, or a box that says why it cannot be told."""
+    if slot.whole is None:
+        return []
+    try:
+        return slot.whole(e)
+    except BROKEN as error:
+        return [missing(f"{slot.title} cannot be shown ({type(error).__name__}).")]
 
 
 def _applies(e: Evidence, slot: Slot, entry: str) -> bool:
