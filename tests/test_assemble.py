@@ -117,6 +117,12 @@ def assembled(root: Path, content: dict[str, pd.DataFrame] | Path, **rest: Any) 
     return layout, read_dataset(layout.cohort("toy"))
 
 
+def test_what_the_study_assumes_goes_with_the_cohort(tmp_path: Path, ready: Path) -> None:
+    assert "assume" not in assembled(tmp_path / "plain", ready)[1].attrs
+    _, cohort = assembled(tmp_path / "said", tables(), assume="equivalent_groups")
+    assert cohort.attrs["assume"] == "equivalent_groups"
+
+
 def test_the_cohort_satisfies_the_contract(tmp_path: Path, ready: Path) -> None:
     layout, cohort = assembled(tmp_path, ready)
     assert schema.violations(cohort) == []

@@ -282,6 +282,9 @@ class Study(Strict):
         Resting or task series; a study without it has no edges.
     accept_polarity : tuple of str
         Items (``isas_01``) that may run against their scale.
+    assume : {"equivalent_groups"}, optional
+        That groups of people who answered different instruments for the same function, with neither
+        people nor items in common, are drawn from one population. Nothing in the data can tell.
     """
 
     title: str
@@ -300,6 +303,7 @@ class Study(Strict):
     activation: ActivationSource | None = None
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
+    assume: Literal["equivalent_groups"] | None = None
 
     @field_validator("instruments")
     @classmethod

@@ -125,6 +125,7 @@ def cohort(
         synthetic=int(study.synthetic),
         title=study.title,
         diagnosis_period=study.disorders.period,
+        **({} if study.assume is None else {"assume": study.assume}),
     )
     return dataset, pd.DataFrame(maker.audit, columns=list(n.AUDIT))
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
+from nssi_bayes.blocks.linked import check_linked
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
 from nssi_bayes.errors import SpecError, did_you_mean
@@ -223,7 +224,22 @@ def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str
     continuous = np.asarray(scores["score_function"])
     items = make_indicators(cohort, spec, functions, continuous=continuous, where=where)
     groups = make_groups(cohort, spec, where=where)
+    _check_linked(cohort, functions, items, scores, where=where)
     return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
+
+
+def _check_linked(
+    cohort: xr.Dataset, functions: list[str], items: dict[str, Any], scores: dict[str, Any], *, where: str
+) -> None:
+    place = np.zeros(len(items["categories"]), dtype=int)
+    for f, plain in enumerate(items["plain_of"]):
+        place[[*plain, *(j for _, members in items["testlets_of"][f] for j in members)]] = f
+    answered = items["response"] != max(items["categories"], default=0)
+    check_linked(
+        cohort, functions, np.concatenate([place, scores["score_function"]]),
+        seen=np.concatenate([answered, scores["score_seen"]], axis=1),
+        labels=[*items["coords"][n.INDICATOR], *scores["coords"][n.SCORE]], where=where,
+    )  # fmt: skip
 
 
 def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int) -> Array:

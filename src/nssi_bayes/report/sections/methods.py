@@ -99,14 +99,19 @@ def _data(e: Evidence, model: JointSpec) -> str:
     disorders = [pretty(d["disorder"]) for d in (e.flow or {}).get("disorders", [])]
     measures = ", ".join(f"{i.title} ({i.reference.citation})" for i in e.instruments.values())
     synthetic = "The data are synthetic: the people are invented. " if e.synthetic else ""
+    assumed = (
+        " Groups of people who answered different instruments for the same function were assumed to be drawn "
+        "from one population; the data cannot tell."
+        if e.study is not None and e.study.assume is not None
+        else ""
+    )
     return (
         f"{synthetic}We analysed {count} with joint hierarchical Bayesian models in nssi-bayes "
         f"{installed('nssi-bayes')}. Diagnoses ({', '.join(disorders) or 'none'}) may overlap: "
         f"{_CODING[model.disorder.coding]}. Instruments: {measures or 'none'}. Nobody was dropped for "
         "missing a "
         f"part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of the "
-        "likelihood "
-        "and taken to be missing at random given what was observed."
+        f"likelihood and taken to be missing at random given what was observed.{assumed}"
     )
 
 
