@@ -117,17 +117,12 @@ def assembled(root: Path, content: dict[str, pd.DataFrame] | Path, **rest: Any) 
     return layout, read_dataset(layout.cohort("toy"))
 
 
-def test_what_the_study_assumes_goes_with_the_cohort(tmp_path: Path, ready: Path) -> None:
-    assert "assume" not in assembled(tmp_path / "plain", ready)[1].attrs
-    _, cohort = assembled(tmp_path / "said", tables(), assume="equivalent_groups")
-    assert cohort.attrs["assume"] == "equivalent_groups"
-
-
 def test_the_cohort_satisfies_the_contract(tmp_path: Path, ready: Path) -> None:
     layout, cohort = assembled(tmp_path, ready)
     assert schema.violations(cohort) == []
     assert cohort.sizes[n.PARTICIPANT] == PEOPLE
     assert cohort.attrs["synthetic"] == 1
+    assert "assume" not in cohort.attrs
     flow = read_json(layout.flow("toy"))
     assert [step["participants"] for step in flow["steps"]] == [60, 60, 60, 60, 60, 10, 10, 60, 10]
     audit = read_table(layout.audit("toy"))
@@ -327,7 +322,9 @@ def test_reliability_is_alpha_or_what_the_study_declares(tmp_path: Path) -> None
     assert cohort[n.FACTOR_RELIABILITY].item() == alpha.item()
     assert 0.5 < alpha.item() < 1
     factors = {"trauma": {"instrument": "ctq_sf", "scale": "total", "reliability": 0.7}}
-    assert assembled(tmp_path / "b", tables(), factors=factors)[1][n.FACTOR_RELIABILITY].item() == 0.7
+    cohort = assembled(tmp_path / "b", tables(), factors=factors, assume="equivalent_groups")[1]
+    assert cohort[n.FACTOR_RELIABILITY].item() == 0.7
+    assert cohort.attrs["assume"] == "equivalent_groups"  # goes with the cohort
 
 
 def test_a_column_that_does_not_vary_is_refused_with_all_others(tmp_path: Path) -> None:
