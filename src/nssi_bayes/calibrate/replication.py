@@ -30,7 +30,7 @@ from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import seed_sequence
 
-__all__ = ["LIKELIHOOD", "PERSON", "SIZE", "Made", "Plan", "make", "replicate"]
+__all__ = ["LIKELIHOOD", "PERSON", "SIZE", "Made", "Plan", "elements", "make", "replicate"]
 
 LIKELIHOOD: Final = "log_likelihood"
 PERSON: Final = "eta_of_one_person"
@@ -162,7 +162,7 @@ def _placed(plan: Plan, made: Made, drawn: Drawn, rng: np.random.Generator) -> d
     # the truth is one more draw, the first
     kept = {name: np.concatenate([truth[name][None], v[chosen]]) for name, v in flat.items()}
     theta = {name: np.linalg.cholesky(v) if name in correlated else v for name, v in kept.items()}
-    few = dict(_elements(label({k: v[None] for k, v in kept.items()}, parameters, design)))
+    few = dict(elements(label({k: v[None] for k, v in kept.items()}, parameters, design)))
     few |= _likelihoods(theta, design)
     few |= {f"{SIZE}[{p.name}]": _size(p, kept[p.name]) for p in parameters if kept[p.name][0].size > 1}
     person = most_complete(plan.built.design)
@@ -171,7 +171,7 @@ def _placed(plan: Plan, made: Made, drawn: Drawn, rng: np.random.Generator) -> d
     few |= {f"{PERSON}[{f}]": eta[:, j] for j, f in enumerate(design.coords[n.FUNCTION])}
     labelled = label(drawn.values, parameters, design)
     known = label({name: value[None, None] for name, value in truth.items()}, parameters, design)
-    everything = dict(_elements(labelled))
+    everything = dict(elements(labelled))
     return {
         **_table(few, everything, plan.interval, rng), "health": _health(drawn, everything),
         "statements": statements(labelled, known, rope=plan.rope),
@@ -228,7 +228,7 @@ def _size(p: Parameter, values: Array) -> Array:
     return (((plain - p.mu) / p.sigma) ** 2).sum(axis=axes)
 
 
-def _elements(draws: xr.Dataset) -> Iterator[tuple[str, Array]]:
+def elements(draws: xr.Dataset) -> Iterator[tuple[str, Array]]:
     """Every element of every parameter, once: of a correlation matrix what is below its diagonal."""
     for name, array in draws.data_vars.items():
         values = array.transpose(n.CHAIN, n.DRAW, ...)
