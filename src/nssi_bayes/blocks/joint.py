@@ -31,7 +31,15 @@ from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, add, eliminate, lo
 from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["BLOCKS", "blocks_of", "log_joint", "log_likelihood", "parameters", "person_moments"]
+__all__ = [
+    "BLOCKS",
+    "blocks_of",
+    "factors_given",
+    "log_joint",
+    "log_likelihood",
+    "parameters",
+    "person_moments",
+]
 
 BLOCKS: Final = ("factors", "items", "activation", "connectivity", "outcome")
 """Blocks of a person's data, in the order in which they are conditioned on each other."""
@@ -100,6 +108,30 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
                 whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant)
             )
     return eliminate(whole, len(design.coords[n.FACTOR]))
+
+
+def factors_given(theta: Theta, design: Design) -> tuple[Any, Any, Any]:
+    """Return what functions and factor scores say of each person's true factors.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data, with factors.
+
+    Returns
+    -------
+    tuple of array
+        Mean where all functions are 0 [`participant`, `factor`], its change with the functions
+        [`participant`, `factor`, `function`], and covariance [`participant`, `factor`, `factor`].
+    """
+    said = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
+    whole = add(said, factors.quadratic(theta, design), factors.observed(design))
+    count = len(design.coords[n.FACTOR])
+    covariance = jnp.linalg.inv(whole.matrix[:, :count, :count])
+    mean = (covariance @ whole.matrix[:, :count, -1:])[..., 0]
+    return mean, -covariance @ whole.matrix[:, :count, count:-1], covariance
 
 
 def log_likelihood(

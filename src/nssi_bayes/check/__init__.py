@@ -19,7 +19,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
-from nssi_bayes.check import estimates, predictive, scores, twin
+from nssi_bayes.check import estimates, predictive, projection, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.integrate.quadrature import Moments
@@ -111,12 +111,14 @@ def _joint(
         tree, _quantities(posterior, design, met, log_likelihood[tuple(blocks)], chains), person=person
     )
     summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
+    weights = scores.leave_out(log_likelihood[tuple(blocks)], chains=chains)
+    summaries["projection"] = projection.project(theta, design, log_likelihood, weights[0])
     ends = judge_ends(summaries["min_ess_of_ends"])
     replicated = predictive.check(theta, design, rng, min_cell=params.min_cell)
     return {
         "predictive": replicated,
         "gate": Gate([*gate.checks, ends, *predictive.rows(replicated)], gate.sampling),
-        "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains),
+        "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains, weights=weights),
         "observed": scores.observed_digests(design, spec.outcome),
         "conditioned": scores.conditions(blocks),
         "blocks": blocks,

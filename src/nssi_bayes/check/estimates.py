@@ -22,7 +22,7 @@ __all__ = ["as_met", "contrasts", "estimate"]
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
     "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
-    "item_bias", "spread",
+    "item_bias", "spread", "projection",
 )  # fmt: skip
 
 type Array = np.ndarray[Any, Any]

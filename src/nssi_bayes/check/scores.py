@@ -26,8 +26,8 @@ from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.store import digest
 
 __all__ = [
-    "OUTCOME_GIVEN", "TOTAL", "Scores", "evaluate", "leave_one_out", "observed_digests", "sets_of",
-    "steps_of", "to_dataset",
+    "GIVEN", "OUTCOME_GIVEN", "TOTAL", "Scores", "evaluate", "leave_one_out", "leave_out", "observed_digests",
+    "sets_of", "steps_of", "to_dataset",
 ]  # fmt: skip
 
 OUTCOME_GIVEN: Final = "outcome_given_items_factors"
@@ -101,7 +101,11 @@ def steps_of(blocks: Sequence[str]) -> dict[str, tuple[tuple[str, ...], tuple[st
 
 
 def leave_one_out(
-    log_likelihood: dict[tuple[str, ...], Array], blocks: Sequence[str], *, chains: int
+    log_likelihood: dict[tuple[str, ...], Array],
+    blocks: Sequence[str],
+    *,
+    chains: int,
+    weights: tuple[Array, Array] | None = None,
 ) -> Scores:
     """Score every block of every person, given the blocks before it.
 
@@ -113,6 +117,8 @@ def leave_one_out(
         Blocks in order; their scores add up to the total.
     chains : int
         Number of chains that the samples come from, one after the other.
+    weights : tuple of numpy.ndarray, optional
+        From `leave_out`, where they are there already.
 
     Returns
     -------
@@ -121,13 +127,7 @@ def leave_one_out(
     """
     total = log_likelihood[tuple(blocks)]
     samples, people = total.shape
-    shaped = np.exp(total - total.max(axis=0)).T.reshape(people, chains, -1)
-    r_eff = np.clip(array_stats.ess(shaped, method="mean") / samples, 1e-3, 1.0)
-    # who has nothing that is scored has a constant likelihood: equal weights, nothing to smooth
-    log_weight, k_hat = np.zeros_like(total.T), np.zeros(people)
-    for i in np.flatnonzero(np.ptp(total, axis=0) > 0):
-        log_weight[i], k_hat[i] = array_stats.psislw(total[:, i], r_eff=float(r_eff[i]))
-    log_weight = log_weight - logsumexp(log_weight, axis=1, keepdims=True)
+    log_weight, k_hat = leave_out(total, chains=chains) if weights is None else weights
 
     def expected(key: tuple[str, ...]) -> tuple[Array, Array]:
         if not key:
@@ -141,6 +141,31 @@ def leave_one_out(
         elpd[name] = loo_after - loo_before
         p_loo[name] = float((fit_after - fit_before - elpd[name]).sum())
     return Scores(elpd, p_loo, k_hat)
+
+
+def leave_out(total: Array, *, chains: int) -> tuple[Array, Array]:
+    """Return the weights of all draws with each person left out, smoothed.
+
+    Parameters
+    ----------
+    total : numpy.ndarray
+        Log-likelihood of all data of a person [sample, `participant`], nats.
+    chains : int
+        Number of chains that the samples come from, one after the other.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Logarithms of weights that sum to 1 [`participant`, sample], and k-hat [`participant`].
+    """
+    samples, people = total.shape
+    shaped = np.exp(total - total.max(axis=0)).T.reshape(people, chains, -1)
+    r_eff = np.clip(array_stats.ess(shaped, method="mean") / samples, 1e-3, 1.0)
+    # who has nothing that is scored has a constant likelihood: equal weights, nothing to smooth
+    log_weight, k_hat = np.zeros_like(total.T), np.zeros(people)
+    for i in np.flatnonzero(np.ptp(total, axis=0) > 0):
+        log_weight[i], k_hat[i] = array_stats.psislw(total[:, i], r_eff=float(r_eff[i]))
+    return log_weight - logsumexp(log_weight, axis=1, keepdims=True), k_hat
 
 
 def _given(blocks: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,12 @@ _MORE: Final = (
 )
 
 
+_DOUBT: Final = (
+    " Too many people are over the k-hat limit for these scores to be trusted; the order of the terms does "
+    "not rest on them."
+)
+
+
 def outcome(e: Evidence) -> list[Part]:
     """Return associations with the outcome; what is not fitted is named."""
     if e.shown is None:
@@ -46,6 +52,7 @@ def outcome(e: Evidence) -> list[Part]:
                 ],
             ),
             tabulated("Associations with the outcome, in numbers", lambda: _table(estimates)),
+            *_projected(estimates.get("projection") or [], doubted=_doubted(e)),
         ]
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
@@ -57,6 +64,49 @@ def outcome(e: Evidence) -> list[Part]:
             command = "uv run dvc repro, with such a model in the roster of params.yaml"
             parts.append(not_run(f"{title}: not fitted. It takes {needs}.", command=command))
     return parts
+
+
+def _doubted(e: Evidence) -> bool:
+    """Return whether the comparison says that scores of this question are not to be trusted."""
+    return e.table is not None and bool(e.table["verdict"].str.startswith("not trusted").any())
+
+
+def _projected(rows: list[Row], *, doubted: bool = False) -> list[Part]:
+    """Return which terms predict the outcome nearly as well as all do."""
+    if not rows:
+        return []
+    chosen = next((r for r in rows if r["suggested"]), None)
+    if chosen is None:
+        told = "No regression of these terms predicts as well as the joint model."
+    else:
+        names = [pretty(r["term"]) for r in rows[1 : chosen["size"] + 1]]
+        told = (
+            "A prediction from nothing but the mean is not told from that of the joint model."
+            if not names
+            else f"{', '.join(names).capitalize()}: with these the prediction is not told from that of the "
+            "joint model."
+        )
+    shown = [
+        {
+            "term": ("" if r["size"] == 0 else "+ ") + pretty(r["term"]),
+            "loss, nats a person": number(r["loss"], 3),
+            "elpd less the joint model's": number(r["elpd_diff"]),
+            "SE": number(r["diff_se"]),
+            "enough": ("yes" if r["enough"] else "no") + (", the smallest" if r["suggested"] else ""),
+        }
+        for r in rows
+    ]
+    return [
+        text(
+            f"{told} Regressions of fewer terms are fitted to what the joint model predicts, functions and "
+            "factors at their expectation given items and scores; the term that loses least is added next, "
+            "and people are scored left out. Enough: not worse by more than 4 elpd and 2 standard errors. "
+            "That a term is not needed is no evidence that it is not associated: another may stand for it."
+            + (_DOUBT if doubted else ""),
+            title="Which terms the prediction needs",
+        ),
+        tabulated("Terms by what they add", lambda: table("projection", shown, words=("enough",))),
+    ]
 
 
 def _table(estimates: Row) -> str:
