@@ -6,16 +6,21 @@ the functions: `Predictor` is how it depends on them, with the variance that is 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import bernoulli, negative_binomial, ordinal
-from nssi_bayes.integrate.curve import Curve, nothing
+from nssi_bayes.integrate.curve import Curve, nothing, value
+from nssi_bayes.integrate.quadrature import normal_rule
 
-__all__ = ["Observed", "Predictor", "is_curved", "simulate"]
+__all__ = ["Observed", "Predictor", "given_functions", "is_curved", "simulate"]
+
+_NODES: Final = 31
+"""Over what factors leave of a predictor given the functions."""
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
@@ -104,6 +109,30 @@ class Observed:
         if self.family == n.ORDINAL:
             return {"outcome_probability": ordinal.curve_back(self.value, theta["outcome_probability"], mu)}
         return {}
+
+
+def given_functions(curve: Curve, predictor: Predictor, eta: Array) -> Array:
+    """Return the log-likelihood of one person's outcome at some values of the functions.
+
+    Parameters
+    ----------
+    curve : Curve
+        Of one person [`participant`].
+    predictor : Predictor
+        Of this person, the factors integrated out.
+    eta : numpy.ndarray
+        Functions [value, `function`].
+
+    Returns
+    -------
+    numpy.ndarray
+        Nats [value].
+    """
+    position, weight = normal_rule(_NODES)
+    spread = 0.0 if predictor.variance is None else float(np.sqrt(predictor.variance[0]))
+    mu = predictor.mean[0] + eta @ predictor.own[:, 0]
+    both = value(curve, (mu[:, None] + spread * position)[:, :, None])[:, :, 0]
+    return logsumexp(both, axis=1, b=weight)
 
 
 def simulate(theta: Theta, design: Design, rng: np.random.Generator, predictor: Array) -> Array:
