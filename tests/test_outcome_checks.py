@@ -11,16 +11,21 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from designs import ROOT, full_cohort, joint_spec
+from folders import params
+from nssi_bayes import check
 from nssi_bayes import names as n
-from nssi_bayes.blocks import joint
+from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import build_design
+from nssi_bayes.build import build, build_design
 from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check import estimates, predictive, prior
 from nssi_bayes.check.statistics import Statistics, person_columns
+from nssi_bayes.fit import fit
 from nssi_bayes.report.claims import answer
-from nssi_bayes.spec import read_priors
-from outcomes import FAMILIES, drawn, small
+from nssi_bayes.spec import ConventionalSpec, Sampler, read_model, read_priors
+from nssi_bayes.store import Layout
+from outcomes import FAMILIES, drawn, small, with_family
 from test_outcomes import _evaluate
 
 section, methods = (import_module(f"nssi_bayes.report.sections.{name}") for name in ("outcome", "methods"))
@@ -141,3 +146,38 @@ def test_the_methods_tell_the_priors_of_the_link(family: str) -> None:
     assert link == ("_log" if family == n.NEGATIVE_BINOMIAL else "_logit")
     assert methods._link(has | {"sigma_outcome"}) == ""
     assert methods._link(has - {"w"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "family", "label"),
+    [("response", n.BERNOULLI, "response"), ("frequency", n.NEGATIVE_BINOMIAL, "nssi_days")],
+)
+def test_the_specs_to_copy_are_models_of_such_a_cohort(question: str, family: str, label: str) -> None:
+    cohort = with_family(full_cohort(24), family).assign_coords({n.OUTCOME: [label]})
+    built = build(joint_spec(f"{question}/joint"), cohort)
+    assert built.explicit
+    assert built.design.outcome_family == family
+    baseline = read_model(Layout(ROOT), f"{question}/conventional")
+    assert isinstance(baseline, ConventionalSpec)
+    assert conventional.table(baseline, cohort).attrs[conventional.FAMILY] == family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("question", "family", "label"),
+    [("response", n.BERNOULLI, "response"), ("frequency", n.NEGATIVE_BINOMIAL, "nssi_days")],
+)
+def test_a_spec_to_copy_goes_from_a_cohort_to_estimates(question: str, family: str, label: str) -> None:
+    cohort = with_family(full_cohort(40), family).assign_coords({n.OUTCOME: [label]})
+    spec = joint_spec(f"{question}/joint", neural=None, connectivity=None)
+    sampler = Sampler(chains=4, tune=100, draws=100)
+    tree = fit(build(spec, cohort), sampler, np.random.SeedSequence(1))
+    found = check._joint(spec, cohort, tree, params=params(), rng=np.random.default_rng(2), where="here")
+    assert found["blocks"] == ["factors", "items", "outcome"]
+    elpd = found["scores"].elpd
+    np.testing.assert_allclose(sum(elpd[b] for b in found["blocks"]), elpd["total"], atol=1e-8)
+    assert (elpd["outcome"][np.isfinite(cohort[n.OUTCOME_VALUE].to_numpy()[:, 0])] < 0).all()
+    assert {"ratio"} <= set(found["estimates"]["outcome"][0])
+    assert TAKEN[family] in {c["name"] for c in found["predictive"]["checks"]}
+    assert found["observed"].keys() >= {"outcome", "outcome_given_items_factors"}
+    assert np.isfinite(found["person"]["function_sd"]).all()

@@ -17,9 +17,12 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.people import few, join
 from nssi_bayes.build import build_design, fingerprint
 from nssi_bayes.check import scores
+from nssi_bayes.crossvalidate.refit import largest_rhat
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.density import compile_density
+from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate import quadrature
+from nssi_bayes.spec import Sampler
 from outcomes import FAMILIES, drawn, full, small, with_family
 
 type Array = np.ndarray[Any, Any]
@@ -241,3 +244,31 @@ def test_the_closed_form_refuses_what_it_does_not_integrate() -> None:
     theta, design = drawn(spec, design)
     with pytest.raises(ValueError, match="does not separate"):
         joint.log_likelihood(theta, design, quadrature.make_grid(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_slopes_and_dispersion_come_back(family: str) -> None:
+    """At 200 people: the truth within reach of the posterior, which knows much more than the prior."""
+    spec, design = small(family, participants=200, factors=())
+    named: dict[str, Any] = {"w": [1.0, -0.8], "d": 0.0, "A": 0.0, "lambda": 2.0}
+    if family == n.NEGATIVE_BINOMIAL:
+        named |= {"dispersion": 0.7, "a": 1.0}
+    if family == n.BERNOULLI:
+        named |= {"a": -0.3}
+    theta, data = drawn(spec, design, seed=11, **named)
+    sampler = Sampler(chains=2, tune=150, draws=500)
+    found = sample(build_design(spec, data), sampler, np.random.SeedSequence(3))
+    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in found.values.items()}
+    prior_sd = 0.5 if family == n.NEGATIVE_BINOMIAL else 1.0
+    for f in range(2):
+        mean, sd = flat["w"][:, f].mean(), flat["w"][:, f].std()
+        assert abs(mean - theta["w"][f]) < 3 * sd
+        assert sd < 0.7 * prior_sd
+        assert np.sign(mean) == np.sign(theta["w"][f])
+    if family == n.NEGATIVE_BINOMIAL:
+        mean, sd = flat["dispersion"].mean(), flat["dispersion"].std()
+        assert abs(mean - 0.7) < 3 * sd
+        assert sd < 0.15
+    assert int(found.statistics["diverging"].sum()) == 0
+    assert largest_rhat(found.values.values()) < 1.03
