@@ -69,7 +69,7 @@ class Person:
             offset.append(theta["nu"][j])
             noise.append([theta["sigma_score"][j] ** 2])
             value.append(design.score[i, j])
-        if "outcome" in include and "w" in theta and design.outcome_seen[i]:
+        if "outcome" in include and "sigma_outcome" in theta and design.outcome_seen[i]:
             rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]))
             offset.append(self._outcome_mean(c, z, site))
             noise.append([theta["sigma_outcome"] ** 2])
@@ -97,8 +97,8 @@ class Person:
         S = H @ cov @ H.T + residual
         self.gaussian = float(multivariate_normal(at, S, allow_singular=False).logpdf(y)) if len(y) else 0.0
         gain = cov @ H.T @ np.linalg.inv(S) if len(y) else np.zeros((len(mean), 0))
-        self.mean = (mean + gain @ (y - at))[factors:]
-        self.cov = (cov - gain @ H @ cov)[factors:, factors:]
+        self.whole_mean, self.whole_cov = mean + gain @ (y - at), cov - gain @ H @ cov
+        self.mean, self.cov = self.whole_mean[factors:], self.whole_cov[factors:, factors:]
 
     def _factors(self, c: Array, z: Array, factors: int) -> tuple[Array, Array]:
         theta = self.theta

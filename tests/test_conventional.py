@@ -184,7 +184,7 @@ spec, cohort = t.spec(pooled=True), t.cohort()
 tree = fit_conventional(spec, cohort, t.SAMPLER, np.random.SeedSequence(5))
 write_tree(Path(sys.argv[1]), tree)
 if len(sys.argv) > 2:
-    model = build_conventional(spec, table(spec, cohort))
+    model = build_conventional(spec, t.conventional.table(spec, cohort))
     own = tree.copy()
     own["posterior"] = own["posterior"].to_dataset().rename(pattern="pattern__factor_dim")
     model.compute_log_likelihood(own)

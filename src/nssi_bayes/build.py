@@ -21,6 +21,7 @@ from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
+from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.schema import validate
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, seed_sequence, write_json
@@ -57,12 +58,17 @@ class Built:
     parameters: list[Parameter]
     design: Design
 
+    @property
+    def explicit(self) -> bool:
+        """Whether functions are sampled with everything else, by choice or because nothing separates."""
+        return self.spec.explicit or is_curved(self.design, {p.name for p in self.parameters})
+
     @cached_property
     def model(self) -> pm.Model:
         """The PyMC model, with named dims; made when it is first asked for."""
         from nssi_bayes.graph import make_model
 
-        return make_model(self.parameters, self.design, explicit=self.spec.explicit)
+        return make_model(self.parameters, self.design, explicit=self.explicit)
 
 
 def build_design(spec: JointSpec, design: Design) -> Built:
@@ -129,13 +135,14 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
     arrays = {f: v for f, v in arrays.items() if v.size or f not in _SELDOM}
     return digest(
         {
-            "route": "explicit" if spec.explicit else "marginal",
+            "route": "explicit" if built.explicit else "marginal",
             "parameters": [_plain(p) for p in built.parameters],
             "coords": {d: v for d, v in design.coords.items() if v or d not in _SELDOM_DIMS},
             "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
             "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
             "libraries": {name: version(name) for name in _LIBRARIES},
             "grid": grid_settings(len(design.plain_of)),
+            **({} if design.outcome_family == n.GAUSSIAN else {"outcome": design.outcome_family}),
         }
     )
 

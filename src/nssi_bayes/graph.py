@@ -23,6 +23,7 @@ from nssi_bayes.blocks import generate, joint
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import grid_settings
 from nssi_bayes.blocks.parameter import STEP, Parameter
+from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.integrate import quadrature
 
 __all__ = ["make_model", "measures", "to_rows", "with_rows"]
@@ -175,18 +176,27 @@ def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
 
 
 def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
-    """Sample the functions themselves: given parameters, eta is a parameter of each person."""
+    """Sample the functions themselves: given parameters, eta is a parameter of each person.
+
+    Where the outcome is not Gaussian so are the latent factors, on which it depends.
+    """
     functions = len(design.coords[n.FUNCTION])
     people = design.diagnosis.shape[0]
     eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
     testlets = len(design.coords[n.TESTLET])
     testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
+    curved, factors = is_curved(design, theta), len(design.coords[n.FACTOR])
+    factor = np.zeros((people, 0))
+    if curved and factors:
+        factor = pm.Flat("latent_factor", shape=(people, factors), dims=(n.PARTICIPANT, n.FACTOR))
 
-    def loglik(vector: Any, eta: Any, testlet: Any) -> Any:
-        return joint.log_joint(_unflatten(vector, shapes), design, eta, testlet=testlet).sum()
+    def loglik(vector: Any, eta: Any, testlet: Any, factor: Any) -> Any:
+        own = factor if curved else None
+        named = _unflatten(vector, shapes)
+        return joint.log_joint(named, design, eta, testlet=testlet, factor=own).sum()
 
     vector = pt.specify_shape(pt.concatenate([v.ravel() for v in theta.values()]), _size(shapes))
-    pm.Potential("data", wrap_jax(loglik)(vector, eta, testlet))
+    pm.Potential("data", wrap_jax(loglik)(vector, eta, testlet, factor))
 
 
 def _size(shapes: Shapes) -> int:

@@ -30,6 +30,7 @@ NETWORK_PAIR: Final = "network_pair"  # "limbic--valuation", sorted
 BIG_NETWORK: Final = "big_network"  # networks with a residual factor of their own
 SITE: Final = "site"
 OUTCOME: Final = "outcome"
+OUTCOME_CATEGORY: Final = "outcome_category"  # of an ordinal outcome
 QUALITY_MEASURE: Final = "quality_measure"
 PATTERN: Final = "pattern"  # all diagnoses of a person together: "mood+anxiety"
 TESTLET: Final = "testlet"
@@ -67,6 +68,7 @@ CONNECTIVITY_RELIABILITY: Final = "connectivity_reliability"
 QUALITY: Final = "quality"
 OUTLYING: Final = "outlying"
 OUTCOME_VALUE: Final = "outcome_value"
+OUTCOME_EXPOSURE: Final = "outcome_exposure"  # how long, or over how much, a count was counted
 CENTER: Final = "_center"  # suffix: what was subtracted, in the original unit
 SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd)
 
@@ -87,6 +89,15 @@ ROI_X: Final = "roi_x"
 ROI_Y: Final = "roi_y"
 ROI_Z: Final = "roi_z"
 ROI_RADIUS: Final = "roi_radius_mm"
+
+# coords along outcome, where not all are Gaussian
+OUTCOME_FAMILY: Final = "outcome_family"
+OUTCOME_CATEGORIES: Final = "outcome_categories"  # of an ordinal outcome; 0 of the others
+# its values
+GAUSSIAN: Final = "gaussian"
+BERNOULLI: Final = "bernoulli"
+NEGATIVE_BINOMIAL: Final = "negative_binomial"
+ORDINAL: Final = "ordinal"
 
 # coords along edge; a and b in the order of the label
 EDGE_NETWORK: Final = "edge_network"  # the pair of networks, "limbic--valuation", sorted

@@ -16,7 +16,9 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import DataError
 from nssi_bayes.names import EDGE_SEPARATOR
 
-__all__ = ["VARIABLES", "Variable", "edge_table", "roi_table", "validate", "violations"]
+__all__ = [
+    "FAMILIES", "VARIABLES", "Variable", "edge_table", "family_of", "roi_table", "validate", "violations",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,16 @@ VARIABLES: Final[dict[str, Variable]] = {
     n.OUTCOME_VALUE: Variable(
         (n.PARTICIPANT, n.OUTCOME), "pooled within-site sd", True, False, "centred outcomes"
     ),
+    n.OUTCOME_EXPOSURE: Variable(
+        (n.PARTICIPANT, n.OUTCOME), "as the study counts", True, False, "how long a count was counted"
+    ),
 }
 """Variables of a cohort. For each centred variable `v` the constants `v_center` and `v_scale`, in
-the original unit, stand beside it along the last dim (or as scalars), frozen in every refit."""
+the original unit, stand beside it along the last dim (or as scalars), frozen in every refit. An outcome
+whose `outcome_family` is not Gaussian stands as it is, with the constants 0 and 1."""
+
+FAMILIES: Final = (n.GAUSSIAN, n.BERNOULLI, n.NEGATIVE_BINOMIAL, n.ORDINAL)
+"""What an outcome may be."""
 
 _CENTRED: Final = (
     n.COVARIATE_VALUE, n.FACTOR_SCORE, n.ACTIVATION, n.CONNECTIVITY, n.QUALITY, n.MOTION, n.OUTCOME_VALUE,
@@ -198,7 +207,37 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
         scanned = np.isfinite(value).any(axis=1)
         if n.MOTION in cohort and (scanned & ~np.isfinite(cohort[n.MOTION].to_numpy())).any():
             found.append("motion is missing for a scanned person")
-    return found + _edge_violations(cohort)
+    return found + _outcome_violations(cohort) + _edge_violations(cohort)
+
+
+def _outcome_violations(cohort: xr.Dataset) -> list[str]:
+    """Say how values of outcomes contradict their families; people are counted, values not told."""
+    found = []
+    for outcome in cohort[n.OUTCOME].to_numpy() if n.OUTCOME_VALUE in cohort else ():
+        family = family_of(cohort, str(outcome))
+        if family not in FAMILIES:
+            found.append(f"outcome {str(outcome)!r} is of no family that there is")
+            continue
+        values = cohort[n.OUTCOME_VALUE].sel({n.OUTCOME: outcome}).to_numpy()
+        seen = np.isfinite(values)
+        values, whole = values[seen], values[seen] == np.round(values[seen])
+        if family == n.BERNOULLI and (bad := int((~np.isin(values, (0, 1))).sum())):
+            found.append(f"outcome {str(outcome)!r} (bernoulli): {bad} values that are not 0 or 1")
+        if family == n.NEGATIVE_BINOMIAL:
+            bad = int((~whole | (values < 0)).sum())
+            if bad:
+                found.append(f"outcome {str(outcome)!r} (negative_binomial): {bad} values that are no counts")
+            if n.OUTCOME_EXPOSURE in cohort:
+                exposure = cohort[n.OUTCOME_EXPOSURE].sel({n.OUTCOME: outcome}).to_numpy()[seen]
+                bad = int((~(exposure > 0)).sum())
+                if bad:
+                    found.append(f"outcome {str(outcome)!r}: {bad} counts without an exposure over 0")
+        if family == n.ORDINAL:
+            top = int(cohort[n.OUTCOME_CATEGORIES].sel({n.OUTCOME: outcome}))
+            bad = int((~whole | (values < 0) | (values >= top)).sum())
+            if bad:
+                found.append(f"outcome {str(outcome)!r} (ordinal): {bad} values outside its {top} categories")
+    return found
 
 
 def _edge_violations(cohort: xr.Dataset) -> list[str]:
@@ -213,6 +252,13 @@ def _edge_violations(cohort: xr.Dataset) -> list[str]:
     if told != [str(edge) for edge in cohort[n.EDGE].to_numpy()]:
         found.append("the label of an edge is not that of its two regions")
     return found
+
+
+def family_of(cohort: xr.Dataset, outcome: str) -> str:
+    """Return the family of an outcome: Gaussian unless the cohort says otherwise."""
+    if n.OUTCOME_FAMILY not in cohort.coords:
+        return n.GAUSSIAN
+    return str(cohort[n.OUTCOME_FAMILY].sel({n.OUTCOME: outcome}).item())
 
 
 def validate(cohort: xr.Dataset, *, where: str = "cohort") -> xr.Dataset:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from nssi_bayes.diagnosis import Disorders
 from nssi_bayes.errors import did_you_mean
 from nssi_bayes.imaging import ActivationSource, ConnectivitySource
+from nssi_bayes.outcome import Outcome, Score
 from nssi_bayes.privacy import Privacy
 from nssi_bayes.spec import Params, Strict, parse
 from nssi_bayes.store import Layout, read_yaml
@@ -24,7 +25,6 @@ __all__ = [
     "Covariate",
     "Factor",
     "InstrumentTable",
-    "Outcome",
     "Participants",
     "Study",
     "TableView",
@@ -216,40 +216,6 @@ class Factor(Strict):
         return reliability
 
 
-class Outcome(Strict):
-    """A Gaussian outcome or score: a column, or a scale of an instrument of the study.
-
-    Parameters
-    ----------
-    column : str, optional
-        Its column.
-    table : str, optional
-        Its table; the table of participants if left out.
-    instrument, scale : str, optional
-        Instead of `column`.
-    missing : tuple of str
-        Codes of a missing value.
-    minimum, maximum : float, optional
-        Possible range; a value outside is an error.
-    """
-
-    column: str | None = None
-    table: str | None = None
-    instrument: str | None = None
-    scale: str | None = None
-    missing: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Outcome:
-        if (self.column is None) == (self.instrument is None) or (self.instrument is None) != (
-            self.scale is None
-        ):
-            raise ValueError("write either `column`, or `instrument` and `scale`")
-        return self
-
-
 class Study(Strict):
     """A cohort's mapping.
 
@@ -299,7 +265,7 @@ class Study(Strict):
     items: tuple[str, ...] = Field(min_length=1)
     factors: dict[str, Factor] = Field(default_factory=dict)
     outcomes: dict[str, Outcome] = Field(default_factory=dict)
-    scores: dict[str, Outcome] = Field(default_factory=dict)
+    scores: dict[str, Score] = Field(default_factory=dict)
     activation: ActivationSource | None = None
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()

@@ -195,9 +195,10 @@ class _Maker:
         return base.merge(response.to_dataset(), join="exact")
 
     def standardise(
-        self, variable: str, dim: str, labels: list[str], *, values: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Add centred and scaled columns with their constants; return the scale."""
+        self, variable: str, dim: str, labels: list[str], *, values: npt.NDArray[np.float64],
+        raw: npt.NDArray[np.bool_] | None = None,
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Add centred and scaled columns with their constants, `raw` ones as they are; return the scale."""
         scale = pooled_within_sd(values, self.site)
         scale = np.where(varies(values, scale), scale, np.nan)
         seen = np.isfinite(values)
@@ -207,6 +208,8 @@ class _Maker:
                     f"{variable} {label!r} does not vary within sites ({int(count)} people observed)"
                 )
         center = np.where(seen, values, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+        if raw is not None:
+            center, scale = np.where(raw, 0.0, center), np.where(raw, 1.0, scale)
         unit = {"units": "original"}
         self.dataset = self.dataset.assign_coords({dim: labels}).assign(
             {
@@ -260,9 +263,44 @@ class _Maker:
 
     def outcomes(self) -> None:
         labels = list(self.study.outcomes)
-        if labels:
-            values = self.people[[f"outcome_{o}" for o in labels]].to_numpy("float64")
-            self.standardise(n.OUTCOME_VALUE, n.OUTCOME, labels, values=values)
+        if not labels:
+            return
+        values = self.people[[f"outcome_{o}" for o in labels]].to_numpy("float64")
+        rules = list(self.study.outcomes.values())
+        raw = np.array([rule.family != n.GAUSSIAN for rule in rules])
+        self.standardise(n.OUTCOME_VALUE, n.OUTCOME, labels, values=values, raw=raw)
+        if not raw.any():
+            return
+        start = np.array([rule.minimum if rule.categories else 0 for rule in rules], dtype=float)
+        top = [rule.categories for rule in rules]
+        self.dataset[n.OUTCOME_VALUE] -= start
+        self.dataset[n.OUTCOME_VALUE].attrs.update(_units(n.OUTCOME_VALUE))
+        self.dataset = self.dataset.assign_coords(
+            {
+                n.OUTCOME_FAMILY: ((n.OUTCOME,), [rule.family for rule in rules]),
+                n.OUTCOME_CATEGORIES: ((n.OUTCOME,), top),
+            }
+        )
+        counts = np.array([rule.family == n.NEGATIVE_BINOMIAL for rule in rules])
+        if counts.any():
+            exposure = self._exposures(labels, values, counts)
+            dims = (n.PARTICIPANT, n.OUTCOME)
+            self.dataset[n.OUTCOME_EXPOSURE] = (dims, exposure, _units(n.OUTCOME_EXPOSURE))
+
+    def _exposures(
+        self, labels: list[str], values: npt.NDArray[np.float64], counts: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        """Return what each count was counted over, 1 where the study has no column of it."""
+        found = np.where(counts & np.isfinite(values), 1.0, np.nan)
+        for o, label in enumerate(labels):
+            column = f"exposure_{label}"
+            if column in self.people:
+                own = self.people[column].to_numpy("float64")
+                found[:, o] = np.where(np.isfinite(values[:, o]), own, np.nan)
+                bad = int((np.isfinite(values[:, o]) & ~(own > 0)).sum())
+                if bad:
+                    self.problems.append(f"outcome {label!r}: {bad} counts without an exposure over 0")
+        return found
 
     def continuous(self) -> None:
         labels = list(self.study.scores)

@@ -26,6 +26,7 @@ from nssi_bayes.blocks import (
 )
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
+from nssi_bayes.blocks.predicted import Predictor, is_curved
 from nssi_bayes.families import ordinal
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
@@ -88,6 +89,8 @@ class Part(NamedTuple):
         Loadings on further functions, where items do not separate.
     shift : numpy.ndarray, optional
         What bias adds to each predictor [`participant`, biased indicator].
+    predictor : Predictor, optional
+        Of an outcome that is not Gaussian.
     """
 
     constant: Array
@@ -99,6 +102,7 @@ class Part(NamedTuple):
     gamma: Array
     further: Array | None = None
     shift: Array | None = None
+    predictor: Predictor | None = None
 
 
 class _Measures(NamedTuple):
@@ -113,7 +117,9 @@ type PullBack = Callable[[Part], Array]
 type People = Callable[[Array], tuple[Part, PullBack]]
 
 
-def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joint.BLOCKS) -> People:
+def compile_people(
+    design: Design, slots: Slots, *, include: Sequence[str] = joint.BLOCKS, keep_factors: bool = False
+) -> People:
     """Return a function of the parameters: every person's part, and how to pull slopes back.
 
     Parameters
@@ -124,6 +130,9 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
         Where the parameters stand.
     include : sequence of str
         Blocks whose data count.
+    keep_factors : bool
+        Whether `Part.matrix` is over (factors, functions, -1), the factors not integrated out; the
+        derivative of an outcome's predictor is there with it alone.
 
     Returns
     -------
@@ -138,13 +147,14 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
     """
     if len(design.group_of):
         raise ValueError("a ladder of groups enters by sums of cross-products alone (blocks.sums)")
-    return _People(design, slots, set(include))
+    return _People(design, slots, set(include), keep_factors=keep_factors)
 
 
 class _People:
-    def __init__(self, design: Design, slots: Slots, include: set[str]) -> None:
+    def __init__(self, design: Design, slots: Slots, include: set[str], *, keep_factors: bool) -> None:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
+        self.swept = 0 if keep_factors else self.factors
         self.people = design.diagnosis.shape[0]
         self.diagnosis: Array = design.diagnosis
         self.centred: Any = design.centred_diagnosis
@@ -157,6 +167,8 @@ class _People:
             for name, block, measures in _measures(design, slots)
             if name in include
         ]
+        curved = "outcome" in include and is_curved(design, slots.where)
+        self.outcome = _linear_map(outcomes, design, slots) if curved else None
         self.base, self.constant = _known(design, "factors" in include)
         counts = design.category_groups
         self.columns, self.categories = max(counts, default=0) + 1, np.asarray(design.categories)
@@ -185,17 +197,22 @@ class _People:
             sigma = theta[self.slots.where[m.sigma]]
             shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
             folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
-        constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
-        rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
+        constant += 0.5 * (self.swept * LOG_2PI - folding.eliminate(matrix, self.swept))
+        rest = np.ascontiguousarray(matrix[self.swept :, self.swept :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
         shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, self._further(theta), shift)
+        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, self._further(theta), shift,
+                    self._predictor(theta, matrix))  # fmt: skip
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
-            by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
+            by_matrix = folding.eliminate_back(matrix, self.swept, by_rest)
+            if self.outcome is not None and by.predictor is not None:
+                mean, common, own, _ = by.predictor
+                none = np.zeros((1, 0))
+                gather(self.outcome, mean[None], own[None], common[None], none, found)
             for name, root, rows, precision, weighted in kept:
                 by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
                 by_root = inverse_back(root, precision, by_precision, self.people)
@@ -239,6 +256,14 @@ class _People:
         by_log_sd = -(by_rows * rows).sum(axis=1) - 1.0
         found[self.slots.where["h"]] = (by_log_sd @ self.centred).ravel()
         return np.exp(-(self._of("h", theta) @ self.centred.T))[:, None, :]
+
+    def _predictor(self, theta: Array, matrix: Array) -> Predictor | None:
+        """Return the outcome's predictor, given what was not integrated out."""
+        if self.outcome is None:
+            return None
+        said = spread(self.outcome, theta)
+        whole = Predictor(said.mean[0], said.common[0], said.own[0])
+        return whole.given_functions(matrix) if self.swept else whole
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None
@@ -343,7 +368,7 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
     if len(design.connected):
         add("connectivity", connectivity, design.connected, design.connectivity, design.connectivity_se,
             design.connectivity_seen, sigma="sigma_edge")  # fmt: skip
-    if "w" in slots.shapes:
+    if "sigma_outcome" in slots.shapes:
         value = design.outcome[:, None]
         add("outcome", outcomes, np.arange(len(value)), value, np.zeros_like(value),
             design.outcome_seen[:, None], sigma="sigma_outcome")  # fmt: skip

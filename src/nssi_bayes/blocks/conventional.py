@@ -1,9 +1,10 @@
 """The field's practice as a table: severity on sum scores, history, diagnoses, covariates and site.
 
 y_i = a + b . scores_i + q . factors_i + m . missing_i + d . diagnoses_i + covariates + site + e_i,
-e_i ~ N(0, sigma^2); when pooled, plus an intercept and slopes of the scores for each diagnostic
-pattern. Everybody with an observed outcome is in, nobody is dropped: what is missing is set to the
-mean, and a 0/1 column says so. NumPy and pandas only: the same table serves fit and scoring.
+e_i ~ N(0, sigma^2), or the logit of a yes, or the logarithm of a rate with that of the exposure as
+offset and a negative binomial around it; when pooled, plus an intercept and slopes of the scores for
+each diagnostic pattern. Everybody with an observed outcome is in, nobody is dropped: what is missing is
+set to the mean, and a 0/1 column says so. NumPy and pandas only: the same table serves fit and scoring.
 """
 
 from __future__ import annotations
@@ -15,18 +16,33 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import gammaln
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, SpecError, did_you_mean
+from nssi_bayes.schema import family_of
 from nssi_bayes.spec import ConventionalSpec
 from nssi_bayes.store import digest
 
-__all__ = ["FEWEST_MISSING", "fingerprint", "formula", "log_likelihood", "log_predictive", "table", "written"]
+__all__ = [
+    "FAMILY",
+    "FEWEST_MISSING",
+    "fingerprint",
+    "formula",
+    "log_likelihood",
+    "log_predictive",
+    "table",
+    "written",
+]
 
 FEWEST_MISSING: Final = 3
 """People that a missing-value column needs; with fewer it tells whose outcome it is."""
 _SCORE: Final = "score_"
 _INTERCEPT: Final = "Intercept"
+FAMILY: Final = "family"
+"""Attribute of a table: the family of its outcome."""
+_EXPOSURE: Final = "log_exposure"
+_ALPHA: Final = "alpha"
 _SIGMA: Final = "sigma"
 _LIBRARIES: Final = ("bambi", "formulae", "pymc", "pytensor", "nutpie", "numpy")
 
@@ -52,7 +68,8 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
         ``outcome`` (unit of the cohort), ``score_*`` (mean of the answered items, each as a share of
         its range, divided by its sd), ``factor_*`` and ``covariate_*`` (unit of the cohort),
         ``missing_*``, ``diagnosis_*`` and ``site_*`` (0 or 1; the first site is the reference), all
-        of these centred; and ``pattern`` (all diagnoses of a person, joined; a category). A column in
+        of these centred; ``log_exposure`` of a count; and ``pattern`` (all diagnoses of a person,
+        joined; a category). The attribute `FAMILY` is that of the outcome. A column in
         which all people are equal, and a missing-value column that repeats another, are left out.
 
     Raises
@@ -66,6 +83,7 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
     if problems:
         cure = "name subscales, factors and an outcome of the cohort"
         raise SpecError(problems, where=where, cure=cure)
+    family = _family(spec, cohort, where)
     outcome = cohort[n.OUTCOME_VALUE].sel({n.OUTCOME: spec.outcome}).to_numpy().astype(float)
     people = cohort.isel({n.PARTICIPANT: np.flatnonzero(np.isfinite(outcome))})
     outcome = outcome[np.isfinite(outcome)]
@@ -77,7 +95,26 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
         found = "no function has a score that varies among the people with the outcome"
         raise DataError(found, cure="check the items of the functions of this model")
     index = pd.Index(people[n.PARTICIPANT].to_numpy().astype(str), name=n.PARTICIPANT)
-    return pd.DataFrame({n.OUTCOME: outcome, **columns, n.PATTERN: _patterns(people).array}, index=index)
+    if family == n.NEGATIVE_BINOMIAL:
+        columns[_EXPOSURE] = np.zeros(len(outcome))
+        if n.OUTCOME_EXPOSURE in people:
+            exposure = people[n.OUTCOME_EXPOSURE].sel({n.OUTCOME: spec.outcome}).to_numpy()
+            columns[_EXPOSURE] = np.log(exposure)
+    data = pd.DataFrame({n.OUTCOME: outcome, **columns, n.PATTERN: _patterns(people).array}, index=index)
+    data.attrs[FAMILY] = family
+    return data
+
+
+def _family(spec: ConventionalSpec, cohort: xr.Dataset, where: str) -> str:
+    """Return the outcome's family, if there is a baseline for it."""
+    family = family_of(cohort, spec.outcome)
+    if family == n.ORDINAL:
+        raise SpecError(
+            f"outcome: {spec.outcome!r} is ordinal; the baseline is for a Gaussian outcome, a yes or a count",
+            where=where,
+            cure="leave the conventional model out of this question, or declare the outcome gaussian",
+        )
+    return family
 
 
 def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
@@ -101,7 +138,7 @@ def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
 
 def written(spec: ConventionalSpec, data: pd.DataFrame) -> str:
     """Write the model as a Bambi formula over the columns of a table."""
-    return _formula(spec, _names(data))
+    return _formula(spec, _names(data), exposed=_EXPOSURE in data)
 
 
 def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") -> str:
@@ -131,10 +168,13 @@ def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spe
     """
     data = table(spec, cohort, where=where)
     names = _names(data)
-    values = np.ascontiguousarray(data[[n.OUTCOME, *names]].to_numpy(dtype=float))
+    exposed = [_EXPOSURE] if _EXPOSURE in data else []
+    values = np.ascontiguousarray(data[[n.OUTCOME, *names, *exposed]].to_numpy(dtype=float))
+    family = data.attrs[FAMILY]
     return digest(
         {
-            "formula": _formula(spec, names),
+            **({} if family == n.GAUSSIAN else {"family": family}),
+            "formula": _formula(spec, names, exposed=bool(exposed)),
             "values": digest(values.tobytes()),
             "patterns": list(data[n.PATTERN]) if spec.pooled else [],
             "priors": "defaults of Bambi",
@@ -144,7 +184,7 @@ def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spe
 
 
 def log_likelihood(posterior: xr.Dataset, spec: ConventionalSpec, cohort: xr.Dataset) -> Array:
-    """Return log N(y | mu, sigma) of every person with the outcome, for every draw.
+    """Return log p(y | predictor) of every person with the outcome, for every draw.
 
     Parameters
     ----------
@@ -167,7 +207,7 @@ def log_likelihood(posterior: xr.Dataset, spec: ConventionalSpec, cohort: xr.Dat
 def log_predictive(
     posterior: xr.Dataset, spec: ConventionalSpec, data: pd.DataFrame, rng: np.random.Generator
 ) -> Array:
-    """Return log N(y | mu, sigma) of the people of a table, whom the posterior need not have seen.
+    """Return log p(y | predictor) of the people of a table, whom the posterior need not have seen.
 
     Parameters
     ----------
@@ -193,8 +233,17 @@ def log_predictive(
         for name in ("1", *_scores(names)):
             predictor = 1.0 if name == "1" else data[name].to_numpy(dtype=float)
             mean += _effects(posterior, name, data[n.PATTERN], rng) * predictor
+    y = data[n.OUTCOME].to_numpy(dtype=float)
+    if data.attrs[FAMILY] == n.BERNOULLI:
+        return -np.logaddexp(0.0, (1 - 2 * y) * mean)
+    if data.attrs[FAMILY] == n.NEGATIVE_BINOMIAL:
+        mean = mean + data[_EXPOSURE].to_numpy(dtype=float)
+        size = _flat(posterior[_ALPHA])[:, None]
+        whole = np.logaddexp(np.log(size), mean)
+        ways = gammaln(y + size) - gammaln(size) - gammaln(y + 1)
+        return ways + size * (np.log(size) - whole) + y * (mean - whole)
     sigma = _flat(posterior[_SIGMA])[:, None]
-    z = (data[n.OUTCOME].to_numpy(dtype=float) - mean) / sigma
+    z = (y - mean) / sigma
     return -0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
 
 
@@ -214,15 +263,15 @@ def _flat(draws: xr.DataArray) -> Array:
 
 
 def _names(data: pd.DataFrame) -> list[str]:
-    return [str(c) for c in data.columns if c not in (n.OUTCOME, n.PATTERN)]
+    return [str(c) for c in data.columns if c not in (n.OUTCOME, n.PATTERN, _EXPOSURE)]
 
 
 def _scores(names: list[str]) -> list[str]:
     return [name for name in names if name.startswith(_SCORE)]
 
 
-def _formula(spec: ConventionalSpec, names: list[str]) -> str:
-    text = " + ".join(["1", *names])
+def _formula(spec: ConventionalSpec, names: list[str], *, exposed: bool) -> str:
+    text = " + ".join(["1", *names, *([f"offset({_EXPOSURE})"] if exposed else [])])
     if spec.pooled:
         text += f" + ({' + '.join(['1', *_scores(names)])} | {n.PATTERN})"
     return f"{n.OUTCOME} ~ {text}"

@@ -18,6 +18,7 @@ from nssi_bayes.blocks.linked import check_linked
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
 from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.schema import family_of
 from nssi_bayes.spec import JointSpec
 
 __all__ = ["Design", "make_design"]
@@ -52,6 +53,10 @@ class Design:
     further_indicator, further_function : numpy.ndarray, optional
         Indicators that also load on another function, and which: all pairs of cross-loadings, or the
         general function.
+    outcome_family : str
+        ``gaussian``, ``bernoulli``, ``negative_binomial`` or ``ordinal``.
+    outcome_exposure : numpy.ndarray, optional
+        Of a count, how long or over how much it was counted; 1 where it was not [`participant`].
     centred_diagnosis : numpy.ndarray, optional
         Diagnoses less the cohort's mean, where the spread of functions differs by disorder
         [`participant`, `disorder`].
@@ -72,7 +77,7 @@ class Design:
     pair_of : numpy.ndarray
         Position of the pair of networks [`edge`].
     outcome, outcome_seen : numpy.ndarray
-        [`participant`].
+        [`participant`]; centred if it is Gaussian, else in its own unit.
     score, score_seen, score_function : numpy.ndarray
         Continuous indicators and masks [`participant`, `score`]; position of the function [`score`].
     group_of : numpy.ndarray
@@ -118,6 +123,8 @@ class Design:
     further_indicator: Array | None = None
     further_function: Array | None = None
     centred_diagnosis: Array | None = None
+    outcome_family: str = n.GAUSSIAN
+    outcome_exposure: Array | None = None
 
     @property
     def category_groups(self) -> list[int]:
@@ -202,7 +209,8 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         fields.update(part)
     factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
     reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
-    outcome = _outcome(cohort, spec, people)
+    outcome = _outcome(cohort, spec, people, where)
+    coords.update(outcome.pop("coords"))
     return Design(
         coords=coords,
         **_diagnoses(cohort, spec.disorder.coding, where),
@@ -211,9 +219,8 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         factor=np.nan_to_num(factor),
         factor_seen=np.isfinite(factor),
         factor_error=np.maximum(1 - np.array(reliability), 1e-6),
-        outcome=np.nan_to_num(outcome),
-        outcome_seen=np.isfinite(outcome),
         centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
+        **outcome,
         **fields,
     )
 
@@ -242,11 +249,41 @@ def _check_linked(
     )  # fmt: skip
 
 
-def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int) -> Array:
-    """Return the outcome [`participant`], NaN where missing or not asked for."""
+def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> dict[str, Any]:
+    """Return fields and coords of the outcome; nothing is seen of one that is not asked for."""
     if spec.outcome is None:
-        return np.full(people, np.nan)
-    return columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
+        return {"coords": {}, "outcome": np.zeros(people), "outcome_seen": np.zeros(people, dtype=bool)}
+    value = columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
+    seen = np.isfinite(value)
+    found: dict[str, Any] = {"coords": {}, "outcome": np.nan_to_num(value), "outcome_seen": seen}
+    family = family_of(cohort, spec.outcome)
+    if family == n.GAUSSIAN:
+        return found
+    _check_route(spec, family, where)
+    found["outcome_family"] = family
+    if family == n.NEGATIVE_BINOMIAL:
+        exposure = np.ones((people, 1))
+        if n.OUTCOME_EXPOSURE in cohort:
+            exposure = columns_of(cohort, n.OUTCOME_EXPOSURE, n.OUTCOME, (spec.outcome,), people)
+        found["outcome_exposure"] = np.where(seen, exposure[:, 0], 1.0)
+    if family == n.ORDINAL:
+        count = int(cohort[n.OUTCOME_CATEGORIES].sel({n.OUTCOME: spec.outcome}))
+        found["coords"] = {n.OUTCOME_CATEGORY: list(range(count))}
+    return found
+
+
+def _check_route(spec: JointSpec, family: str, where: str) -> None:
+    """Refuse what the explicit route does not have."""
+    reason = (
+        f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
+        "so that the integral over them does not separate"
+    )
+    if spec.route == "marginal":
+        cure = "write route: auto, which samples the functions of such a model"
+        raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)
+    if spec.groups is not None:
+        cure = "leave `groups` or `outcome` out"
+        raise SpecError(f"groups: the ladder has closed forms alone, and {reason}", where=where, cure=cure)
 
 
 def _centred(cohort: xr.Dataset, spec: JointSpec, where: str) -> Array:

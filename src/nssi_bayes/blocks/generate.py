@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import continuous, groups
+from nssi_bayes.blocks import continuous, groups, predicted
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
 
@@ -198,12 +198,11 @@ def _connectivity(theta: Theta, design: Design, rng: np.random.Generator, who: L
 
 
 def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
-    value = theta["a"] + design.diagnosis @ theta["d"] + who.function @ theta["w"]
+    value = theta.get("a", 0.0) + design.diagnosis @ theta["d"] + who.function @ theta["w"]
     if "q" in theta:
         value = value + who.factor @ theta["q"]
     if "outcome_covariate" in theta:
         value = value + design.covariate @ theta["outcome_covariate"]
     if "site_outcome" in theta:
         value = value + design.site @ theta["site_outcome"]
-    value = value + rng.standard_normal(len(value)) * theta["sigma_outcome"]
-    return np.where(design.outcome_seen, value, 0.0)
+    return np.where(design.outcome_seen, predicted.simulate(theta, design, rng, value), 0.0)

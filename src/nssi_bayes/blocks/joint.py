@@ -26,6 +26,7 @@ from nssi_bayes.blocks import (
 )  # fmt: skip
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
+from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, add, eliminate, log_integral
 from nssi_bayes.integrate.gaussian import moments as gaussian_moments
@@ -73,7 +74,9 @@ def blocks_of(design: Design) -> list[str]:
     return [block for block in BLOCKS if has[block]]
 
 
-def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Quadratic:
+def functions_given(
+    theta: Theta, design: Design, include: Iterable[str], *, keep_factors: bool = False
+) -> Quadratic:
     """Return the density of each person's functions and Gaussian data, the factors integrated out.
 
     Parameters
@@ -84,11 +87,13 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
         The data.
     include : iterable of str
         Blocks whose data count; the others are as if missing.
+    keep_factors : bool
+        Whether the factors stay.
 
     Returns
     -------
     Quadratic
-        Over the functions.
+        Over the functions, or over factors and functions.
     """
     include = set(include)
     whole = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
@@ -98,7 +103,7 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
             whole = add(whole, factors.observed(design))
     if "items" in include and design.coords[n.SCORE]:
         whole = add(whole, continuous.observed(theta, design))
-    if "outcome" in include and "w" in theta:
+    if "outcome" in include and "sigma_outcome" in theta:
         whole = add(whole, outcomes.observed(theta, design))
     images = {"activation": (neural, design.scanned), "connectivity": (connectivity, design.connected)}
     for name, (block, who) in images.items():
@@ -107,7 +112,7 @@ def functions_given(theta: Theta, design: Design, include: Iterable[str]) -> Qua
             whole = Quadratic(
                 whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant)
             )
-    return eliminate(whole, len(design.coords[n.FACTOR]))
+    return eliminate(whole, 0 if keep_factors else len(design.coords[n.FACTOR]))
 
 
 def factors_given(theta: Theta, design: Design) -> tuple[Any, Any, Any]:
@@ -154,7 +159,14 @@ def log_likelihood(
     -------
     array
         [`participant`], nats.
+
+    Raises
+    ------
+    ValueError
+        If the outcome is not Gaussian, which `marginal.evaluate` integrates.
     """
+    if is_curved(design, theta) and "outcome" in include:
+        raise ValueError("an outcome that is not Gaussian does not separate by function")
     prior = functions_given(theta, design, include)
     if "items" not in include or not design.coords[n.INDICATOR]:
         return log_integral(prior)
@@ -172,7 +184,7 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
     return found._replace(log_integral=found.log_integral + items.log_gap)
 
 
-def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None) -> Any:
+def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, factor: Any = None) -> Any:
     """Return log p(data of person i, eta_i | theta): the explicit route, nothing of eta integrated.
 
     Parameters
@@ -186,16 +198,22 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None) ->
     testlet : array, optional
         Residual factors of items [`participant`, `testlet`], which are part of the density then; they
         are integrated out otherwise, which needs items of one function each.
+    factor : array, optional
+        Latent factors [`participant`, `factor`], which are part of the density then: an outcome that is
+        not Gaussian needs them. They are integrated out otherwise.
 
     Returns
     -------
     array
         [`participant`], nats.
     """
-    prior = functions_given(theta, design, BLOCKS)
-    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
+    prior = functions_given(theta, design, BLOCKS, keep_factors=factor is not None)
+    latent = eta if factor is None else jnp.concatenate([factor, eta], axis=1)
+    whole = jnp.concatenate([latent, -jnp.ones_like(eta[:, :1])], axis=1)
     quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
     gaussian = prior.constant - 0.5 * quadratic
+    if factor is not None:
+        gaussian = gaussian + outcomes.log_probability(theta, design, factor, eta)
     if not design.coords[n.INDICATOR]:
         return gaussian
     items = measurement.Items(theta, design)

@@ -19,8 +19,10 @@ from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, People, Slots, compile_people
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.predicted import Observed, is_curved
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import jointly, quadrature
+from nssi_bayes.integrate.curve import Curve
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
@@ -110,16 +112,21 @@ def evaluate(
         _by_sums(Sums(design, slots, include=include), vectors, found)
         return found
     part_of = compile_people(design, slots, include=include)
-    if "items" not in include or not design.coords[n.INDICATOR]:
+    curved = "outcome" in include and is_curved(design, slots.where)
+    if not curved and ("items" not in include or not design.coords[n.INDICATOR]):
         _in_closed_form(part_of, vectors, found, moments=moments)
         return found
     answers = Answers(design)
-    integrate = _integrator(design, grid, moments=moments)
+    observed = Observed(design) if curved else None
+    integrate = _integrator(design, grid, observed, moments=moments)
+    items = float("items" in include)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
-        value, mean, covariance = integrate(part, *answers.constants(part))
-        found.log_integral[s] = part.constant + answers.log_gap(part) + value
+        curve = None if observed is None else observed.curve(slots.named(vectors[s]))
+        upper, lower = answers.constants(part)
+        value, mean, covariance = integrate(part, items * upper, items * lower, curve)
+        found.log_integral[s] = part.constant + items * answers.log_gap(part) + value
         if moments:
             found.mean[s], found.covariance[s] = mean, covariance
 
@@ -127,23 +134,35 @@ def evaluate(
     return found
 
 
+type Integrator = Callable[[Part, Array, Array, Curve | None], tuple[Array, Array, Array]]
+
+
 def _integrator(
-    design: Design, grid: dict[str, Any], *, moments: bool
-) -> Callable[[Part, Array, Array], tuple[Array, Array, Array]]:
-    """Return what integrates items over the functions: by function, or jointly where they share items."""
-    if design.further_indicator is not None:
-        nodes = jointly.make_nodes(quadrature.make_grid(len(design.plain_of), **grid))
+    design: Design, grid: dict[str, Any], observed: Observed | None, *, moments: bool
+) -> Integrator:
+    """Return what integrates over the functions: by function, or jointly where they share data."""
+    if design.further_indicator is not None or observed is not None:
+        points = quadrature.make_grid(len(design.plain_of), **grid)
+        nodes = jointly.make_nodes(points)
         rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
 
-        def jointly_integrated(part: Part, upper: Array, lower: Array) -> tuple[Array, Array, Array]:
+        def jointly_integrated(
+            part: Part, upper: Array, lower: Array, curve: Curve | None
+        ) -> tuple[Array, Array, Array]:
             loading = all_loadings(part, design)
             items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
-            return jointly.integrate(part.matrix, items, *nodes)
+            outcome = jointly.no_outcome(len(design.plain_of))
+            if curve is not None and part.predictor is not None:
+                mean, _, own, variance = part.predictor
+                spread = np.zeros_like(mean) if variance is None else np.sqrt(variance)
+                load = np.ascontiguousarray(own.T)
+                outcome = jointly.Outcome(mean, load, spread, *curve, points.nodes, points.log_weights)
+            return jointly.integrate(part.matrix, items, outcome, *nodes)
 
         return jointly_integrated
     arrangement = arrangement_of(design, grid)
 
-    def by_function(part: Part, upper: Array, lower: Array) -> tuple[Array, Array, Array]:
+    def by_function(part: Part, upper: Array, lower: Array, _: Curve | None) -> tuple[Array, Array, Array]:
         value, d_matrix = value_and_moments(
             part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
         )

@@ -1,14 +1,22 @@
-"""A Gaussian outcome, from functions, factors, diagnoses, covariates and site.
+"""An outcome, from functions, factors, diagnoses, covariates and site.
 
-y_i = a + d . c_i + q . x_i* + w . eta_i + covariates + site + e_i,   e_i ~ N(0, sigma_outcome^2)
+    link(mu_i) = a + d . c_i + q . x_i* + w . eta_i + covariates + site
+
+Gaussian with the identity link and y_i ~ N(mu_i, sigma_outcome^2); Bernoulli and ordinal with the
+logit, of which the ordinal one has category probabilities instead of `a`; negative binomial with the
+logarithm of the rate per unit of exposure. The Gaussian one folds into what is Gaussian of a person.
+Of the others this page states the density in JAX, as its family's textbook has it; what samples and
+scores them is in `predicted`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import gammaln
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
@@ -17,25 +25,33 @@ from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["linear", "observed", "parameters"]
+__all__ = ["linear", "log_probability", "observed", "parameters"]
+
+_LINK: Final = {n.GAUSSIAN: "", n.BERNOULLI: "_logit", n.ORDINAL: "_logit", n.NEGATIVE_BINOMIAL: "_log"}
+"""What the names of priors end with, by family: their unit is that of the link."""
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     """Declare the parameters of the outcome."""
     if spec.outcome is None:
         return []
-    found = [
-        from_prior("a", (), priors["a"]),
-        from_prior("d", (n.DISORDER,), priors["d"]),
-        from_prior("w", (n.FUNCTION,), priors["w"]),
-        from_prior("sigma_outcome", (), priors["sigma_outcome"]),
-    ]
+    family = design.outcome_family
+    own = {name: priors[name + _LINK[family]] for name in ("a", "d", "w", "q", "outcome_covariate")}
+    found = [from_prior("a", (), own["a"])]
+    if family == n.ORDINAL:
+        probability = priors["category_probability"]
+        found = [from_prior("outcome_probability", (n.OUTCOME_CATEGORY,), probability)]
+    found += [from_prior("d", (n.DISORDER,), own["d"]), from_prior("w", (n.FUNCTION,), own["w"])]
+    if family == n.GAUSSIAN:
+        found.append(from_prior("sigma_outcome", (), priors["sigma_outcome"]))
+    if family == n.NEGATIVE_BINOMIAL:
+        found.append(from_prior("dispersion", (), priors["dispersion"]))
     if design.coords[n.FACTOR]:
-        found.append(from_prior("q", (n.FACTOR,), priors["q"]))
+        found.append(from_prior("q", (n.FACTOR,), own["q"]))
     if design.coords[n.COVARIATE]:
-        found.append(from_prior("outcome_covariate", (n.COVARIATE,), priors["outcome_covariate"]))
+        found.append(from_prior("outcome_covariate", (n.COVARIATE,), own["outcome_covariate"]))
     if len(design.coords[n.SITE]) > 1:
-        found.append(from_prior("tau_site_outcome", (), priors["tau_site"]))
+        found.append(from_prior("tau_site_outcome", (), priors["tau_site" + _LINK[family]]))
         found.append(Parameter("site_outcome", (n.SITE,), scale="tau_site_outcome", zero_sum=True))
     return found
 
@@ -55,7 +71,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
-    """Return what the observed outcome says, over (factors, functions)."""
+    """Return what the observed Gaussian outcome says, over (factors, functions)."""
     people = design.outcome.shape[0]
     said = linear(theta, design)
     loading = joined([said.common, said.own], 1)
@@ -69,3 +85,39 @@ def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     seen = jnp.asarray(design.outcome_seen, dtype=float)
     variance = theta["sigma_outcome"] ** 2
     return observe(rows, seen[:, None] / variance, seen * jnp.log(variance), seen)
+
+
+def log_probability(theta: dict[str, Any], design: Design, factor: Any, eta: Any) -> Any:
+    """Return the log-probability of an outcome that is not Gaussian, given factors and functions.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    factor, eta : array
+        Latent factors [`participant`, `factor`] and functions [`participant`, `function`].
+
+    Returns
+    -------
+    array
+        [`participant`], nats; 0 where it is missing.
+    """
+    said = linear(theta, design)
+    mu = said.mean[:, 0] + (factor @ said.common.T)[:, 0] + (eta @ said.own.T)[:, 0]
+    y = design.outcome
+    if design.outcome_family == n.BERNOULLI:
+        found = jax.nn.log_sigmoid((2 * y - 1) * mu)
+    elif design.outcome_family == n.NEGATIVE_BINOMIAL:
+        size = 1 / theta["dispersion"] ** 2
+        log_rate = mu + jnp.log(design.outcome_exposure)
+        found = gammaln(y + size) - gammaln(size) - gammaln(y + 1)
+        found += y * log_rate + size * jnp.log(size) - (y + size) * jnp.logaddexp(log_rate, jnp.log(size))
+    else:
+        below = jnp.cumsum(theta["outcome_probability"])[:-1]
+        inside = jnp.log(below) - jnp.log1p(-below)
+        kappa = jnp.concatenate([jnp.full(1, -jnp.inf), inside, jnp.full(1, jnp.inf)])
+        chosen = np.asarray(y, dtype=int)
+        found = jnp.log(jax.nn.sigmoid(kappa[chosen + 1] - mu) - jax.nn.sigmoid(kappa[chosen] - mu))
+    return jnp.where(design.outcome_seen, found, 0.0)

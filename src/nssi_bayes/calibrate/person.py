@@ -1,7 +1,7 @@
 """One person's functions given their data, drawn exactly: a test quantity of calibration.
 
 The Gaussian that the quadrature gives is only the proposal; weights of importance correct it for the
-items (which are no Gaussian data), so that the drawn value is one from the person's posterior.
+items and an outcome that is not Gaussian, so that the drawn value is one from the person's posterior.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.people import few
+from nssi_bayes.blocks.predicted import Observed, given_functions, is_curved
 from nssi_bayes.integrate.quadrature import normal_rule
 
 __all__ = ["draw_functions", "most_complete"]
@@ -65,7 +66,8 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
     one = few(design, np.array([person]))
     slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
     fitted = evaluate(theta, one, include=joint.BLOCKS, grid=grid_settings(len(one.plain_of), fine=True))
-    if not one.coords[n.INDICATOR]:  # all data are Gaussian: there is nothing to correct
+    observed = Observed(one) if is_curved(one, slots.where) else None
+    if observed is None and not one.coords[n.INDICATOR]:  # all data are Gaussian: there is nothing to correct
         root = np.linalg.cholesky(fitted.covariance[:, 0])
         return fitted.mean[:, 0] + (root @ rng.standard_normal((*fitted.mean[:, 0].shape, 1)))[..., 0]
     part_of, answers = compile_people(one, slots), Answers(one)
@@ -80,6 +82,8 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
         whole = np.column_stack([eta, -np.ones(_PROPOSALS)])
         log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1)
         log_weight += _items(eta, one, part, answers) - log_proposal
+        if observed is not None and part.predictor is not None:
+            log_weight += given_functions(observed.curve(slots.named(vector)), part.predictor, eta)
         found[s] = eta[rng.choice(_PROPOSALS, p=np.exp(log_weight - logsumexp(log_weight)))]
     return found
 

@@ -25,6 +25,12 @@ PARTS: Final = (
     "item_bias", "spread", "projection",
 )  # fmt: skip
 
+_RATIOS: Final = {
+    n.BERNOULLI: "odds ratio",
+    n.NEGATIVE_BINOMIAL: "rate ratio",
+    n.ORDINAL: "odds ratio of a higher category",
+}
+
 type Array = np.ndarray[Any, Any]
 type Row = dict[str, Any]
 
@@ -112,7 +118,7 @@ def estimate(
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
     found["edges"] = _edges(summary, posterior, design, moments, cohort)
     found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
-    found["outcome"] = _outcome(summary, posterior)
+    found["outcome"] = _outcome(summary, posterior, _RATIOS.get(design.outcome_family))
     found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
@@ -323,8 +329,15 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
     return found
 
 
-def _outcome(summary: _Summary, flat: xr.Dataset) -> list[Row]:
+def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None) -> list[Row]:
+    """Summarise slopes of the outcome; unless it is Gaussian also as a `ratio`."""
     found = []
     for name, dim in (("w", n.FUNCTION), ("q", n.FACTOR), ("d", n.DISORDER)):
-        found += [{"term": row.pop(dim), **row} for row in _table(summary, flat, name, (dim,))]
+        for row in _table(summary, flat, name, (dim,)):
+            term = row.pop(dim)
+            if ratio is not None:
+                draws = flat[name].sel({dim: term}).to_numpy()
+                ends = {"median": np.median(draws), "low": row["low"], "high": row["high"]}
+                row["ratio"] = {"kind": ratio, **{k: float(np.exp(v)) for k, v in ends.items()}}
+            found.append({"term": term, **row})
     return found

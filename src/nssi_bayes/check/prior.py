@@ -40,6 +40,9 @@ _BOUNDS: Final[Mapping[str, tuple[str, str, float]]] = {
     "edge_sd": ("mean sd of an edge (data: about 1)", "over", 3.0),
     "edge_correlation": ("mean correlation of edges", "over", 0.9),
     "outcome_sd": ("sd of the outcome (data: about 1)", "over", 3.0),
+    "outcome_certain": ("largest share of one answer or category of the outcome", "over", 0.99),
+    "outcome_zeros": ("share of zeros among the counts", "over", 0.99),
+    "outcome_size": ("mean of log(1 + count); 6 is a count of 400", "over", 6.0),
 }
 """What is shown; values beyond the bound are implausible for standardised data of any cohort."""
 MOST_IMPLAUSIBLE: Final = 0.25
@@ -145,4 +148,8 @@ def _scalars(drawn: dict[str, Array], design: Design, *, standardised: bool) -> 
             found[name] = np.nanmean(drawn[name], axis=1)
     if "outcome" in drawn:
         found["outcome_sd"] = drawn["outcome"][:, 1]
+    if "outcome_share" in drawn:
+        found["outcome_certain"] = drawn["outcome_share"].max(axis=1)
+    if "outcome_counts" in drawn:
+        found["outcome_zeros"], found["outcome_size"] = drawn["outcome_counts"][:, [0, -2]].T
     return found

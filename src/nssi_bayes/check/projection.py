@@ -108,9 +108,9 @@ def project(
     list of dict
         A row a size: the term that is added, the loss of information (nats a person), elpd, its
         difference from the reference with its standard error, whether it is enough, and whether it is the
-        smallest that is. Empty for a model without an outcome.
+        smallest that is. Empty for a model without a Gaussian outcome.
     """
-    if "w" not in theta or not design.outcome_seen.any():
+    if "sigma_outcome" not in theta or not design.outcome_seen.any():
         return []
     people = np.flatnonzero(design.outcome_seen)
     samples = len(theta["w"])

@@ -16,6 +16,8 @@ from nssi_bayes.blocks.design import Design
 
 __all__ = ["ABOUT", "Statistics", "person_columns"]
 
+_TAIL: Final = (2, 4)
+"""Multiples of the cohort's mean count over which the tail of counts is looked at."""
 FEWEST_TOGETHER: Final = 20
 """People with both columns that a correlation needs."""
 
@@ -39,6 +41,8 @@ ABOUT: Final = {
     "edge_correlation": "correlation of each pair of edges",
     "between_blocks": "correlations of sum scores, factors and outcome with each other and with images",
     "outcome": "mean, sd, skewness and kurtosis of the outcome",
+    "outcome_share": "share of each answer or category of the outcome",
+    "outcome_counts": "zeros, tail, and mean and sd of log(1 + count) of the outcome",
     "missing_by_block": "people with a block less those without: sum scores, factors, outcome",
 }
 """Checks, in order, and what each compares."""
@@ -59,14 +63,15 @@ def person_columns(design: Design) -> tuple[list[str], Array]:
     Returns
     -------
     tuple
-        Labels, and values of which NaN are missing; responses are scaled to 0 to 1.
+        Labels, and values of which NaN are missing; responses are scaled to 0 to 1, and of a count it is
+        log(1 + count), whose differences and correlations no single count decides.
     """
     totals = _totals(design)
     labels, columns = [label for label, _ in totals], [values for _, values in totals]
     columns += list(np.where(design.factor_seen, design.factor, np.nan).T)
     labels += list(design.coords[n.FACTOR])
     if design.outcome_seen.any():
-        columns.append(np.where(design.outcome_seen, design.outcome, np.nan))
+        columns.append(_outcome(design))
         labels.append("outcome")
     return labels, np.column_stack(columns)
 
@@ -89,6 +94,8 @@ class Statistics:
         self._has = has[:, big]
         self._blocks = self._missing(design, min_cell)
         self._min_cell = min_cell
+        counts = design.outcome[design.outcome_seen]
+        self._mean_count = float(counts.mean()) if len(counts) else 0.0
         self.labels = {name: list(labels) for name, labels in self._labels(design)}
 
     def __call__(self, design: Design) -> dict[str, Array]:
@@ -129,9 +136,22 @@ class Statistics:
         images = [v for _, v in _image_means(design)]
         yield "between_blocks", _between(columns, images)
         if design.outcome_seen.any():
-            yield "outcome", _shape(columns[:, -1:])
+            yield self._of_outcome(design, columns[:, -1])
         if self._blocks:
             yield "missing_by_block", _differences(columns, np.column_stack(list(self._blocks.values())))
+
+    def _of_outcome(self, design: Design, column: Array) -> tuple[str, Part]:
+        value, family = design.outcome[design.outcome_seen], design.outcome_family
+        if family == n.GAUSSIAN:
+            return "outcome", _shape(column[:, None])
+        if family != n.NEGATIVE_BINOMIAL:
+            share = np.array([(value == c).mean() for c in _answers(design)])
+            return "outcome_share", (share, np.minimum(share, 1 - share) * len(value))
+        hits = [(value == 0).mean(), *((value > k * self._mean_count).mean() for k in _TAIL)]
+        share, logs = np.array(hits), column[design.outcome_seen]
+        rest = np.array([logs.mean(), logs.std()])
+        behind = np.minimum(share, 1 - share) * len(value)
+        return "outcome_counts", _join([(share, behind), (rest, np.full(2, len(value)))])
 
     def _items(self, design: Design) -> Iterator[tuple[str, Part]]:
         score = _scores(design)
@@ -201,12 +221,27 @@ class Statistics:
         pairs = [f"{a} ~ {b}" for i, a in enumerate(columns) for b in columns[:i]]
         yield "between_blocks", [*pairs, *(f"{c} ~ {i}" for i in images for c in columns)]
         yield "outcome", _shape_labels(["outcome"])
+        yield "outcome_share", [f"outcome = {c}" for c in _answers(design)]
+        tail = [f"counts over {k} times the cohort's mean" for k in _TAIL]
+        yield "outcome_counts", ["zeros", *tail, "log(1 + count): mean", "log(1 + count): sd"]
         yield "missing_by_block", [f"{c} | has {b}" for b in self._blocks for c in columns]
 
 
 def _scores(design: Design) -> Array:
     response = np.where(design.response == design.missing_response, np.nan, design.response)
     return response / (design.categories - 1)
+
+
+def _outcome(design: Design) -> Array:
+    value = np.log1p(design.outcome) if design.outcome_family == n.NEGATIVE_BINOMIAL else design.outcome
+    return np.where(design.outcome_seen, value, np.nan)
+
+
+def _answers(design: Design) -> list[int]:
+    """Return the answers or categories of an outcome that has some."""
+    if design.outcome_family == n.BERNOULLI:
+        return [0, 1]
+    return [int(c) for c in design.coords.get(n.OUTCOME_CATEGORY, [])]
 
 
 def _continuous(design: Design) -> Array:

@@ -19,10 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
+from nssi_bayes.integrate.curve import Curve
 
 __all__ = [
     "Table",
     "category_probability",
+    "curve",
+    "curve_back",
     "derivatives",
     "log_probability",
     "look_up",
@@ -136,6 +139,49 @@ def tabulate_back(
         one, other = np.cumsum(by_above), np.cumsum(by_below[::-1])[::-1]
         for c in range(last + 1):
             found[start[j] + c] += one[c] + other[c]
+
+
+def curve(y: np.ndarray[Any, Any], probability: np.ndarray[Any, Any]) -> Curve:
+    """Return the log-probability of each category of one measure by its predictor (NumPy).
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        Categories from 0.
+    probability : numpy.ndarray
+        Category probabilities where the predictor is 0 [category].
+
+    Returns
+    -------
+    Curve
+        Of the shape of `y`.
+    """
+    upper, lower, gap = (part[0][y.astype(int)] for part in _of_one(probability))
+    none = np.zeros(y.shape)
+    with np.errstate(divide="ignore"):
+        at, below = (np.where(part > 0, np.log(part), 0.0) for part in (upper, lower))
+    return Curve(none, (upper > 0).astype(float), at, (lower > 0).astype(float), below, gap)
+
+
+def curve_back(
+    y: np.ndarray[Any, Any], probability: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return the derivative of the summed log-probability by the category probabilities [category]."""
+    size = len(probability)
+    chosen, (upper, lower, _) = y.astype(int), _of_one(probability)
+    odds = np.exp(predictor)
+    by_upper, by_lower, by_gap = (np.zeros((1, size + 1)) for _ in range(3))
+    np.add.at(by_upper[0], chosen, -odds / (1.0 + odds * upper[0][chosen]))
+    np.add.at(by_lower[0], chosen, -1.0 / (odds + lower[0][chosen]))
+    np.add.at(by_gap[0], chosen, 1.0)
+    found = np.zeros(size)
+    tabulate_back(probability, np.zeros(1, int), np.full(1, size), by_upper, by_lower, by_gap, found)
+    return found
+
+
+def _of_one(probability: np.ndarray[Any, Any]) -> Any:
+    size = len(probability)
+    return tabulate(np.ascontiguousarray(probability), np.zeros(1, int), np.full(1, size), size + 1)
 
 
 def look_up(tables: Table, response: Any) -> Table:

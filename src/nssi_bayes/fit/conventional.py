@@ -1,9 +1,10 @@
 """The baseline: Bambi's model of a formula, sampled by NUTS.
 
 Priors are Bambi's defaults, computed from the table: coefficients N(0, (2.5 sd(y) / sd(x))^2), the
-intercept N(mean(y), (2.5 sd(y))^2), sigma half-Student-t(4, sd(y)), the sd of an effect of
-diagnostic pattern half-normal with the scale of its coefficient's prior. Effects
-of pattern are non-centred, and intercept and slopes are uncorrelated: Bambi's ``|`` is what others
+intercept N(mean(y), (2.5 sd(y))^2), sigma half-Student-t(4, sd(y)); of a yes N(0, 1 / sd(x)^2) and
+the intercept N(0, 1.5^2); of a count N(0, (2.5 / sd(x))^2), N(0, 2.5^2) and alpha half-Cauchy(1); the
+sd of an effect of diagnostic pattern half-normal with the scale of its coefficient's prior. Effects of
+pattern are non-centred, and intercept and slopes are uncorrelated: Bambi's ``|`` is what others
 write ``||``. Bambi's own centring is off: the columns of the table are centred, so that draws and
 likelihood speak of the same intercept.
 
@@ -21,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks.conventional import table, written
+from nssi_bayes.blocks.conventional import FAMILY, table, written
 from nssi_bayes.fit.chains import run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
@@ -33,7 +34,9 @@ _FEWEST: Final = {"tune": 500, "target_accept": 0.8}
 steps than the joint model's."""
 _CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
-_MEAN: Final = "mu"
+_BY_PERSON: Final = ("mu", "p")
+_BAMBI: Final = {n.GAUSSIAN: "gaussian", n.BERNOULLI: "bernoulli", n.NEGATIVE_BINOMIAL: "negativebinomial"}
+_UNIT: Final = {n.BERNOULLI: "logits of {}", n.NEGATIVE_BINOMIAL: "log of the rate of {}"}
 _BAMBI_DIM: Final = f"{n.PATTERN}__factor_dim"
 
 
@@ -55,7 +58,8 @@ def build_conventional(spec: ConventionalSpec, data: pd.DataFrame) -> Any:
     import bambi
 
     data = data.reset_index(drop=True)
-    model = bambi.Model(written(spec, data), data, center_predictors=False, noncentered=True)
+    family = _BAMBI[data.attrs[FAMILY]]
+    model = bambi.Model(written(spec, data), data, family=family, center_predictors=False, noncentered=True)
     model.build()
     return model
 
@@ -119,7 +123,7 @@ def fit_table(
     model = build_conventional(spec, data)
     graph = model.backend.model
     every = [*graph.free_RVs, *graph.deterministics]
-    kept = [v.name for v in every if v.name != _MEAN]
+    kept = [v.name for v in every if v.name not in _BY_PERSON]
     # fast arithmetic gives other draws from a cached compilation than from a fresh one
     with pytensor.config.change_flags(numba__fastmath=False):
         compiled = nutpie.compile_pymc_model(graph, backend="numba", var_names=kept)
@@ -134,7 +138,7 @@ def fit_table(
         trace = run_nuts(compiled, sampler, accept=accept, seeds=second)
     tree = xr.DataTree.from_dict(
         {
-            "posterior": _posterior(trace.posterior.to_dataset(), kept, spec),
+            "posterior": _posterior(trace.posterior.to_dataset(), kept, spec, data.attrs[FAMILY]),
             "sample_stats": statistics(trace, sampler.chains, sampler.draws),
         }
     )
@@ -145,13 +149,14 @@ def fit_table(
     return tree
 
 
-def _posterior(draws: xr.Dataset, kept: list[str], spec: ConventionalSpec) -> xr.Dataset:
+def _posterior(draws: xr.Dataset, kept: list[str], spec: ConventionalSpec, family: str) -> xr.Dataset:
     """Keep the draws in the order of the model, with labels and units and without clocks."""
     if spec.pooled:
         draws = draws.rename({_BAMBI_DIM: n.PATTERN})
         draws = draws.assign_coords({n.PATTERN: draws[n.PATTERN].to_numpy().astype(str)})
     found = draws[kept].drop_attrs()
     for name in kept:
-        one = "1" if name.endswith("_offset") else f"pooled within-site sd of {spec.outcome}"
+        said = _UNIT.get(family, "pooled within-site sd of {}").format(spec.outcome)
+        one = "1" if name.endswith("_offset") or name == "alpha" else said
         found[name].attrs["units"] = one
     return found

@@ -88,8 +88,14 @@ def compile_density(built: Built) -> Density:
         found = slots.named(np.stack([free(one[: free.size])[1] for one in x]))
         return found | {name: found[name] @ np.swapaxes(found[name], 1, 2) for name in correlated}
 
-    if built.spec.explicit:  # functions are sampled: there is no integral
-        latents = explicit.Latents.of(built.design)
+    if built.explicit:  # functions are sampled: there is no integral
+        if not built.spec.explicit:
+            _LOG.info(
+                "the explicit route: the outcome is %s, which goes with all functions at once, so that the "
+                "integral over them does not separate; functions and latent factors are sampled",
+                built.design.outcome_family.replace("_", " "),
+            )
+        latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         return Density(len(start), explicit.density(free, slots, built.design), constrain, start, free.scaled)
     reason = persons(built.design, slots.shapes)

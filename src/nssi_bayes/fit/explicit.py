@@ -1,13 +1,15 @@
 """The density of a model whose functions are sampled with everything else, and its gradient.
 
 Behind the parameters the vector holds every person's functions and, where items of a subscale share
-one, residual factors. Gaussian data are folded in as on the marginal route, so that both have one
-text; what the kernel integrates is evaluated at the functions here.
+one, residual factors. Latent factors x* are integrated out in closed form, unless the outcome is not
+Gaussian: its predictor holds q . x*, so that they are sampled then, too. Gaussian data are folded in as
+on the marginal route, so that both have one text; what the kernel integrates is evaluated at the
+functions here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +18,10 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.predicted import Observed, Predictor, is_curved
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.compiling import compiled
+from nssi_bayes.integrate.curve import derivatives, value
 from nssi_bayes.integrate.gaussian import LOG_2PI
 
 __all__ = ["Latents", "density"]
@@ -30,28 +34,32 @@ class Latents(NamedTuple):
 
     Parameters
     ----------
-    people, functions, testlets : int
-        People, functions and residual factors of each.
+    people, functions, testlets, factors : int
+        People, and of each functions, residual factors of items, and latent factors that are sampled.
     """
 
     people: int
     functions: int
     testlets: int
+    factors: int
 
     @classmethod
-    def of(cls, design: Design) -> Latents:
-        """Count the latents of a design."""
-        return cls(len(design.diagnosis), len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET]))
+    def of(cls, design: Design, names: Container[str]) -> Latents:
+        """Count the latents of a design and a model's parameters."""
+        factors = len(design.coords[n.FACTOR]) if is_curved(design, names) else 0
+        functions, testlets = len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET])
+        return cls(len(design.diagnosis), functions, testlets, factors)
 
     @property
     def size(self) -> int:
         """Length of their part of the vector."""
-        return self.people * (self.functions + self.testlets)
+        return self.people * (self.functions + self.testlets + self.factors)
 
-    def split(self, tail: Array) -> tuple[Array, Array]:
-        """Return functions [`participant`, `function`] and residual factors [`participant`, `testlet`]."""
-        end = self.people * self.functions
-        return tail[:end].reshape(self.people, -1), tail[end:].reshape(self.people, self.testlets)
+    def split(self, tail: Array) -> tuple[Array, Array, Array]:
+        """Return functions, residual factors of items and factors, each [`participant`, ...]."""
+        ends = self.people * np.cumsum([self.functions, self.testlets])
+        eta, testlet, factor = (part.reshape(self.people, -1) for part in np.split(tail, ends))
+        return eta, testlet, factor
 
 
 def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Array], tuple[float, Array]]:
@@ -71,23 +79,26 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
     callable
         Of the parameters' vector and, behind it, `Latents`.
     """
-    latents, answers = Latents.of(design), Answers(design)
-    people = compile_people(design, slots)
+    latents, answers = Latents.of(design, slots.where), Answers(design)
+    curved = is_curved(design, slots.where)
+    people, observed = compile_people(design, slots, keep_factors=curved), Observed(design)
     ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
     shared, every = testlet_of >= 0, np.arange(len(owner))
     members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
 
+    outcome = _Outcome(observed, slots)
+
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x[: free.size])
-        eta, testlet = latents.split(x[free.size :])
+        eta, testlet, factor = latents.split(x[free.size :])
         part, to_theta = people(theta)
         load, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
         predictor = eta @ load.T
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
         items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
-        whole = np.concatenate([eta, -np.ones((latents.people, 1))], axis=1)
+        whole = np.concatenate([factor, eta, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
@@ -102,12 +113,42 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
             d_load[every, owner], d_gamma, d_further, by_shift,
         )  # fmt: skip
-        d_eta = d_predictor @ load - pulled[:, :-1]
+        d_latent, d_theta = -pulled[:, :-1], np.zeros(slots.size)
+        d_latent[:, latents.factors :] += d_predictor @ load
+        if curved:
+            said, d_outcome, back, d_theta = outcome(theta, part, factor, eta)
+            total, d_latent, by = total + said, d_latent + d_outcome, by._replace(predictor=back)
         d_testlet = (d_shared * sizes) @ members - testlet
-        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel()])
-        return float(total), np.concatenate([to_x(to_theta(by)), tail])
+        d_factor, d_eta = np.split(d_latent, [latents.factors], axis=1)
+        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel(), d_factor.ravel()])
+        return float(total), np.concatenate([to_x(to_theta(by) + d_theta), tail])
 
     return value_and_gradient
+
+
+class _Outcome:
+    """The log-likelihood of an outcome that is not Gaussian, and its derivatives."""
+
+    def __init__(self, observed: Observed, slots: Slots) -> None:
+        self.observed, self.slots = observed, slots
+
+    def __call__(
+        self, theta: Array, part: Part, factor: Array, eta: Array
+    ) -> tuple[float, Array, Predictor, Array]:
+        """Return nats, derivatives by factors and functions, by the predictor, and by its own parameters."""
+        if part.predictor is None:
+            raise ValueError("the model's outcome has no predictor")
+        mean, common, own, _ = part.predictor
+        mu = mean + factor @ common + (eta * own.T).sum(axis=1)
+        named = self.slots.named(theta)
+        curve = self.observed.curve(named)
+        by_mu = derivatives(curve, mu)[0]
+        by_theta = np.zeros(self.slots.size)
+        for name, slope in self.observed.slopes(named, mu).items():
+            by_theta[self.slots.where[name]] = slope
+        by_latent = by_mu[:, None] * np.concatenate([np.tile(common, (len(mu), 1)), own.T], axis=1)
+        back = Predictor(by_mu, by_mu @ factor, np.ascontiguousarray((by_mu[:, None] * eta).T))
+        return float(value(curve, mu).sum()), by_latent, back, by_theta
 
 
 @compiled

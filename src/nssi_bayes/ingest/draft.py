@@ -116,7 +116,7 @@ def draft(folder: Path) -> str:
         *_privacy(tables, base),
         *_covariates(base),
         *measured,
-        "# outcomes:  # one Gaussian column, or a scale of an instrument",
+        "# outcomes:  # a column or a scale; family: bernoulli, negative_binomial (exposure:), ordinal",
         "#   severity: {table: TABLE, column: COLUMN, minimum: 0, maximum: 27}",
         "# scores:  # continuous subscales that measure functions, written like outcomes",
         *(f"# not read: {sentence}" for sentence in [*unread, *lost]),

@@ -8,9 +8,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from nssi_bayes import names as n
 from nssi_bayes.ingest.cells import Numbers, Reading, canonical
 from nssi_bayes.ingest.labels import almost_known
 from nssi_bayes.ingest.reader import Line, Reader
+from nssi_bayes.outcome import Outcome, Score
 from nssi_bayes.study import Study
 
 __all__ = ["covariates", "match_people", "outcomes", "site_of"]
@@ -151,23 +153,64 @@ def outcomes(reader: Reader, study: Study) -> dict[str, pd.Series]:
     Returns
     -------
     dict of str to pandas.Series
-        ``outcome_<name>`` and ``score_<name>``: (`participant`,) numbers.
+        ``outcome_<name>`` and ``score_<name>``, and the ``exposure_<name>`` of counts: (`participant`,)
+        numbers.
     """
     found = {}
-    wanted = [("outcome", *pair) for pair in study.outcomes.items()]
+    wanted: list[tuple[str, str, Score]] = [("outcome", *pair) for pair in study.outcomes.items()]
     wanted += [("score", *pair) for pair in study.scores.items()]
     for kind, name, rule in wanted:
+        table = rule.table or study.participants.table
+        if isinstance(rule, Outcome) and rule.exposure is not None:
+            exposure = reader.numbers(table, rule.exposure, Reading(rule.missing))
+            if exposure is not None:
+                reader.record(table, rule.exposure, f"exposure of {name}", numbers=exposure)
+                found[f"exposure_{name}"] = exposure.series(reader.people)
         if rule.column is None:
             continue
-        table = rule.table or study.participants.table
-        how = Reading(rule.missing, trust_levels=_open(rule.minimum, rule.maximum))
+        codes = rule.codes if isinstance(rule, Outcome) else None
+        bounded = not _open(rule.minimum, rule.maximum) or _family(rule) == n.BERNOULLI
+        how = Reading(rule.missing, codes=codes, trust_levels=not bounded)
         numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
             continue
         _check_range(reader, table, rule.column, numbers=numbers, ends=(rule.minimum, rule.maximum))
+        _check_family(reader, table, rule.column, numbers=numbers, family=_family(rule))
         reader.record(table, rule.column, f"{kind} {name}", numbers=numbers)
         found[f"{kind}_{name}"] = numbers.series(reader.people)
+        if isinstance(rule, Outcome) and f"exposure_{name}" in found:
+            both = found[f"{kind}_{name}"], found[f"exposure_{name}"]
+            _check_exposure(reader, table, str(rule.exposure), *both)
     return found
+
+
+def _family(rule: Score) -> str:
+    return rule.family if isinstance(rule, Outcome) else n.GAUSSIAN
+
+
+def _check_family(reader: Reader, table: str, column: str, *, numbers: Numbers, family: str) -> None:
+    """Note a problem where values contradict their family; how many, and never which."""
+    values = numbers.values[np.isfinite(numbers.values)]
+    whole = values == np.round(values)
+    wrong, what = {
+        n.BERNOULLI: (~np.isin(values, (0, 1)), "are not 0 or 1; write `codes` if they are words"),
+        n.NEGATIVE_BINOMIAL: (~whole | (values < 0), "are no counts (whole numbers of 0 or more)"),
+        n.ORDINAL: (~whole, "are no categories (whole numbers)"),
+    }.get(family, (np.zeros(len(values), dtype=bool), ""))
+    if wrong.any():
+        held = int(wrong.sum())
+        reader.problems.append(f"{table}: column {column!r} ({family}) holds {held} values that {what}")
+
+
+def _check_exposure(reader: Reader, table: str, column: str, count: pd.Series, exposure: pd.Series) -> None:
+    """Note a problem where a count has no exposure, or one of 0 or less."""
+    absent = int((count.notna() & exposure.isna()).sum())
+    none = int((count.notna() & (exposure <= 0)).sum())
+    if absent or none:
+        reader.problems.append(
+            f"{table}: column {column!r} is missing for {absent} people and 0 or less for {none} who have a "
+            "count; without time observed a count says nothing: complete it, or make those counts missing"
+        )
 
 
 def _open(minimum: float | None, maximum: float | None) -> bool:

@@ -3,6 +3,10 @@
 Nothing separates then: all items are evaluated at all nodes of the adaptive, rotated Gauss-Hermite
 grid (`quadrature`). That is a hundred times the work of the kernel, too slow for a sampler, and
 enough for the pointwise scores of a posterior. Residual factors of items are one more sum at each node.
+
+So is what the predictor of an outcome that is not Gaussian has beside the functions: factors that were
+integrated out leave it normal given them, and this normal z is one more axis of the rotated grid, the
+innermost, along which no item changes.
 """
 
 from __future__ import annotations
@@ -12,13 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled, inlined
+from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.quadrature import LARGEST_STEP, Grid
 
-__all__ = ["Items", "integrate", "make_nodes"]
+__all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
 
 type Array = np.ndarray[Any, Any]
 
 NEWTON_STEPS = 8
+TIGHT = 1e-9
+"""Spread of a predictor given the functions under which it has none."""
 
 
 class Items(NamedTuple):
@@ -47,6 +54,39 @@ class Items(NamedTuple):
     weight: Array
 
 
+class Outcome(NamedTuple):
+    """An outcome of everybody at one value of the parameters; no people: there is none.
+
+    Parameters
+    ----------
+    mean, load, spread : numpy.ndarray
+        The predictor is mean + load . functions + spread z, z ~ N(0, 1): [`participant`],
+        [`participant`, `function`], [`participant`].
+    slope, over, at, under, below, constant : numpy.ndarray
+        Its curve, as in `curve.Curve` [`participant`].
+    position, log_weight : numpy.ndarray
+        One axis of the rule, over z.
+    """
+
+    mean: Array
+    load: Array
+    spread: Array
+    slope: Array
+    over: Array
+    at: Array
+    under: Array
+    below: Array
+    constant: Array
+    position: Array
+    log_weight: Array
+
+
+def no_outcome(functions: int) -> Outcome:
+    """Return the outcome of a model that has none, or whose outcome is Gaussian."""
+    none = np.zeros(0)
+    return Outcome(none, np.zeros((0, functions)), *[none] * 9)
+
+
 def make_nodes(grid: Grid) -> tuple[Array, Array]:
     """Return positions [node, `function`] and log-weights [node] of a product rule."""
     mesh = np.meshgrid(*[grid.nodes] * grid.functions, indexing="ij")
@@ -55,8 +95,10 @@ def make_nodes(grid: Grid) -> tuple[Array, Array]:
 
 
 @compiled
-def integrate(matrix: Array, items: Items, nodes: Array, log_weight: Array) -> tuple[Array, Array, Array]:
-    """Return log of the integral of exp(-u'Mu/2) times items over the functions, mean and covariance.
+def integrate(
+    matrix: Array, items: Items, outcome: Outcome, nodes: Array, log_weight: Array
+) -> tuple[Array, Array, Array]:
+    """Return log of the integral of exp(-u'Mu/2) times data over the functions, mean and covariance.
 
     Parameters
     ----------
@@ -64,6 +106,8 @@ def integrate(matrix: Array, items: Items, nodes: Array, log_weight: Array) -> t
         M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`.
     items : Items
         Their likelihood.
+    outcome : Outcome
+        Its likelihood.
     nodes, log_weight : numpy.ndarray
         From `make_nodes`.
 
@@ -77,16 +121,22 @@ def integrate(matrix: Array, items: Items, nodes: Array, log_weight: Array) -> t
     value, mean = np.empty(people), np.zeros((people, size))
     covariance = np.zeros((people, size, size))
     point, total = np.empty((len(nodes), size)), np.empty(len(nodes))
+    first = 1 if len(outcome.mean) else 0  # of the functions; z stands before them
     for i in range(people):
         precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
-        mode, root = _mode(i, precision, information, items)
+        mode, root = _mode(i, precision, information, items, outcome)
         inverse = np.linalg.inv(root).T.copy()
         for q in range(len(nodes)):
             for a in range(size):
-                point[q, a] = mode[a]
+                point[q, a] = mode[first + a]
                 for b in range(size):
-                    point[q, a] += inverse[a, b] * nodes[q, b]
+                    point[q, a] += inverse[first + a, first + b] * nodes[q, b]
             total[q] = log_weight[q] + _log_items(i, point[q], items)
+            if first:
+                z = mode[0]
+                for b in range(size):
+                    z += inverse[0, 1 + b] * nodes[q, b]
+                total[q] += _log_outcome(i, point[q], z, inverse[0, 0], outcome)
             for a in range(size):
                 total[q] += information[a] * point[q, a]
                 for b in range(size):
@@ -96,7 +146,7 @@ def integrate(matrix: Array, items: Items, nodes: Array, log_weight: Array) -> t
         whole = share.sum()
         value[i] = top + np.log(whole) - 0.5 * matrix[i, size, size]
         for a in range(size):
-            value[i] -= np.log(root[a, a])
+            value[i] -= np.log(root[first + a, first + a])
             mean[i, a] = (share * point[:, a]).sum() / whole
         for a in range(size):
             for b in range(size):
@@ -131,17 +181,71 @@ def _log_items(i: int, eta: Array, items: Items) -> float:
 
 
 @inlined
-def _mode(i: int, precision: Array, information: Array, items: Items) -> tuple[Array, Array]:
+def _log_outcome(i: int, eta: Array, z: float, step: float, outcome: Outcome) -> float:
+    """Return one person's outcome log-likelihood at one value of the functions, z integrated around `z`."""
+    predictor = outcome.mean[i]
+    for f in range(len(eta)):
+        predictor += outcome.load[i, f] * eta[f]
+    if outcome.spread[i] < TIGHT:
+        return _log_curve(i, predictor, outcome)
+    total, top = np.empty(len(outcome.position)), -np.inf
+    for t in range(len(total)):
+        place = z + step * outcome.position[t]
+        total[t] = outcome.log_weight[t] - 0.5 * place**2
+        total[t] += _log_curve(i, predictor + outcome.spread[i] * place, outcome)
+        top = max(top, total[t])
+    whole = 0.0
+    for t in range(len(total)):
+        whole += np.exp(total[t] - top)
+    return top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
+
+
+@inlined
+def _log_curve(i: int, predictor: float, outcome: Outcome) -> float:
+    """Evaluate one person's curve, as `curve.value`."""
+    high, low = predictor + outcome.at[i], outcome.below[i] - predictor
+    rising = max(high, 0.0) + np.log1p(np.exp(-abs(high)))
+    falling = max(low, 0.0) + np.log1p(np.exp(-abs(low)))
+    found = outcome.slope[i] * predictor + outcome.constant[i]
+    return found - outcome.over[i] * rising - outcome.under[i] * falling
+
+
+@inlined
+def _mode(
+    i: int, precision: Array, information: Array, items: Items, outcome: Outcome
+) -> tuple[Array, Array]:
     """Return where the nodes go and the lower root of the precision there.
 
-    Only positions depend on it: residual factors are taken at 0, less steep by what they blur.
+    Only positions depend on it: residual factors are taken at 0, less steep by what they blur. With an
+    outcome z stands before the functions in both.
     """
+    first = 1 if len(outcome.mean) else 0
     size = len(information)
-    mode = np.linalg.solve(precision, information)
-    root = np.linalg.cholesky(precision)
+    whole, known = np.eye(first + size), np.zeros(first + size)
+    for a in range(size):
+        known[first + a] = information[a]
+        for b in range(size):
+            whole[first + a, first + b] = precision[a, b]
+    load = np.zeros(first + size)
+    if first:
+        load[0] = outcome.spread[i]
+        for a in range(size):
+            load[1 + a] = outcome.load[i, a]
+    mode = np.linalg.solve(whole, known)
+    root = np.linalg.cholesky(whole)
     for step in range(NEWTON_STEPS + 1):
-        gradient = information - precision @ mode
-        curvature = precision.copy()
+        gradient = known - whole @ mode
+        curvature = whole.copy()
+        if first:
+            predictor = outcome.mean[i] + (load * mode).sum()
+            high = 1.0 / (1.0 + np.exp(-predictor - outcome.at[i]))
+            low = 1.0 / (1.0 + np.exp(predictor - outcome.below[i]))
+            slope = outcome.slope[i] - outcome.over[i] * high + outcome.under[i] * low
+            bend = outcome.over[i] * high * (1.0 - high) + outcome.under[i] * low * (1.0 - low)
+            for a in range(1 + size):
+                gradient[a] += slope * load[a]
+                for b in range(1 + size):
+                    curvature[a, b] += bend * load[a] * load[b]
         for j in range(len(items.loading)):
             up, low = items.upper[i, j], items.lower[i, j]
             s = items.testlet_of[j]
@@ -149,18 +253,18 @@ def _mode(i: int, precision: Array, information: Array, items: Items) -> tuple[A
             blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
             predictor = 0.0
             for f in range(size):
-                predictor += items.loading[j, f] * mode[f]
+                predictor += items.loading[j, f] * mode[first + f]
             odds = np.exp(predictor * blur)
             over, under = odds * up, low / odds
             over, under = over / (1.0 + over), under / (1.0 + under)
             score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
             for a in range(size):
-                gradient[a] += items.loading[j, a] * score
+                gradient[first + a] += items.loading[j, a] * score
                 for b in range(size):
-                    curvature[a, b] += items.loading[j, a] * items.loading[j, b] * weight
+                    curvature[first + a, first + b] += items.loading[j, a] * items.loading[j, b] * weight
         root = np.linalg.cholesky(curvature)
         if step < NEWTON_STEPS:
             move = np.linalg.solve(curvature, gradient)
-            for a in range(size):
+            for a in range(first + size):
                 mode[a] += min(max(move[a], -LARGEST_STEP), LARGEST_STEP)
     return mode, root

@@ -202,8 +202,19 @@ def _imaging(rows: Sequence[Row], key: str, what: str, estimates: Row) -> list[C
 def _outcome(estimates: Row) -> list[Claim]:
     return [
         _claim(f"{pretty(r['term']).capitalize()} and the outcome, association", r, estimates, unit="sd")
+        if "ratio" not in r
+        else _ratio(f"{pretty(r['term']).capitalize()} and the outcome, association", r, estimates)
         for r in estimates["outcome"]
     ]
+
+
+def _ratio(subject: str, row: Row, estimates: Row) -> Claim:
+    """Say how often a yes or how many counts go with a unit more; nothing of what follows from what."""
+    content, ratio = estimates["interval"], row["ratio"]
+    told = finding(row, content=content, rope=estimates["rope"])
+    size = f"{ratio['kind']} {number(ratio['median'])}"
+    text = f"{subject}: {size} ({interval(ratio, content=content)}), {told} on the log scale."
+    return Claim(text, judged(row, content=content))
 
 
 def answer(sentences: Sequence[str], estimates: Row | None) -> list[tuple[str, list[Claim]]]:

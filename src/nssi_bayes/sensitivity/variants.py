@@ -176,6 +176,9 @@ def _filled(
 ) -> Iterator[Variant]:
     design = built.design
     if kind == "missing_outcome":
+        if design.outcome_family != n.GAUSSIAN:
+            yield Variant("missing outcome", None, "the outcome is not Gaussian: it has no sd to be moved by")
+            return
         there = "w" in fitted.theta and bool((~design.outcome_seen).any())
     else:
         people = len(design.diagnosis)

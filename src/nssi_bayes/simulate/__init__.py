@@ -21,6 +21,7 @@ from nssi_bayes.instruments import read_instrument
 from nssi_bayes.simulate.edges import CORRELATION, draw_edge_parameters, draw_edges
 from nssi_bayes.simulate.folder import NAME, write_description, write_participants, write_phenotype
 from nssi_bayes.simulate.images import write_scans
+from nssi_bayes.simulate.outcomes import write_outcomes
 from nssi_bayes.simulate.parameters import draw_parameters, read_constants
 from nssi_bayes.simulate.people import Z, draw_people
 from nssi_bayes.simulate.responses import draw_answers
@@ -89,6 +90,8 @@ def _write(layout: Layout, params: Params, study: str) -> None:
             write_phenotype(folder, instrument, raw=answers.raw, rng=missing_rng, published=published)
             items.append(answers.items)
             reliability.append(answers.reliability)
+        own = np.random.default_rng(seed_sequence(params.seed, f"simulate {study} outcomes"))
+        write_outcomes(folder, people, rng=own, published=published)
         write_scans(noise_rng, folder, scans=scans, atlas=atlas, published=published)
         write_rest(rest_rng[2], folder, edges=edges, motion=moved, atlas=atlas, published=published)
     truth[n.FACTOR_RELIABILITY] = xr.concat([r for r in reliability if r.size], dim=n.FACTOR)

@@ -114,13 +114,14 @@ class JointSpec(Strict):
     neural, connectivity : Neural, optional
         Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
-        A Gaussian outcome of the cohort; without it the model says nothing about outcomes.
+        An outcome of the cohort, of the family that the study says; without it the model says nothing
+        about outcomes. One that is not Gaussian takes the explicit route.
     general : {"none", "bifactor"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a
         single subscale is dropped: its indicators are of the general one alone.
     route : {"auto", "marginal", "explicit"}
-        Whether people's functions are integrated out or sampled; ``auto`` integrates wherever items
+        Whether people's functions are integrated out or sampled; ``auto`` integrates wherever data
         separate by function.
     sampler : dict of str to int
         Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
@@ -194,7 +195,7 @@ class ConventionalSpec(Strict):
     description : str
         One line for the report.
     outcome : str
-        A Gaussian outcome of the cohort.
+        An outcome of the cohort: Gaussian, Bernoulli or a count.
     functions : dict of str to tuple of str
         Sum score: the subscales whose answered items it is the mean of.
     factors : tuple of str

@@ -15,6 +15,7 @@ from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, read_priors
 __all__ = ["methods", "paragraphs"]
 
 _OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
+_BY_LINK: Final = frozenset(("a", "d", "q", "w", "outcome_covariate"))  # and by the outcome's link
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
@@ -219,8 +220,12 @@ def _computation(e: Evidence) -> str:
         if not e.uncertified
         else f"Not met by: {', '.join(split_name(m) for m in e.uncertified)}."
     )
+    integrated = "People's latent functions were integrated out, and parameters drawn with NUTS "
+    model = e.models.get(str(e.main))
+    if (isinstance(model, JointSpec) and model.explicit) or _link(set(e.parameters.get(str(e.main), []))):
+        integrated = "People's latent functions and parameters were drawn with NUTS "
     return (
-        "People's latent functions were integrated out, and parameters drawn with NUTS "
+        f"{integrated}"
         f"({short('hoffman2014')}; "
         f"PyMC {installed('pymc')}, {short('abrilpla2023')}): {s.get('chains', '–')} chains of "
         f"{s.get('draws', '–')} "
@@ -252,6 +257,10 @@ def _decisions(e: Evidence) -> str:
 def _priors(e: Evidence) -> str:
     priors = e.priors[str(e.main)]
     has = set(e.parameters.get(str(e.main), []))
+    link = _link(has)
+    has = {f"{name}{link}" if name in _BY_LINK else name for name in has}
+    if link and "tau_site_outcome" in has:
+        has.add(f"tau_site{link}")
     factors = {f"B_{f}" for model in e.models.values() for f in model.factors}
     shown = [
         {"parameter": name, "prior": _density(prior), "unit": prior.unit, "source": prior.source}
@@ -259,6 +268,13 @@ def _priors(e: Evidence) -> str:
         if not has or _used(name, has) or ("B" in has and name in factors)
     ]
     return table("priors", shown, words=("prior", "unit", "source"))
+
+
+def _link(has: set[str]) -> str:
+    """Return what priors of an outcome that is not Gaussian end with, or nothing."""
+    if "w" not in has or "sigma_outcome" in has:
+        return ""
+    return "_log" if "dispersion" in has else "_logit"
 
 
 def _used(name: str, has: set[str]) -> bool:

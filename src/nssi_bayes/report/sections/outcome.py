@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
-from nssi_bayes.report.panels import Row, dot, limits, span
+from nssi_bayes.report.panels import Row, Rows, dot, limits, span
 from nssi_bayes.report.parts import Part, figure, missing, not_run, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability, split_name
@@ -44,7 +46,7 @@ def outcome(e: Evidence) -> list[Part]:
                     intervals(
                         "outcome",
                         dots,
-                        unit="sd of the outcome per unit of the term",
+                        unit=_unit(estimates["outcome"]),
                         limits=ends,
                         note="P(> 0)",
                         rope=estimates["rope"],
@@ -54,6 +56,8 @@ def outcome(e: Evidence) -> list[Part]:
             tabulated("Associations with the outcome, in numbers", lambda: _table(estimates)),
             *_projected(estimates.get("projection") or [], doubted=_doubted(e)),
         ]
+        if "ratio" in estimates["outcome"][0]:
+            parts.append(text(_ratios(estimates)))
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
     for key, title, needs in _MORE:
@@ -109,11 +113,27 @@ def _projected(rows: list[Row], *, doubted: bool = False) -> list[Part]:
     ]
 
 
+def _ratios(estimates: Row) -> str:
+    """Say what a ratio is, and what the region of practical equivalence is on its scale."""
+    ends = [number(float(np.exp(sign * estimates["rope"]))) for sign in (-1, 1)]
+    kind = estimates["outcome"][0]["ratio"]["kind"]
+    what = "rates (counts per unit of exposure)" if kind == "rate ratio" else "odds"
+    return (
+        f"A ratio compares {what} between people who differ by one unit of the term and in nothing else that "
+        f"the model holds; it is an association. Ratios of {ends[0]} to {ends[1]} are practically none."
+    )
+
+
 def _table(estimates: Row) -> str:
     content, rope = estimates["interval"], estimates["rope"]
     shown = [
         {
             "term": pretty(r["term"]),
+            **(
+                {r["ratio"]["kind"]: number(r["ratio"]["median"]), "its interval": span(r["ratio"])}
+                if "ratio" in r
+                else {}
+            ),
             "mean": number(r["mean"]),
             "interval": span(r),
             "P(> 0)": probability(r["p_positive"]),
@@ -124,6 +144,13 @@ def _table(estimates: Row) -> str:
         for r in estimates["outcome"]
     ]
     return table("outcome", shown, words=("verdict", "in words"))
+
+
+def _unit(rows: Rows) -> str:
+    ratio = rows[0].get("ratio")
+    if ratio is None:
+        return "sd of the outcome per unit of the term"
+    return f"log of the {ratio['kind']} per unit of the term"
 
 
 def _any(name: str, rows: list[Row]) -> str:

@@ -1,0 +1,99 @@
+"""The baseline of a yes and of a count: Bambi's families, its own scores, people left out."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.special import expit
+from scipy.stats import bernoulli, nbinom
+
+import test_conventional as gaussian
+from nssi_bayes import names as n
+from nssi_bayes.blocks import conventional
+from nssi_bayes.errors import SpecError
+from nssi_bayes.spec import Sampler
+
+FAMILIES = (n.BERNOULLI, n.NEGATIVE_BINOMIAL)
+
+
+def cohort(family: str) -> xr.Dataset:
+    """Return the Gaussian cohort with another outcome, and exposures where it is a count."""
+    found = gaussian.cohort()
+    severity = found["outcome_value"].to_numpy()
+    seen, rng = np.isfinite(severity), np.random.default_rng(4)
+    rate = np.exp(1.0 + 0.5 * np.nan_to_num(severity))
+    exposure = rng.uniform(0.5, 3.0, severity.shape)
+    value = (severity > 0) * 1.0 if family == n.BERNOULLI else rng.poisson(exposure * rate) * 1.0
+    found["outcome_value"] = (("participant", "outcome"), np.where(seen, value, np.nan))
+    if family == n.NEGATIVE_BINOMIAL:
+        found[n.OUTCOME_EXPOSURE] = (("participant", "outcome"), np.where(seen, exposure, np.nan))
+    return found.assign_coords({n.OUTCOME_FAMILY: ("outcome", [family])})
+
+
+def test_a_count_has_its_exposure_as_offset() -> None:
+    people = cohort(n.NEGATIVE_BINOMIAL)
+    data = conventional.table(gaussian.spec(), people)
+    formula = conventional.written(gaussian.spec(), data)
+    assert formula.endswith(" + offset(log_exposure)")
+    exposure = people[n.OUTCOME_EXPOSURE].to_numpy()[: len(data), 0]
+    np.testing.assert_allclose(np.exp(data["log_exposure"]), exposure)
+    assert (data["outcome"] == people["outcome_value"].to_numpy()[: len(data), 0]).all()
+    assert "offset" not in conventional.formula(gaussian.spec(), cohort(n.BERNOULLI))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_scipys_log_probabilities(family: str) -> None:
+    people = cohort(family)
+    data = conventional.table(gaussian.spec(), people)
+    columns = [c for c in data.columns if c not in ("outcome", "pattern", "log_exposure")]
+    rng = np.random.default_rng(5)
+    dims = ("chain", "draw")
+    draws = xr.Dataset({name: (dims, 0.3 * rng.normal(size=(2, 3))) for name in ["Intercept", *columns]})
+    draws["alpha"] = (dims, rng.uniform(0.5, 2, (2, 3)))
+    found = conventional.log_likelihood(draws, gaussian.spec(), people)
+    one = draws.isel(chain=1, draw=2)
+    mu = float(one["Intercept"]) + data[columns].to_numpy() @ [float(one[c]) for c in columns]
+    if family == n.BERNOULLI:
+        expected = bernoulli.logpmf(data["outcome"], expit(mu))
+    else:
+        size, rate = float(one["alpha"]), np.exp(mu + data["log_exposure"])
+        expected = nbinom.logpmf(data["outcome"], size, size / (size + rate))
+    np.testing.assert_allclose(found[5], expected, atol=1e-10)
+
+
+def test_the_fingerprint_follows_the_family_and_the_exposure() -> None:
+    marks = {conventional.fingerprint(gaussian.spec(), cohort(f)) for f in FAMILIES}
+    longer = cohort(n.NEGATIVE_BINOMIAL)
+    longer[n.OUTCOME_EXPOSURE][0] *= 2
+    plain = cohort(n.BERNOULLI).assign_coords({n.OUTCOME_FAMILY: ("outcome", [n.GAUSSIAN])})
+    marks |= {conventional.fingerprint(gaussian.spec(), c) for c in (longer, plain)}
+    assert len(marks) == 4
+
+
+def test_an_ordinal_outcome_has_no_baseline_and_says_so() -> None:
+    people = cohort(n.BERNOULLI).assign_coords({n.OUTCOME_FAMILY: ("outcome", [n.ORDINAL])})
+    with pytest.raises(SpecError, match="is ordinal"):
+        conventional.table(gaussian.spec(), people)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_bambis_own_and_people_can_be_left_out(family: str) -> None:
+    from nssi_bayes.crossvalidate.conventional import held_out
+    from nssi_bayes.fit.conventional import build_conventional, fit_conventional
+
+    people, spec = cohort(family), gaussian.spec()
+    sampler = Sampler(chains=2, tune=300, draws=200)
+    tree = fit_conventional(spec, people, sampler, np.random.SeedSequence(5))
+    posterior = tree["posterior"].to_dataset()
+    assert not {"participant", "mu", "p", "__obs__"} & {*posterior.dims, *posterior.data_vars}
+    assert all("units" in v.attrs for v in posterior.data_vars.values())
+    found = conventional.log_likelihood(posterior, spec, people)
+    model = build_conventional(spec, conventional.table(spec, people))
+    model.compute_log_likelihood(tree)
+    own = tree["log_likelihood"]["outcome"].transpose("chain", "draw", ...).to_numpy()
+    np.testing.assert_allclose(found, own.reshape(found.shape), rtol=0, atol=1e-8)
+    out = np.array([3, 20, gaussian.PEOPLE - 1])
+    left, _, rhat = held_out(spec, people, out, sampler, seeds=np.random.SeedSequence(6))
+    assert left[2] == 0.0  # who has no outcome
+    assert (left[:2] < 0).all()
+    assert rhat < 1.1
