@@ -1,4 +1,4 @@
-"""People left out for real: refits where PSIS fails, folds where it fails often, and whole groups.
+"""People left out for real where PSIS fails: moved draws, refits, folds where it fails often; whole groups.
 
 `compare` takes what stands here in place of scores by PSIS. Every fit's scores are kept on this
 machine as soon as they are there, so that a run that was cut off goes on where it was.
@@ -40,6 +40,10 @@ __all__ = ["run"]
 _LOG: Final = logging.getLogger(__name__)
 
 _SCALES: Final = (0.5, 1.0, 2.0)
+_MATCHED_SHARE: Final = 0.2
+"""Share of people over the limit up to which draws are moved: for more, ten folds cost less."""
+_MIXED: Final = 1.05
+"""Largest R-hat of a short fit whose scores count as found."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -113,8 +117,9 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
 
     asked = work.params.cross_validation
     people = work.cohort[n.PARTICIPANT].to_numpy()
-    failed = {m.name: len(m.over) / len(people) for m in models}
-    too_many = [name for name, share in failed.items() if share > FAILED_SHARE]
+    moved = {m.name: _moved(work, m) if asked.scheme == "auto" else {} for m in models}
+    over = {m.name: np.setdiff1d(m.over, list(moved[m.name])) for m in models}
+    too_many = [name for name, who in over.items() if len(who) > FAILED_SHARE * len(people)]
     by_folds = asked.scheme == "folds" or (asked.scheme == "auto" and bool(too_many))
     scheme = f"{asked.folds}-fold" if by_folds else "refits" if asked.scheme == "auto" else "psis"
     folds = stratified(
@@ -122,15 +127,25 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
     )
     blocks = list(dict.fromkeys(str(b) for m in models for b in m.loo[n.BLOCK].to_numpy()))
     found = np.full((len(models), len(people), len(blocks)), np.nan)
+    k_hat = np.full(found.shape[:2], np.nan)
     notes = {}
     for i, model in enumerate(models):
-        groups = folds if by_folds else [np.array([p]) for p in model.over] if scheme == "refits" else []
+        groups = (
+            folds if by_folds else [np.array([p]) for p in over[model.name]] if scheme == "refits" else []
+        )
         held = list(work.held(model, groups))
         for one in held:
+            k_hat[i, groups[one.index]] = 0.0
             for block, values in one.elpd.items():
                 found[i, groups[one.index], blocks.index(block)] = values
+        kept = {} if by_folds else moved[model.name]
+        for person, (elpd, own) in kept.items():
+            k_hat[i, person] = own
+            found[i, person, [blocks.index(b) for b in elpd]] = list(elpd.values())
         notes[model.name] = {
             "fits": len(held),
+            "moved": len(kept),
+            "failed": sum(not h.max_rhat <= _MIXED for h in held),
             "divergences": sum(h.divergences for h in held),
             "max_rhat": max((h.max_rhat for h in held), default=1.0),
             "fingerprint": str(model.loo.attrs["fingerprint"]),
@@ -138,10 +153,23 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
         _LOG.info("%s: %d fits without some of the people (%s)", model.entry, len(held), scheme)
     because = f"more than {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(too_many)}"
     return xr.Dataset(
-        {n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"})},
+        {
+            n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"}),
+            n.K_HAT: ((n.MODEL, n.PARTICIPANT), k_hat),
+        },
         coords={n.MODEL: [m.name for m in models], n.PARTICIPANT: people, n.BLOCK: blocks},
         attrs={"scheme": scheme, "because": because if too_many else "", "fits": json.dumps(notes)},
     )
+
+
+def _moved(work: _Work, model: _Model) -> dict[int, tuple[dict[str, float], float]]:
+    """Score people over the limit by moved draws, where these are few: scores and k-hat by position."""
+    few = 0 < len(model.over) <= _MATCHED_SHARE * len(work.cohort[n.PARTICIPANT])
+    if not few or _plain(model) or model.spec.explicit:
+        return {}
+    found = dict(work.moved(model))
+    _LOG.info("%s: draws were moved for %d of %d people", model.entry, len(found), len(model.over))
+    return found
 
 
 def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
@@ -249,6 +277,27 @@ class _Work:
             value, error = read_arrays(path)["found"].tolist()
             rows.append({"model": model.name, "prior_scale": factor, "log_marginal": value, "mcse": error})
         return rows
+
+    def moved(self, model: _Model) -> Iterator[tuple[int, tuple[dict[str, float], float]]]:
+        """Yield, of the people over the limit, position, scores and k-hat of who can be believed."""
+        from nssi_bayes.crossvalidate.matched import matched
+
+        tree = read_tree(self.layout.posterior(model.entry))
+        keys = {int(p): digest({"moved": int(p), "fit": str(tree.attrs["fit"])}) for p in model.over}
+        left = [p for p, key in keys.items() if not self.layout.held_note(key).exists()]
+        if left:
+            of_left = matched(self.built(model), tree["posterior"].to_dataset(), np.array(left))
+            for person, one in zip(left, of_left, strict=True):
+                health = {"k_hat": one.k_hat, "mcse": one.mcse, "believed": one.believed}
+                kept = {f"elpd {k}": v for k, v in one.elpd.items()} | health
+                write_arrays(self.layout.held_note(keys[person]), {k: np.array(v) for k, v in kept.items()})
+        for person, key in keys.items():
+            kept_of = read_arrays(self.layout.held_note(key))
+            if bool(kept_of["believed"]):
+                elpd = {
+                    k.removeprefix("elpd "): float(v) for k, v in kept_of.items() if k.startswith("elpd ")
+                }
+                yield person, (elpd, float(kept_of["k_hat"]))
 
     def held(self, model: _Model, groups: Sequence[Array]) -> Iterator[_Kept]:
         """Fit without each group and score it; what is known from before is not fitted again."""
