@@ -282,7 +282,7 @@ def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: 
     def held(model: Any, groups: Any) -> Any:
         refitted.extend(groups)
         elpd = [{b: np.full(len(g), -5.0) for b in ("items", "total")} for g in groups]
-        return [crossvalidate._Kept(i, e, np.zeros((1, 1)), 0, 1.2) for i, e in enumerate(elpd)]
+        return [crossvalidate._Kept(i, e, np.zeros((1, 1)), None, 0, 1.2) for i, e in enumerate(elpd)]
 
     params = make_params().model_copy(update={"cross_validation": CrossValidation(scheme="auto")})
     work: Any = SimpleNamespace(params=params, cohort=small_cohort(60), moved=moved, held=held)
