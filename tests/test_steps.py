@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
+from artefacts import make_params
 from designs import small_cohort, small_spec
+from nssi_bayes import crossvalidate
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.build import build
@@ -19,6 +23,7 @@ from nssi_bayes.crossvalidate.steps import MOST, SMALL, foreseen
 from nssi_bayes.fit.bridge import log_ratio
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.spec import Sampler
+from nssi_bayes.store import Layout
 
 type Array = np.ndarray[Any, Any]
 SHAPE = (4, 500)
@@ -105,6 +110,29 @@ def test_notes_that_know_a_group_by_its_sum_alone_are_used_where_one_step_is_eno
     assert abs(large["log_predictive"] - model.truth(groups[0])) < 3 * large["mcse"]
     # both notes, the large group once more by person, and one fit for each step beyond the first
     assert len(model.fits) == 2 + 1 + large["steps"] - 1
+
+
+def test_fits_between_are_kept_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _Conjugate(90, 30)
+    group = np.arange(0, 90, 2)
+    seen = model.values(np.arange(90), group)
+
+    def joint_held(_: Any, __: Any, groups: Any, ___: Any, among: Any) -> Any:
+        for one in model.held(groups, among):
+            elpd = {"total": np.zeros(len(group))} if among is None else {}
+            yield crossvalidate._Kept(one.index, elpd, one.of_group, one.by_person, 1, 1.0)
+
+    monkeypatch.setattr(crossvalidate._Work, "_joint_held", joint_held)
+    monkeypatch.setattr(crossvalidate._Work, "seen", lambda *_: [seen])
+    prints = {"fingerprint": "f", "points": [1.0]}
+    entry = crossvalidate._Model("q/one", small_spec(), xr.Dataset(), prints)
+    work = crossvalidate._Work(Layout(tmp_path), make_params(), xr.Dataset())
+    (row,) = work.foreseen(entry, [group])
+    fits = len(model.fits)
+    assert row["steps"] == row["divergences"] == fits > 2
+    assert abs(row["log_predictive"] - model.truth(group)) < 3 * row["mcse"] < 3 * SMALL
+    assert work.foreseen(entry, [group]) == [row]
+    assert len(model.fits) == fits
 
 
 @pytest.mark.slow
