@@ -360,6 +360,8 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     assert f"disorder_means {gaps.sum():.1f} behind (SE {3 * gaps.std(ddof=1):.1f})" in many
     doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
     assert "not to be relied on" in doubted
+    poor = told(_groups(tmp_path / "poor.json", 2, mcse=0.7), comparable=True)["sentences"][1]
+    assert "not to be relied on, the Monte Carlo error is 0.7" in poor
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
 
 
