@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import stats
 from scipy.special import logsumexp
 
+from artefacts import make_params
 from designs import small_cohort, small_spec
+from nssi_bayes import crossvalidate
+from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import scores
-from nssi_bayes.crossvalidate.matched import matched
+from nssi_bayes.crossvalidate.matched import Matched, matched
 from nssi_bayes.crossvalidate.moments import Draws, move
 from nssi_bayes.crossvalidate.refit import held_out
 from nssi_bayes.fit.chains import typical_coordinates
 from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.spec import Sampler
+from nssi_bayes.store import Layout
 
 type Array = np.ndarray[Any, Any]
 
@@ -98,6 +105,35 @@ def test_draws_find_their_way_back_to_the_vector(built: Built) -> None:
     below, above = (coordinates.to_x((y[0] + s * step)[None])[0] for s in (-1, 1))
     slope = coordinates.slope(alone, y[0])
     assert alone(above)[0] - alone(below)[0] == pytest.approx(2 * slope @ step, rel=1e-3)
+
+
+def test_scores_by_moved_draws_are_kept_and_only_those_that_are_believed_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fake(_: Any, __: Any, people: Array) -> Iterator[Matched]:
+        asked.append(people.tolist())
+        for person in people:
+            yield Matched({"items": -1.5, "total": -float(person)}, 0.02, 0.9 if person == 2 else 0.3, 0.7)
+
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset()})
+    tree.attrs["fit"] = "of this posterior"
+    monkeypatch.setattr(crossvalidate, "read_tree", lambda _: tree)
+    monkeypatch.setattr("nssi_bayes.crossvalidate.matched.matched", fake)
+    monkeypatch.setattr(crossvalidate._Work, "built", lambda *_: None)
+    k_hat = np.array([0.1, 1.2, 1.5, 0.3, 0.9, np.nan])
+    loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, k_hat)}, attrs={"draws": 4000})
+    model = crossvalidate._Model("q/one", small_spec(), loo, {})
+    work = crossvalidate._Work(Layout(tmp_path), make_params(), xr.Dataset())
+    found = dict(work.moved(model))
+    assert asked == [[1, 2, 4, 5]]
+    assert found == {p: ({"items": -1.5, "total": -float(p)}, 0.3) for p in (1, 4, 5)}
+    assert dict(work.moved(model)) == found
+    assert len(asked) == 1
+    tree.attrs["fit"] = "of another posterior"
+    dict(work.moved(model))
+    assert len(asked) == 2
 
 
 @pytest.mark.slow
