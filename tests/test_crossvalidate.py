@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from nssi_bayes.crossvalidate.refit import held_out, sets_of, without
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.bridge import log_constant, log_marginal, log_ratio
 from nssi_bayes.fit.sample import sample
-from nssi_bayes.spec import ConventionalSpec, Sampler, parse
+from nssi_bayes.spec import ConventionalSpec, CrossValidation, Sampler, parse
 from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset, write_json
 
 type Array = np.ndarray[Any, Any]
@@ -266,6 +267,65 @@ def test_refits_replace_only_who_was_refitted(layout: Layout) -> None:
     assert after.loc["disorder_means", "method"] == "PSIS"
 
 
+@pytest.mark.parametrize(("over", "scheme"), [(5, "refits"), (11, "refits"), (13, "10-fold")])
+def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: str) -> None:
+    """Of 60 people; whoever is not believed after that is refitted, and many over the limit make folds."""
+    k_hat = np.where(np.arange(60) < over, 1.2, 0.3)
+    loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, k_hat)}, coords={n.BLOCK: ["items", "total"]})
+    model = crossvalidate._Model("q/one", small_spec(), loo.assign_attrs(draws=4000, fingerprint="f"), {})
+    asked, refitted = [], []
+
+    def moved(model: Any) -> Any:
+        asked.extend(model.over.tolist())
+        return ((p, ({"items": -3.0, "total": -3.0}, 0.4)) for p in model.over[1:].tolist())
+
+    def held(model: Any, groups: Any) -> Any:
+        refitted.extend(groups)
+        elpd = [{b: np.full(len(g), -5.0) for b in ("items", "total")} for g in groups]
+        return [crossvalidate._Kept(i, e, np.zeros((1, 1)), None, 0, 1.2) for i, e in enumerate(elpd)]
+
+    params = make_params().model_copy(update={"cross_validation": CrossValidation(scheme="auto")})
+    work: Any = SimpleNamespace(params=params, cohort=small_cohort(60), moved=moved, held=held)
+    found = crossvalidate._people(work, [model], "q")
+    assert found.attrs["scheme"] == scheme
+    note = json.loads(found.attrs["fits"])["one"]
+    total = found[n.ELPD].sel({n.BLOCK: "total"}).to_numpy()[0]
+    if scheme == "refits":
+        assert asked == list(range(over))
+        assert [g.tolist() for g in refitted] == [[0]]
+        assert (note["moved"], note["fits"], note["failed"]) == (over - 1, 1, 1)
+        np.testing.assert_array_equal(total[:over], [-5.0] + [-3.0] * (over - 1))
+        assert np.isnan(total[over:]).all()
+    else:
+        assert (asked, note["moved"], len(refitted)) == ([], 0, 10)
+        assert (total == -5).all()
+
+
+def test_who_was_moment_matched_refitted_and_failed_is_said_by_model(layout: Layout) -> None:
+    path = layout.loo(f"{QUESTION}/shared")
+    data = read_dataset(path)
+    data[n.K_HAT][:3] = 1.5
+    write_dataset(path, data)
+    values = np.full(_shape(layout), np.nan)
+    values[0, :3] = -7.0
+    _hold(layout, values, scheme="refits")
+    held = read_dataset(layout.held_out("demo", QUESTION))
+    k_hat = np.full(values.shape[:2], np.nan)
+    k_hat[0, :3] = [0.4, 0.5, 0.0]  # two were moved, one was refitted
+    held[n.K_HAT] = ((n.MODEL, n.PARTICIPANT), k_hat)
+    fits = json.loads(held.attrs["fits"])
+    fits["shared"] |= {"fits": 1, "moved": 2, "failed": 1}
+    for other in MODELS[1:]:
+        fits[other] |= {"fits": 0}
+    write_dataset(layout.held_out("demo", QUESTION), held.assign_attrs(fits=json.dumps(fits)))
+    after = _compared(layout).query("block == 'total'").set_index("model")
+    assert after.loc["shared", "method"] == "PSIS, 2 moment matched, 1 refits"
+    assert after.loc["shared", "k_hat_over"] == 0
+    assert after.loc["shared", "k_hat_max"] == max(0.5, float(data[n.K_HAT][3:].max()))
+    said = read_json(layout.comparison_notes(QUESTION))["warnings"]
+    assert any("shared 2 moment matched, 1 refitted, 1 failed" in warning for warning in said)
+
+
 def test_scores_of_another_model_are_refused(layout: Layout) -> None:
     _hold(layout, np.full(_shape(layout), -1.0), scheme="10-fold", fingerprint="another")
     with pytest.raises(ArtefactError, match="another model"):
@@ -300,6 +360,8 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     assert f"disorder_means {gaps.sum():.1f} behind (SE {3 * gaps.std(ddof=1):.1f})" in many
     doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
     assert "not to be relied on" in doubted
+    poor = told(_groups(tmp_path / "poor.json", 2, mcse=0.7), comparable=True)["sentences"][1]
+    assert "not to be relied on, the Monte Carlo error is 0.7" in poor
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
 
 

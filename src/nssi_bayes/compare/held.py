@@ -23,8 +23,9 @@ _MIXED: Final = 1.05
 """Largest R-hat of a short fit that is not mentioned."""
 _MANY: Final = 8
 """Groups from which on a sum over them gets a standard error."""
-_ERROR: Final = 1.0
-"""Monte Carlo error from which on a group's score is no number to rely on, nats."""
+_ERROR: Final = 0.5
+"""Monte Carlo error from which on a group's score is no number to rely on, nats: where draws hardly meet, the
+error that is stated is far too small (docs/comparison.md)."""
 
 
 def with_held_out(
@@ -79,14 +80,20 @@ def with_held_out(
                 f"{score.model}: of {health['fits']} fits without some of the people the largest R-hat is "
                 f"{health['max_rhat']:.2f}, and there are {health['divergences']} divergences"
             )
+    return found, [*_of_scheme(held, fits), *said]
+
+
+def _of_scheme(held: xr.Dataset, fits: Mapping[str, Any]) -> list[str]:
+    """Say how people were left out."""
     if held.attrs["scheme"].endswith("-fold"):
         why = f", because of {held.attrs['because']}" if held.attrs["because"] else ""
-        said.insert(0, f"scored by {held.attrs['scheme']} cross-validation, all models alike{why}")
-    else:
-        counts = ", ".join(f"{m} {f['fits']}" for m, f in fits.items() if f["fits"])
-        if counts:
-            said.insert(0, f"people over the k-hat limit were left out for real: {counts}")
-    return found, said
+        return [f"scored by {held.attrs['scheme']} cross-validation, all models alike{why}"]
+    counts = "; ".join(
+        f"{m} {f.get('moved', 0)} moment matched, {f['fits']} refitted, {f.get('failed', 0)} failed"
+        for m, f in fits.items()
+        if f["fits"] or f.get("moved", 0)
+    )
+    return [f"people over the k-hat limit were scored again: {counts}"] if counts else []
 
 
 def _replaced(score: Scores, held: xr.Dataset) -> Scores:
@@ -99,10 +106,15 @@ def _replaced(score: Scores, held: xr.Dataset) -> Scores:
     data[n.ELPD] = (score.data[n.ELPD].dims, kept)
     data[n.P_LOO] = (score.data[n.P_LOO].dims, score.data[n.P_LOO].to_numpy() + (old - kept).sum(axis=0))
     done = known.any(axis=1)
-    data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(done, 0.0, score.k_hat))
+    own = np.zeros(len(done))  # of those who were left out for real; draws that were moved have a k-hat
+    if n.K_HAT in held:
+        own = held[n.K_HAT].sel({n.MODEL: score.model, n.PARTICIPANT: people}).to_numpy()
+    data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(done, own, score.k_hat))
     method = str(held.attrs["scheme"])
     if not method.endswith("-fold"):
-        method = f"PSIS, {int(done.sum())} refits" if done.any() else "PSIS"
+        note = json.loads(held.attrs["fits"])[score.model]
+        counts = {"moment matched": note.get("moved", 0), "refits": int(done.sum()) - note.get("moved", 0)}
+        method = ", ".join(["PSIS", *(f"{count} {what}" for what, count in counts.items() if count)])
     return replace(score, data=data, method=method)
 
 

@@ -1,4 +1,4 @@
-"""People left out for real: refits where PSIS fails, folds where it fails often, and whole groups.
+"""People left out for real where PSIS fails: moved draws, refits, folds where it fails often; whole groups.
 
 `compare` takes what stands here in place of scores by PSIS. Every fit's scores are kept on this
 machine as soon as they are there, so that a run that was cut off goes on where it was.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -40,6 +40,10 @@ __all__ = ["run"]
 _LOG: Final = logging.getLogger(__name__)
 
 _SCALES: Final = (0.5, 1.0, 2.0)
+_MATCHED_SHARE: Final = 0.2
+"""Share of people over the limit up to which draws are moved: for more, ten folds cost less."""
+_MIXED: Final = 1.05
+"""Largest R-hat of a short fit whose scores count as found."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -113,8 +117,9 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
 
     asked = work.params.cross_validation
     people = work.cohort[n.PARTICIPANT].to_numpy()
-    failed = {m.name: len(m.over) / len(people) for m in models}
-    too_many = [name for name, share in failed.items() if share > FAILED_SHARE]
+    moved = {m.name: _moved(work, m) if asked.scheme == "auto" else {} for m in models}
+    over = {m.name: np.setdiff1d(m.over, list(moved[m.name])) for m in models}
+    too_many = [name for name, who in over.items() if len(who) > FAILED_SHARE * len(people)]
     by_folds = asked.scheme == "folds" or (asked.scheme == "auto" and bool(too_many))
     scheme = f"{asked.folds}-fold" if by_folds else "refits" if asked.scheme == "auto" else "psis"
     folds = stratified(
@@ -122,15 +127,25 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
     )
     blocks = list(dict.fromkeys(str(b) for m in models for b in m.loo[n.BLOCK].to_numpy()))
     found = np.full((len(models), len(people), len(blocks)), np.nan)
+    k_hat = np.full(found.shape[:2], np.nan)
     notes = {}
     for i, model in enumerate(models):
-        groups = folds if by_folds else [np.array([p]) for p in model.over] if scheme == "refits" else []
+        groups = (
+            folds if by_folds else [np.array([p]) for p in over[model.name]] if scheme == "refits" else []
+        )
         held = list(work.held(model, groups))
         for one in held:
+            k_hat[i, groups[one.index]] = 0.0
             for block, values in one.elpd.items():
                 found[i, groups[one.index], blocks.index(block)] = values
+        kept = {} if by_folds else moved[model.name]
+        for person, (elpd, own) in kept.items():
+            k_hat[i, person] = own
+            found[i, person, [blocks.index(b) for b in elpd]] = list(elpd.values())
         notes[model.name] = {
             "fits": len(held),
+            "moved": len(kept),
+            "failed": sum(not h.max_rhat <= _MIXED for h in held),
             "divergences": sum(h.divergences for h in held),
             "max_rhat": max((h.max_rhat for h in held), default=1.0),
             "fingerprint": str(model.loo.attrs["fingerprint"]),
@@ -138,16 +153,28 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
         _LOG.info("%s: %d fits without some of the people (%s)", model.entry, len(held), scheme)
     because = f"more than {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(too_many)}"
     return xr.Dataset(
-        {n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"})},
+        {
+            n.ELPD: ((n.MODEL, n.PARTICIPANT, n.BLOCK), found, {"units": "nats"}),
+            n.K_HAT: ((n.MODEL, n.PARTICIPANT), k_hat),
+        },
         coords={n.MODEL: [m.name for m in models], n.PARTICIPANT: people, n.BLOCK: blocks},
         attrs={"scheme": scheme, "because": because if too_many else "", "fits": json.dumps(notes)},
     )
 
 
+def _moved(work: _Work, model: _Model) -> dict[int, tuple[dict[str, float], float]]:
+    """Score people over the limit by moved draws, where these are few: scores and k-hat by position."""
+    few = 0 < len(model.over) <= _MATCHED_SHARE * len(work.cohort[n.PARTICIPANT])
+    if not few or _plain(model) or model.spec.explicit:
+        return {}
+    found = dict(work.moved(model))
+    _LOG.info("%s: draws were moved for %d of %d people", model.entry, len(found), len(model.over))
+    return found
+
+
 def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
     """Score each site or disorder that is left out as a whole, by every joint model."""
     from nssi_bayes.crossvalidate import folds
-    from nssi_bayes.fit.bridge import log_ratio
 
     makers = {"site": folds.by_site, "disorder": folds.by_disorder}
     found, skipped = [], []
@@ -161,15 +188,9 @@ def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
                 del groups[label]
         labels, people = list(groups), list(groups.values())
         for model in models:
-            whole = work.seen(model, people)
-            for one in work.held(model, people):
-                score, error = log_ratio(one.of_group, whole[one.index])
-                found.append(
-                    {"kind": kind, "label": labels[one.index], "model": model.name,
-                     "participants": len(people[one.index]), "log_predictive": score, "mcse": error,
-                     "by_person": float(one.elpd["total"].sum()), "max_rhat": one.max_rhat,
-                     "divergences": one.divergences}
-                )  # fmt: skip
+            for label, out, row in zip(labels, people, work.foreseen(model, people), strict=True):
+                common = {"kind": kind, "label": label, "model": model.name, "participants": len(out)}
+                found.append(common | row)
     order = {m.name: i for i, m in enumerate(models)}
     found.sort(key=lambda row: (row["kind"], row["label"], order[str(row["model"])]))
     return {"groups": found, "skipped": skipped}
@@ -182,6 +203,7 @@ class _Kept:
     index: int
     elpd: dict[str, Array]
     of_group: Array
+    by_person: Array | None
     divergences: int
     max_rhat: float
 
@@ -217,7 +239,7 @@ class _Work:
         return ""
 
     def seen(self, model: _Model, groups: Sequence[Array]) -> list[Array]:
-        """Log-likelihood of each group at the draws of the posterior of everybody [`chain`, `draw`]."""
+        """Log-likelihood of each group's people at draws that saw everybody [`chain`, `draw`, person]."""
         from nssi_bayes.blocks.labelled import theta_of
         from nssi_bayes.crossvalidate.refit import sets_of
 
@@ -226,7 +248,18 @@ class _Work:
         theta, chains = theta_of(posterior, built.parameters), posterior.sizes[n.CHAIN]
         found = sets_of(theta, built.design, np.arange(len(built.design.diagnosis)), last=True)
         (total,) = found.values()
-        return [total[:, out].sum(axis=1).reshape(chains, -1) for out in groups]
+        return [total[:, out].reshape(chains, -1, len(out)) for out in groups]
+
+    def foreseen(self, model: _Model, groups: Sequence[Array]) -> list[dict[str, Any]]:
+        """Return how well each group is foreseen, and the health of the fits that this rests on."""
+        from nssi_bayes.crossvalidate.steps import foreseen
+
+        def held(out: Sequence[Array], among: Sequence[Array] | None = None) -> list[_Kept]:
+            return sorted(self.held(model, out, among=among), key=lambda one: one.index)
+
+        # people are added in an order of their own; a group stands in the cohort's
+        order = [np.random.default_rng(len(out)).permutation(len(out)) for out in groups]
+        return foreseen(groups, order, self.seen(model, groups), held)
 
     def evidence(self, model: _Model) -> list[dict[str, Any]]:
         """Return the log marginal likelihood under the model's priors, and under half and double scales."""
@@ -250,13 +283,41 @@ class _Work:
             rows.append({"model": model.name, "prior_scale": factor, "log_marginal": value, "mcse": error})
         return rows
 
-    def held(self, model: _Model, groups: Sequence[Array]) -> Iterator[_Kept]:
-        """Fit without each group and score it; what is known from before is not fitted again."""
+    def moved(self, model: _Model) -> Iterator[tuple[int, tuple[dict[str, float], float]]]:
+        """Yield, of the people over the limit, position, scores and k-hat of who can be believed."""
+        from nssi_bayes.crossvalidate.matched import matched
+
+        tree = read_tree(self.layout.posterior(model.entry))
+        keys = {int(p): digest({"moved": int(p), "fit": str(tree.attrs["fit"])}) for p in model.over}
+        left = [p for p, key in keys.items() if not self.layout.held_note(key).exists()]
+        if left:
+            of_left = matched(self.built(model), tree["posterior"].to_dataset(), np.array(left))
+            for person, one in zip(left, of_left, strict=True):
+                health = {"k_hat": one.k_hat, "mcse": one.mcse, "believed": one.believed}
+                kept = {f"elpd {k}": v for k, v in one.elpd.items()} | health
+                write_arrays(self.layout.held_note(keys[person]), {k: np.array(v) for k, v in kept.items()})
+        for person, key in keys.items():
+            kept_of = read_arrays(self.layout.held_note(key))
+            if bool(kept_of["believed"]):
+                elpd = {
+                    k.removeprefix("elpd "): float(v) for k, v in kept_of.items() if k.startswith("elpd ")
+                }
+                yield person, (elpd, float(kept_of["k_hat"]))
+
+    def held(
+        self, model: _Model, groups: Sequence[Array], *, among: Sequence[Array] | None = None
+    ) -> Iterator[_Kept]:
+        """Fit without each group and score it; what is known from before is not fitted again.
+
+        With `among`, all of these are scored, whom the fit saw or not.
+        """
         from nssi_bayes.build import identity
 
         sampler = self.params.cross_validation.sampler
         common = {**identity(model.prints), "seed": self.params.seed, "sampler": sampler.model_dump()}
         keys = [digest({**common, "out": out.tolist()}) for out in groups]
+        if among is not None:
+            keys = [digest({"key": k, "among": who.tolist()}) for k, who in zip(keys, among, strict=True)]
         left = []
         for i, key in enumerate(keys):
             path = self.layout.held_note(key)
@@ -266,24 +327,34 @@ class _Work:
                 left.append(i)
         if not left:
             return
-        make = self._plain_held if _plain(model) else self._joint_held
-        for done, one in enumerate(make(model, [groups[i] for i in left], [keys[i] for i in left]), start=1):
-            kept = {f"elpd {k}": v for k, v in one.elpd.items()}
-            health = {"divergences": np.array(one.divergences), "max_rhat": np.array(one.max_rhat)}
-            key = keys[left[one.index]]
-            write_arrays(self.layout.held_note(key), {**kept, **health, "of_group": one.of_group})
+        out, of_left = [groups[i] for i in left], [keys[i] for i in left]
+        if _plain(model):
+            make = self._plain_held(model, out, of_left)
+        else:
+            make = self._joint_held(model, out, of_left, None if among is None else [among[i] for i in left])
+        for done, one in enumerate(make, start=1):
+            kept = {f"elpd {k}": v for k, v in one.elpd.items()} | {"of_group": one.of_group}
+            kept |= {"divergences": np.array(one.divergences), "max_rhat": np.array(one.max_rhat)}
+            kept |= {} if one.by_person is None else {"by_person": one.by_person}
+            write_arrays(self.layout.held_note(keys[left[one.index]]), kept)
             _LOG.info("%s: %d of %d fits", model.entry, done, len(left))
-            yield _Kept(left[one.index], one.elpd, one.of_group, one.divergences, one.max_rhat)
+            yield replace(one, index=left[one.index])
 
-    def _joint_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
+    def _joint_held(
+        self, model: _Model, groups: Sequence[Array], keys: Sequence[str], among: Sequence[Array] | None
+    ) -> Iterator[_Kept]:
         from nssi_bayes.blocks import joint
         from nssi_bayes.crossvalidate.refit import held_out
 
         built = self.built(model)
         blocks = joint.blocks_of(built.design)
         seeds = [seed_sequence(self.params.seed, f"held out {key}") for key in keys]
-        for one in held_out(built, groups, self.params.cross_validation.sampler, seeds):
-            yield _Kept(one.index, one.elpd(blocks), one.of_group, one.divergences, one.max_rhat)
+        sampler = self.params.cross_validation.sampler
+        for one in held_out(built, groups, sampler, seeds, scored=among):
+            elpd = one.elpd(blocks) if among is None else {}
+            single = one.by_person.shape[2] == 1  # there is nothing to be added in steps
+            by_person = None if single else one.by_person
+            yield _Kept(one.index, elpd, one.of_group, by_person, one.divergences, one.max_rhat)
 
     def _plain_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
         from nssi_bayes.crossvalidate.conventional import held_out
@@ -294,15 +365,14 @@ class _Work:
                 model.spec, self.cohort, out, self.params.cross_validation.sampler, seeds=seeds
             )
             (block,) = (str(b) for b in model.loo[n.BLOCK].to_numpy())
-            yield _Kept(i, {block: elpd}, np.zeros((1, 1)), diverged, worst)
+            yield _Kept(i, {block: elpd}, np.zeros((1, 1)), None, diverged, worst)
 
 
 def _read(index: int, arrays: dict[str, Array]) -> _Kept:
     try:
         elpd = {k.removeprefix("elpd "): v for k, v in arrays.items() if k.startswith("elpd ")}
-        return _Kept(
-            index, elpd, arrays["of_group"], int(arrays["divergences"]), float(arrays["max_rhat"])
-        )  # fmt: skip
+        health = int(arrays["divergences"]), float(arrays["max_rhat"])
+        return _Kept(index, elpd, arrays["of_group"], arrays.get("by_person"), *health)
     except KeyError as error:
         raise ArtefactError(
             "a kept fit is not complete",

@@ -81,9 +81,15 @@ class Held:
         }
 
     @property
+    def by_person(self) -> Array:
+        """Log-likelihood of all data of each who was scored [`chain`, `draw`, person]."""
+        total = self.log_likelihood[max(self.log_likelihood, key=len)]
+        return total.reshape(self.chains, -1, total.shape[1])
+
+    @property
     def of_group(self) -> Array:
-        """Log-likelihood of all data of all who were left out, together [`chain`, `draw`]."""
-        return self.log_likelihood[max(self.log_likelihood, key=len)].sum(axis=1).reshape(self.chains, -1)
+        """Log-likelihood of all data of all who were scored, together [`chain`, `draw`]."""
+        return np.asarray(self.by_person.sum(axis=2))
 
 
 def without(design: Design, out: Array) -> Design:
@@ -92,7 +98,12 @@ def without(design: Design, out: Array) -> Design:
 
 
 def held_out(
-    built: Built, groups: Sequence[Array], sampler: Sampler, seeds: Sequence[np.random.SeedSequence]
+    built: Built,
+    groups: Sequence[Array],
+    sampler: Sampler,
+    seeds: Sequence[np.random.SeedSequence],
+    *,
+    scored: Sequence[Array] | None = None,
 ) -> Iterator[Held]:
     """Fit a model without each group of people and score those who were left out.
 
@@ -106,6 +117,9 @@ def held_out(
         Of each fit.
     seeds : sequence of numpy.random.SeedSequence
         Source of every random number of each fit.
+    scored : sequence of numpy.ndarray, optional
+        Positions of those who are scored, all data together only; those who were left out, by every
+        set of blocks, if it is not given.
 
     Yields
     ------
@@ -114,7 +128,8 @@ def held_out(
     """
     coordinates = typical_coordinates(built)
     workers = min(os.cpu_count() or 1, len(groups))
-    calls = list(zip(range(len(groups)), groups, seeds, strict=True))
+    who = [None] * len(groups) if scored is None else scored
+    calls = list(zip(range(len(groups)), groups, who, seeds, strict=True))
     if workers <= 1:
         _keep(built.spec, built.design, coordinates, sampler)
         for call in calls:
@@ -144,14 +159,14 @@ def _keep(spec: JointSpec, design: Design, coordinates: Any, sampler: Sampler) -
     _here.update(spec=spec, design=design, coordinates=coordinates, sampler=sampler)
 
 
-def _one(index: int, out: Array, seeds: np.random.SeedSequence) -> Held:
+def _one(index: int, out: Array, scored: Array | None, seeds: np.random.SeedSequence) -> Held:
     design, sampler = _here["design"], _here["sampler"]
     built = build_design(_here["spec"], without(design, out))
     density = compile_density(built)
     chains = [draw_chain(density, _here["coordinates"], sampler, s) for s in seeds.spawn(sampler.chains)]
     values = {name: np.stack([c.values[name] for c in chains]) for name in chains[0].values}
     theta = theta_of(label(values, built.parameters, built.design), built.parameters)
-    found = sets_of(theta, design, out)
+    found = sets_of(theta, design, out if scored is None else scored, last=scored is not None)
     diverged = sum(int(c.statistics["diverging"].sum()) for c in chains)
     held = Held(index, found, len(chains), diverged, np.nan)
     return replace(held, max_rhat=largest_rhat([held.of_group, *values.values()]))

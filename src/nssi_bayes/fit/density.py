@@ -26,6 +26,7 @@ from nssi_bayes.blocks.answers import Answers
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
+from nssi_bayes.blocks.people import few
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.build import Built
 from nssi_bayes.fit import explicit
@@ -33,7 +34,7 @@ from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.gaussian import moments
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 
-__all__ = ["Density", "compile_density"]
+__all__ = ["Density", "compile_density", "likelihood_of", "unconstrained"]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -107,6 +108,49 @@ def compile_density(built: Built) -> Density:
         make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
         density = make(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
+
+
+def unconstrained(built: Built, theta: dict[str, Array]) -> Array:
+    """Return the vectors [draw, size] whose parameters these are, the inverse of `Density.constrain`.
+
+    Parameters
+    ----------
+    built : Built
+        The model, its functions integrated out.
+    theta : dict of str to numpy.ndarray
+        Draws [draw, ...] by parameter; a correlation matrix as its Cholesky factor.
+    """
+    slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
+    free = Unconstrained(built.parameters, slots)
+    return np.stack([free.invert(one) for one in slots.joined(theta)])
+
+
+def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
+    """Return the log-likelihood of some people of a model, their functions integrated out.
+
+    Parameters
+    ----------
+    built : Built
+        The model, of everybody.
+    people : numpy.ndarray
+        Their positions.
+
+    Returns
+    -------
+    callable
+        From the model's vector to the value and its gradient, without priors.
+    """
+    slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
+    free = Unconstrained(built.parameters, slots)
+    make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
+    density, none = make(free, slots, few(built.design, people)), np.zeros(slots.size)
+
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        value, gradient = density(x)
+        log_prior, _, to_x = free(x)
+        return value - log_prior, gradient - to_x(none)
+
+    return value_and_gradient
 
 
 def _with_sums(free: Unconstrained, sums: Sums) -> ValueAndGradient:

@@ -116,6 +116,35 @@ class Unconstrained:
         which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
         return [(int(one), raw[which == one]) for one in owner.ravel()]
 
+    def invert(self, theta: Array) -> Array:
+        """Return the vector whose parameters are these.
+
+        Parameters
+        ----------
+        theta : numpy.ndarray
+            Parameters [slot], as `__call__` returns them: a correlation matrix by its Cholesky factor.
+
+        Returns
+        -------
+        numpy.ndarray
+            Unconstrained.
+        """
+        raw = theta.copy()
+        raw[self._scaled] = theta[self._scaled] / theta[self._owner]
+        # normal ones stand for themselves; the maps to zero sums have orthonormal columns
+        x = np.asarray(self._back @ raw)
+        x[self._exp_x] = np.log(theta[self._exp_slot])
+        steps = theta[self._half_slot] / self._half_factor
+        x[self._half_x] = steps + np.log(-np.expm1(-steps))
+        for x_at, slot, shape, _ in self._simplex:
+            w = np.log(theta[slot]).reshape(shape)
+            x[x_at] = (w - w.mean(axis=-1, keepdims=True))[..., :-1].ravel()
+        for at, into, _, _ in self._gammas:
+            x[at] = np.log(theta[into])
+        for root in self._roots:
+            root.invert(theta[root.slot], x)
+        return x
+
     def __call__(self, x: Array) -> tuple[float, Array, Callable[[Array], Array]]:
         """Return log prior, parameters, and the pull-back of their slopes.
 
@@ -247,6 +276,12 @@ class _Root:
             rows[r, :r] = x[self.place[r]]
         norm = np.sqrt((rows**2).sum(axis=1))
         return rows / norm[:, None], -float(self.exponent @ np.log(norm)), norm
+
+    def invert(self, root: Array, x: Array) -> None:
+        """Write the vector whose root this is into `x`."""
+        rows = root.reshape(self.size, self.size)
+        for r in range(1, self.size):
+            x[self.place[r]] = rows[r, :r] / rows[r, r]
 
     def backward(self, root: Array, norm: Array, by_root: Array, found: Array) -> None:
         """Write the derivative by the vector into `found`."""

@@ -100,6 +100,16 @@ class Conditional:
 
         return found, float(np.log(narrow).sum()), pull_back
 
+    def backward(self, x: Array) -> Array:
+        """Return what `forward` takes to the model's vector `x`."""
+        ratio = np.logaddexp(0.0, x[self.owner]) / self.scale
+        precision = 1.0 + self.information * ratio**2
+        narrow = np.sqrt((1.0 + self.information) / precision)
+        found = x.copy()
+        middle = self.centre * ratio * (1.0 + self.information) / precision
+        found[self.at] = self.centre + (x[self.at] - middle) / narrow
+        return found
+
 
 @dataclass(frozen=True)
 class Coordinates:
@@ -139,6 +149,14 @@ class Coordinates:
         near = self.mode + (self.root @ self._mended(y).T).T
         return np.stack([self.conditional.forward(one)[0] for one in near])
 
+    def of_x(self, x: Array) -> Array:
+        """Map the model's vectors [draw, x] to positions [draw, y]."""
+        near = np.stack([self.conditional.backward(one) for one in x]) - self.mode
+        along = np.linalg.solve(self.root.toarray(), near.T).T
+        return np.asarray(
+            along - ((along @ self.directions) * (self.gain / (1 + self.gain))) @ self.directions.T
+        )
+
     def pull_back(self, density: ValueAndGradient) -> ValueAndGradient:
         """Return the log-density of y and its gradient (up to a constant)."""
 
@@ -148,6 +166,12 @@ class Coordinates:
             return value + log_volume, self._mended(self.root @ pull_back(gradient))
 
         return of_y
+
+    def slope(self, function: ValueAndGradient, y: Array) -> Array:
+        """Return the derivative by y [y] of a function of the model's vector, which is no density."""
+        x, _, pull_back = self.conditional.forward(self.mode + self.root @ self._mended(y))
+        of_volume = pull_back(np.zeros(len(x)))
+        return self._mended(self.root @ (pull_back(function(x)[1]) - of_volume))
 
     def _mended(self, y: Array) -> Array:
         return y + ((y @ self.directions) * self.gain) @ self.directions.T

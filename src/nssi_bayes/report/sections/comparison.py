@@ -81,6 +81,7 @@ def _groups(e: Evidence) -> list[Part]:
             "people": str(r["participants"]),
             "log predictive density|together": number(r["log_predictive"], 1),
             "log predictive density|MC error": "–" if r["mcse"] is None else number(r["mcse"]),
+            "log predictive density|steps": str(r.get("steps", 1)),
             "log predictive density|person by person": number(r["by_person"], 1),
         }
         for r in rows
