@@ -146,6 +146,12 @@ def fit(context: typer.Context, model: Model) -> None:
 
 
 @app.command()
+def preview(context: typer.Context, model: Model) -> None:
+    """Approximate a posterior in seconds, for a first look; never certified."""
+    _run(context, "preview", model=model)
+
+
+@app.command()
 def check(context: typer.Context, model: Model) -> None:
     """Certify a posterior, score it and summarise it."""
     _run(context, "check", model=model)
