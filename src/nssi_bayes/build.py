@@ -86,7 +86,7 @@ def build_design(spec: JointSpec, design: Design) -> Built:
     Built
         The model, its parameters and data.
     """
-    return Built(spec, joint.parameters(spec, design, read_priors(spec.priors)), design)
+    return Built(spec, joint.parameters(spec, design, read_priors(spec.priors, spec.prior_set)), design)
 
 
 def build(spec: JointSpec, cohort: xr.Dataset, *, where: str = "spec") -> Built:
@@ -170,7 +170,12 @@ def _plain(p: Parameter) -> dict[str, Any]:
     kept = ["name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum"]
     kept += ["zero_sum_groups"] if p.zero_sum_groups else []
     kept += ["beta"] if p.family == "gamma" else []
-    return {k: np.asarray(v).tolist() if k in ("mu", "sigma") else v for k in kept for v in [getattr(p, k)]}
+    kept += ["weights"] if p.family == "mixture" else []
+    return {
+        k: np.asarray(v).tolist() if k in ("mu", "sigma", "weights") else v
+        for k in kept
+        for v in [getattr(p, k)]
+    }
 
 
 def run(layout: Layout, params: Params, *, model: str) -> None:

@@ -146,6 +146,12 @@ def fit(context: typer.Context, model: Model) -> None:
 
 
 @app.command()
+def preview(context: typer.Context, model: Model) -> None:
+    """Approximate a posterior in seconds, for a first look; never certified."""
+    _run(context, "preview", model=model)
+
+
+@app.command()
 def check(context: typer.Context, model: Model) -> None:
     """Certify a posterior, score it and summarise it."""
     _run(context, "check", model=model)
@@ -293,9 +299,11 @@ def profile(
 
 
 instruments_app = typer.Typer(help="The shelf of instruments.", no_args_is_help=False, rich_markup_mode=None)
+priors_app = typer.Typer(help="Priors from the literature.", no_args_is_help=True, rich_markup_mode=None)
 study_app = typer.Typer(help="Draft and try a study file.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(study_app, name="study")
+app.add_typer(priors_app, name="priors")
 
 
 @instruments_app.callback(invoke_without_command=True)
@@ -342,6 +350,16 @@ def check_instrument(file: Path) -> None:
 
         form = instruments.check_instrument(file)
         typer.echo(f"{form.name}: {form.items} items, {len(form.scales)} scales, as the shelf asks for")
+
+
+@priors_app.command("map")
+def map_priors(file: Path) -> None:
+    """Print the prior that published estimates foresee for a new study, robust, as YAML for a spec."""
+    with _readable():
+        from nssi_bayes.priors.published import as_yaml
+        from nssi_bayes.priors.studies import read_published
+
+        typer.echo(as_yaml(read_published(file)), nl=False)
 
 
 @study_app.command("init")

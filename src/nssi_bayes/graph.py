@@ -78,6 +78,8 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
+    elif p.family == "mixture":
+        raw = pm.NormalMixture(name, w=p.weights, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     elif p.family == "gamma":
         raw = pm.Gamma(name, alpha=p.alpha, beta=p.beta, dims=p.dims or None)
     elif p.family == "halfnormal":

@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 _TYPICAL_SECONDS: Final = {
     "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
     "build": 8.0, "fit": 90.0, "check": 15.0, "compare": 3.0, "report": 12.0,
-    "check.prior": 8.0, "sensitivity": 60.0, "crossvalidate": 2.0, "calibrate": 600.0,
+    "check.prior": 8.0, "preview": 20.0, "sensitivity": 60.0, "crossvalidate": 2.0, "calibrate": 600.0,
 }  # fmt: skip
 """Before this machine has run a verb: seconds for 120 people on two cores."""
 

@@ -146,6 +146,10 @@ class Layout:
         """Return posterior and sample_stats of one fit."""
         return self.model_folder(model) / "posterior.nc"
 
+    def preview(self, model: str) -> Path:
+        """Return a quick approximation of a posterior, on this machine; no artefact, and no stage's."""
+        return self.root / ".nssi_bayes" / "preview" / f"{model}.nc"
+
     def predictive(self, model: str) -> Path:
         """Return person-level latents and predictive checks (row level, restricted)."""
         return self.model_folder(model) / "predictive.nc"
@@ -257,22 +261,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` with sorted keys; NaN is written as null.
-
-    Floats keep all their digits.
-    """
+    """Write `content` with sorted keys and all digits; NaN is written as null."""
     write_text(path, json.dumps(_plain(content), sort_keys=True, indent=1, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
@@ -340,13 +339,17 @@ def read_dataset(path: Path) -> xr.Dataset:
     ArtefactError
         If the file is missing or cannot be read.
     """
+    with _opened(path), xr.open_dataset(_need(path), engine="h5netcdf") as dataset:
+        return dataset.load()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
     try:
-        with xr.open_dataset(_need(path), engine="h5netcdf") as dataset:
-            return dataset.load()
+        yield
     except (OSError, ValueError) as error:
-        raise ArtefactError(
-            "not a readable netCDF file", where=str(path), cure="run its stage again"
-        ) from error
+        cure = "run its stage again"
+        raise ArtefactError("not a readable netCDF file", where=str(path), cure=cure) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -364,26 +367,24 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
     """Write an ArviZ tree whose bytes depend on the content alone."""
-    clean = tree.map_over_datasets(_without_clocks)
     with atomic(path) as beside:
-        clean.to_netcdf(beside, engine="h5netcdf")
+        tree.map_over_datasets(_without_clocks).to_netcdf(beside, engine="h5netcdf")
 
 
 def read_tree(path: Path) -> xr.DataTree:
-    """Read an ArviZ tree into memory.
+    """Read a posterior as an ArviZ tree into memory.
 
     Raises
     ------
     ArtefactError
-        If the file is missing or cannot be read.
+        If the file is missing or cannot be read, or holds a preview, which is no posterior.
     """
-    try:
-        with xr.open_datatree(_need(path), engine="h5netcdf") as tree:
-            return tree.load()
-    except (OSError, ValueError) as error:
-        raise ArtefactError(
-            "not a readable ArviZ file", where=str(path), cure="run its stage again"
-        ) from error
+    with _opened(path), xr.open_datatree(_need(path), engine="h5netcdf") as tree:
+        tree.load()
+    if tree.attrs.get("preview"):
+        cure = "run `nssi-bayes fit` for this model"
+        raise ArtefactError("a preview, never certified, and no posterior", where=str(path), cure=cure)
+    return tree
 
 
 def digest(content: Mapping[str, Any] | bytes) -> str:

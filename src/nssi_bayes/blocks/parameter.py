@@ -36,9 +36,12 @@ class Parameter:
     dims : tuple of str
         Its dims; a correlation matrix has two, and is sampled by its Cholesky factor.
     family : str
-        ``normal``, ``halfnormal``, ``lognormal``, ``gamma``, ``lkj`` or ``dirichlet``.
+        ``normal``, ``mixture`` (of normals), ``halfnormal``, ``lognormal``, ``gamma``, ``lkj`` or
+        ``dirichlet``.
     mu, sigma : float or numpy.ndarray
-        Constants, broadcast against `dims`.
+        Constants, broadcast against `dims`; of a mixture against `dims` and, last, its components.
+    weights : numpy.ndarray
+        Of the components of a mixture, as `mu`.
     alpha : float
         Constant of ``lkj`` and ``dirichlet``, and the shape of ``gamma``.
     beta : float
@@ -55,9 +58,10 @@ class Parameter:
 
     name: str
     dims: tuple[str, ...]
-    family: Literal["normal", "halfnormal", "lognormal", "gamma", "lkj", "dirichlet"] = "normal"
+    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma", "lkj", "dirichlet"] = "normal"
     mu: Any = 0.0
     sigma: Any = 1.0
+    weights: Any = 1.0
     alpha: float = 1.0
     beta: float = 1.0
     scale: str | None = None
@@ -77,7 +81,7 @@ class Parameter:
 
 
 def from_prior(
-    name: str, dims: tuple[str, ...], prior: Prior, *, mu: Any = None, sigma: Any = None
+    name: str, dims: tuple[str, ...], prior: Prior, *, each: Sequence[Prior] | None = None
 ) -> Parameter:
     """Return a parameter with the constants of one entry of the prior set.
 
@@ -89,18 +93,35 @@ def from_prior(
         Its dims.
     prior : Prior
         The entry.
-    mu, sigma : numpy.ndarray, optional
-        Constants by element, in place of the entry's.
+    each : sequence of Prior, optional
+        Entries by element of the last dim, in place of the one; normal, or mixtures of normals.
 
     Returns
     -------
     Parameter
         The declaration.
     """
-    given = {"mu": prior.mu, "sigma": prior.sigma, "alpha": prior.alpha, "beta": prior.beta}
-    given |= {k: v for k, v in (("mu", mu), ("sigma", sigma)) if v is not None}
+    said: dict[str, Any] = {"unit": prior.unit, "source": prior.source}
+    chosen = [prior] if each is None else each
+    if any(p.family == "mixture" for p in chosen):
+        width = max(len(p.components[0]) for p in chosen)
+        weights, mu, sigma = np.stack([_padded(p, width) for p in chosen], axis=1)
+        if each is None:
+            weights, mu, sigma = weights[0], mu[0], sigma[0]
+        return Parameter(name, dims, "mixture", mu=mu, sigma=sigma, weights=weights, **said)
+    given: dict[str, Any] = {"mu": prior.mu, "sigma": prior.sigma, "alpha": prior.alpha, "beta": prior.beta}
+    if each is not None:
+        given |= {"mu": np.array([p.mu for p in each]), "sigma": np.array([p.sigma for p in each])}
     constants: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    return Parameter(name, dims, prior.family, **constants, unit=prior.unit, source=prior.source)
+    return Parameter(name, dims, prior.family, **constants, **said)
+
+
+def _padded(prior: Prior, width: int) -> Array:
+    """Return weights, means and sds of `width` normals, the last of them in equal parts."""
+    weights, mus, sigmas = (list(v) for v in prior.components)
+    times = width - len(weights) + 1
+    last = [weights.pop() / times] * times
+    return np.array([weights + last, mus + mus[-1:] * (times - 1), sigmas + sigmas[-1:] * (times - 1)])
 
 
 def draw(
@@ -136,6 +157,9 @@ def draw(
         if p.family == "gamma":
             found[p.name] = rng.gamma(p.alpha, 1 / p.beta, size=shape)
             continue
+        if p.family == "mixture":
+            found[p.name] = _draw_mixture(rng, p, shape)
+            continue
         value = p.mu + p.sigma * rng.standard_normal(shape)
         if p.zero_sum:
             value = value - value.mean(axis=-1, keepdims=True)
@@ -150,6 +174,17 @@ def draw(
             value = value * np.stack([np.broadcast_to(p.aligned_scale(s), shape[1:]) for s in scale])
         found[p.name] = value
     return found
+
+
+def _draw_mixture(rng: np.random.Generator, p: Parameter, shape: tuple[int, ...]) -> Array:
+    weights, mu, sigma = np.broadcast_arrays(p.weights, p.mu, p.sigma)
+    ends = np.cumsum(weights, axis=-1)
+    which = (rng.random(shape)[..., None] * ends[..., -1:] > ends).sum(axis=-1)[..., None]
+    mu, sigma = (
+        np.take_along_axis(np.broadcast_to(v, (*shape, v.shape[-1])), which, axis=-1)[..., 0]
+        for v in (mu, sigma)
+    )
+    return mu + sigma * rng.standard_normal(shape)
 
 
 def _slices(lengths: Sequence[int]) -> list[slice]:

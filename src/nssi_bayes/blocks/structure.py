@@ -45,15 +45,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
             found.append(from_prior("level_none", (f,), priors["level_none"]))
     if design.coords[p]:
         special = [priors.get(f"B_{label}", priors["B"]) for label in design.coords[p]]
-        found.append(
-            from_prior(
-                "B",
-                (f, p),
-                priors["B"],
-                mu=np.array([s.mu for s in special]),
-                sigma=np.array([s.sigma for s in special]),
-            )
-        )
+        found.append(from_prior("B", (f, p), priors["B"], each=special))
         if spec.disorder.slopes:
             found.append(from_prior("tau_slope", (f,), priors["tau_slope"]))
             found.append(

@@ -26,6 +26,7 @@ from nssi_bayes.blocks.people import join
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.calibrate.reliability import statements
+from nssi_bayes.families.mixture import log_density
 from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import seed_sequence
@@ -224,6 +225,8 @@ def _size(p: Parameter, values: Array) -> Array:
         return np.log(np.maximum(values, 1e-300)).sum(axis=axes)
     if p.family == "gamma":
         return (p.beta * values - (p.alpha - 1) * np.log(values)).sum(axis=axes)
+    if p.family == "mixture":
+        return log_density(values, p.weights, p.mu, p.sigma)[0].sum(axis=axes)
     plain = np.log(values) if p.family == "lognormal" else values
     return (((plain - p.mu) / p.sigma) ** 2).sum(axis=axes)
 

@@ -99,7 +99,7 @@ def _joint(
     rng: np.random.Generator, where: str,
 ) -> dict[str, Any]:  # fmt: skip
     design = make_design(cohort, spec, where=where)
-    parameters = joint.parameters(spec, design, read_priors(spec.priors))
+    parameters = joint.parameters(spec, design, read_priors(spec.priors, spec.prior_set))
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes[n.CHAIN]
     theta = theta_of(posterior, parameters)

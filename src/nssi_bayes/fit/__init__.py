@@ -7,7 +7,7 @@ model with the fingerprint of another of the roster is copied, not fitted again.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ from nssi_bayes.errors import ArtefactError
 from nssi_bayes.spec import ConventionalSpec, Params, Sampler, read_model
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, read_tree, seed_sequence, write_tree
 
-__all__ = ["fit", "run"]
+__all__ = ["draw_prior", "fit", "run"]
 
 _LOG: Final = logging.getLogger(__name__)
 _PRIOR_DRAWS: Final = 2000
@@ -110,9 +110,7 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
 
     for_sampler, for_prior = seeds.spawn(2)
     drawn = sample(built, sampler, for_sampler)
-    prior = draw(built.parameters, built.design.coords, np.random.default_rng(for_prior), _PRIOR_DRAWS)
-    correlated = {p.name for p in built.parameters if p.family == "lkj"}
-    prior = {name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in prior.items()}
+    prior = draw_prior(built, for_prior)
     tree = xr.DataTree.from_dict(
         {
             "posterior": label(drawn.values, built.parameters, built.design),
@@ -124,3 +122,10 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
         kind="joint", target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune
     )
     return tree
+
+
+def draw_prior(built: Built, seeds: np.random.SeedSequence) -> dict[str, np.ndarray[Any, Any]]:
+    """Return draws from the prior, in one chain [1, `draw`, ...], by parameter; correlations as such."""
+    drawn = draw(built.parameters, built.design.coords, np.random.default_rng(seeds), _PRIOR_DRAWS)
+    correlated = {p.name for p in built.parameters if p.family == "lkj"}
+    return {name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in drawn.items()}

@@ -1,6 +1,6 @@
 """From the sampler's vector to the parameters: priors and transforms of all of them at once.
 
-PyMC states priors and transforms (`build`), one operation for each parameter. There are six
+PyMC states priors and transforms (`build`), one operation for each parameter. There are seven
 families of parameters and a thousand elements; here every family is one array operation, forwards
 and backwards. `density.reference`, which is PyMC's own, is the oracle.
 """
@@ -16,6 +16,7 @@ from scipy.special import expit, gammaln
 
 from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.parameter import STEP, Parameter
+from nssi_bayes.families.mixture import log_density as log_mixture
 
 __all__ = ["Unconstrained"]
 
@@ -55,6 +56,7 @@ class Unconstrained:
         self._half: list[Array] = []
         self._exp: list[Array] = []
         self._gammas: list[tuple[Array, Array, float, float]] = []
+        self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._roots: list[_Root] = []
         self.constant = 0.0
@@ -77,6 +79,10 @@ class Unconstrained:
                 self.start[at] = np.log(np.expm1(1 / STEP))
             elif p.family == "gamma":
                 self._add_gamma(p, at, into)
+            elif p.family == "mixture":
+                self._mixtures.append((at, p, shape))
+                self.start[at] = np.broadcast_to((p.weights * p.mu).sum(axis=-1), shape).ravel()
+                entries.append((into, at, np.ones(len(at))))
             else:
                 mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
                 sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
@@ -176,6 +182,11 @@ class Unconstrained:
         for at, into, alpha, beta in self._gammas:  # by its logarithm
             theta[into] = np.exp(x[at])
             log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
+        mixed = []
+        for at, prior, shape in self._mixtures:
+            each, slope = log_mixture(x[at].reshape(shape), prior.weights, prior.mu, prior.sigma)
+            log_prior += float(each.sum())
+            mixed.append((at, slope.ravel()))
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -200,6 +211,8 @@ class Unconstrained:
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
             for at, into, alpha, beta in self._gammas:
                 found[at] += (by[into] - beta) * theta[into] + alpha
+            for at, rising_prior in mixed:
+                found[at] += rising_prior
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found

@@ -33,17 +33,22 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
     Raises
     ------
     ArtefactError
-        If the file is missing or cannot be read.
+        If the file is missing or cannot be read, or holds a preview.
     """
     if not path.exists():
         raise ArtefactError(
             "the posterior is missing", where=path.name, cure="run `dvc repro`, or `dvc pull`"
         )
     try:
+        with xr.open_dataset(path, engine="h5netcdf") as root:
+            preview = bool(root.attrs.get("preview"))
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
             found = {name: dataset[name].load() for name in wanted if name in dataset}
     except (OSError, ValueError) as error:
         raise ArtefactError("not a readable posterior", where=path.name, cure="run its fit again") from error
+    if preview:
+        cure = "run `nssi-bayes fit` for this model"
+        raise ArtefactError("a preview, never certified, and no posterior", where=path.name, cure=cure)
     return {
         name: array.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False).transpose("sample", ...)
         for name, array in found.items()

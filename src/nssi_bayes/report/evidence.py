@@ -187,7 +187,7 @@ def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..
         found.models[entry] = model
     if not isinstance(model, JointSpec):
         return
-    found.priors[entry] = read_priors(model.priors)
+    found.priors[entry] = read_priors(model.priors, model.prior_set)
     found.main = entry
     estimates = read(read_json, layout.estimates(entry))
     if estimates is not None:

@@ -22,6 +22,7 @@ from scipy import stats
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.parameter import Parameter
+from nssi_bayes.families.mixture import log_density
 
 __all__ = ["THRESHOLD", "log_priors", "power_scale"]
 
@@ -61,6 +62,8 @@ def log_priors(theta: dict[str, Array], parameters: list[Parameter]) -> dict[str
 def _log_density(p: Parameter, values: Array) -> Array:
     if p.family == "normal":
         return stats.norm.logpdf(values, p.mu, p.sigma)
+    if p.family == "mixture":
+        return log_density(values, p.weights, p.mu, p.sigma)[0]
     if p.family == "halfnormal":
         return stats.halfnorm.logpdf(values, scale=p.sigma)
     if p.family == "lognormal":

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import yaml
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate, latents
 from nssi_bayes.blocks.people import few
-from nssi_bayes.build import Built, build_design
+from nssi_bayes.build import Built, build_design, fingerprint
 from nssi_bayes.integrate.quadrature import Moments
-from nssi_bayes.spec import parse, read_priors
-from nssi_bayes.spec.priors import POSITIVE, Prior, PriorChange
+from nssi_bayes.spec import read_priors
+from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
 __all__ = ["Fitted", "Variant", "scaled", "variants"]
@@ -100,18 +98,23 @@ def scaled(built: Built, factor: float) -> Built:
     Built
         Another model of the same data.
     """
-    priors = read_priors(built.spec.priors)
+    priors = read_priors(built.spec.priors, built.spec.prior_set)
     scaled = {
         name: PriorChange(**_constants(p, factor))
         for name, p in priors.items()
-        if p.sigma is not None or p.beta is not None
+        if p.sigma is not None or p.beta is not None or p.sigmas is not None
     }
     return _with_priors(built, {**built.spec.priors, **scaled})
 
 
 def _constants(p: Prior, factor: float) -> dict[str, Any]:
     """Return the constants of a prior with its scale multiplied, and its family where that may change."""
-    own = {"family": p.family} if p.family in POSITIVE else {}
+    own = {"family": p.family} if p.family in (*POSITIVE, *REAL) else {}
+    if p.family == "mixture":  # all of it about its mean
+        weights, mus, sigmas = p.components
+        mean = sum(w * m for w, m in zip(weights, mus, strict=True))
+        wider = [mean + factor * (m - mean) for m in mus], [factor * s for s in sigmas]
+        return {**own, "weights": weights, "mus": tuple(wider[0]), "sigmas": tuple(wider[1])}
     if p.beta is not None:
         return {**own, "alpha": p.alpha, "beta": p.beta / factor}
     return {**own, "mu": p.mu, "sigma": None if p.sigma is None else p.sigma * factor, "alpha": p.alpha}
@@ -122,20 +125,12 @@ def _with_priors(built: Built, changes: dict[str, PriorChange]) -> Built:
 
 
 def _informed(built: Built) -> Variant:
-    resource = files("nssi_bayes.priors").joinpath("informed.yaml")
-    if not resource.is_file():
-        return Variant("informed priors", None, "there is no informed set of priors")
-    content = yaml.safe_load(resource.read_text(encoding="utf-8"))
-    kept = PriorChange.model_fields
-    changes = {
-        name: parse(
-            PriorChange,
-            {k: v for k, v in p.items() if k in kept and (k != "family" or v in POSITIVE)},
-            where="priors/informed.yaml",
-        )
-        for name, p in content.items()
-    }
-    return Variant("informed priors", _with_priors(built, {**changes, **built.spec.priors}))
+    if built.spec.prior_set == "informed":
+        return Variant("informed priors", None, "the priors are the informed ones already")
+    other = build_design(built.spec.model_copy(update={"prior_set": "informed"}), built.design)
+    if fingerprint(other, other.spec) == fingerprint(built, built.spec):
+        return Variant("informed priors", None, "the model has no parameter with an informed prior")
+    return Variant("informed priors", other)
 
 
 def _without(built: Built, kind: str) -> Variant:

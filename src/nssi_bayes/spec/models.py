@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
-from nssi_bayes.spec.priors import PriorChange, read_priors
+from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
@@ -123,6 +123,10 @@ class JointSpec(Strict):
     route : {"auto", "marginal", "explicit"}
         Whether people's functions are integrated out or sampled; ``auto`` integrates wherever data
         separate by function.
+    prior_set : {"weak", "informed"}
+        Which priors `priors` changes: ``informed`` ones say what the literature says of some parameters.
+    priors : dict of str to PriorChange
+        Changes, by name.
     sampler : dict of str to int
         Where this model needs more than ``params.yaml`` says: `tune`, `draws`.
     groups : Groups, optional
@@ -139,6 +143,7 @@ class JointSpec(Strict):
     neural: Neural | None = None
     connectivity: Neural | None = None
     outcome: str | None = None
+    prior_set: PriorSet = "weak"
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
     general: Literal["none", "bifactor"] = "none"
