@@ -99,21 +99,34 @@ class Unconstrained:
                 owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
                 aligned = p.aligned_scale(owner) if p.scale_dims else owner
                 self._scale[into] = np.broadcast_to(aligned, shape).ravel()
+        self._join(entries)
+
+    def _join(self, entries: list[tuple[Array, Array, Array]]) -> None:
+        """Make one array of what was collected parameter by parameter."""
         rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
-        self._linear = sparse.csr_array((values, (rows, columns)), shape=(slots.size, self.size))
+        self._linear = sparse.csr_array((values, (rows, columns)), shape=(self._slots.size, self.size))
         self._back = self._linear.T.tocsr()
         halves = np.concatenate(self._half, axis=1) if self._half else np.zeros((3, 0))
         self._half_x, self._half_slot = halves[:2].astype(int)
         self._half_factor = halves[2]
         exps = np.concatenate(self._exp, axis=1) if self._exp else np.zeros((2, 0), int)
         self._exp_x, self._exp_slot = exps
-        self._scaled = np.flatnonzero(self._scale < slots.size)
+        self._scaled = np.flatnonzero(self._scale < self._slots.size)
         self._owner = self._scale[self._scaled]
 
     def _add_gamma(self, p: Parameter, at: Array, into: Array) -> None:
         self._gammas.append((at, into, p.alpha, p.beta))
         self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
         self.start[at] = np.log(p.alpha / p.beta)
+
+    def _of_mixtures(self, x: Array, pull: Array) -> float:
+        """Return their log-density, and put its negative slope into `pull`."""
+        total = 0.0
+        for at, p, shape in self._mixtures:
+            each, slope = log_mixture(x[at].reshape(shape), p.weights, p.mu, p.sigma)
+            total += float(each.sum())
+            pull[at] = -slope.ravel()
+        return total
 
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
@@ -167,7 +180,7 @@ class Unconstrained:
         """
         away = x - self._mean
         pull = self._weight * away
-        log_prior = self.constant - 0.5 * float(away @ pull)
+        log_prior = self.constant - 0.5 * float(away @ pull) + self._of_mixtures(x, pull)
         theta = self._linear @ x
         theta[self._exp_slot] = np.exp(x[self._exp_x])
         half = x[self._half_x]
@@ -182,11 +195,6 @@ class Unconstrained:
         for at, into, alpha, beta in self._gammas:  # by its logarithm
             theta[into] = np.exp(x[at])
             log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
-        mixed = []
-        for at, prior, shape in self._mixtures:
-            each, slope = log_mixture(x[at].reshape(shape), prior.weights, prior.mu, prior.sigma)
-            log_prior += float(each.sum())
-            mixed.append((at, slope.ravel()))
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -211,8 +219,6 @@ class Unconstrained:
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
             for at, into, alpha, beta in self._gammas:
                 found[at] += (by[into] - beta) * theta[into] + alpha
-            for at, rising_prior in mixed:
-                found[at] += rising_prior
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found
