@@ -141,7 +141,8 @@ def sites(count: int = SITES) -> dict[str, Any]:
     return {
         "participants": len(built.design.diagnosis), "sites": SITES, "sites_left_out": len(found),
         "first_seconds": began - first, "fit_seconds": once - began, "sites_seconds": ended - once,
-        "ratio_of_all_sites": (ended - once) / (once - began) * SITES / len(found), "compiled_again": len(compiled.buffer),
+        "ratio_of_all_sites": (ended - once) / (once - began) * SITES / len(found),
+        "compiled_again": len(compiled.buffer),
         "max_rhat": max(h.max_rhat for h in found), "divergences": sum(h.divergences for h in found),
     }  # fmt: skip
 
