@@ -92,7 +92,7 @@ def compile_density(built: Built) -> Density:
         if not built.spec.explicit:
             _LOG.info(
                 "the explicit route: the outcome is %s, which goes with all functions at once, so that the "
-                "integral over them does not separate; functions and latent factors are sampled",
+                "integral over them does not separate; functions are sampled",
                 built.design.outcome_family.replace("_", " "),
             )
         latents = explicit.Latents.of(built.design, slots.where)
