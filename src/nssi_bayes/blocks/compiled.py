@@ -196,21 +196,14 @@ class _People:
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
         shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        predictor = None
-        if self.outcome is not None:
-            predictor = self._predictor(theta, self.outcome).given_functions(matrix)
-        part = Part(
-            constant, rest, upper, lower, log_gap, loading, gamma, self._further(theta), shift, predictor
-        )
+        items = upper, lower, log_gap, loading, gamma, self._further(theta), shift
+        part = Part(constant, rest, *items, self._predictor(theta, matrix))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
-            if self.outcome is not None and by.predictor is not None:
-                whole = self._predictor(theta, self.outcome)
-                mean, common, own, _ = whole.given_functions_back(by.predictor, matrix, by_matrix)
-                gather(self.outcome, mean[None], own[None], common[None], np.zeros((1, 0)), found)
+            self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
             for name, root, rows, precision, weighted in kept:
                 by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
                 by_root = inverse_back(root, precision, by_precision, self.people)
@@ -255,10 +248,23 @@ class _People:
         found[self.slots.where["h"]] = (by_log_sd @ self.centred).ravel()
         return np.exp(-(self._of("h", theta) @ self.centred.T))[:, None, :]
 
-    def _predictor(self, theta: Array, outcome: Map) -> Predictor:
-        """Return the outcome's predictor, given factors and functions."""
-        said = spread(outcome, theta)
-        return Predictor(said.mean[0], said.common[0], said.own[0])
+    def _predictor(self, theta: Array, swept: Array) -> Predictor | None:
+        """Return the outcome's predictor given the functions."""
+        if self.outcome is None:
+            return None
+        said = spread(self.outcome, theta)
+        return Predictor(said.mean[0], said.common[0], said.own[0]).given_functions(swept)
+
+    def _predictor_back(
+        self, theta: Array, by: Predictor | None, swept: Array, by_matrix: Array, found: Array
+    ) -> None:
+        """Add the derivative by what comes through the outcome's predictor, to that by M first."""
+        if self.outcome is None or by is None:
+            return
+        said = spread(self.outcome, theta)
+        whole = Predictor(said.mean[0], said.common[0], said.own[0])
+        mean, common, own, _ = whole.given_functions_back(by, swept, by_matrix)
+        gather(self.outcome, mean[None], own[None], common[None], np.zeros((1, 0)), found)
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None

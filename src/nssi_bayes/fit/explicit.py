@@ -81,13 +81,10 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         Of the parameters' vector and, behind it, `Latents`.
     """
     latents, answers = Latents.of(design, slots.where), Answers(design)
-    curved = is_curved(design, slots.where)
-    people, observed = compile_people(design, slots), Observed(design)
+    people, outcome = compile_people(design, slots), _Outcome(Observed(design), slots)
     ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
     shared, every = testlet_of >= 0, np.arange(len(owner))
     members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
-
-    outcome = _Outcome(observed, slots)
 
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
@@ -114,11 +111,10 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
             d_load[every, owner], d_gamma, d_further, by_shift,
         )  # fmt: skip
-        d_eta, d_rest, d_theta = d_predictor @ load - pulled[:, :-1], -rest, np.zeros(slots.size)
-        if curved:
-            said, by_eta, by_rest, back, d_theta = outcome(theta, part, eta, rest)
-            total += said - 0.5 * (rest**2).sum() - 0.5 * rest.size * LOG_2PI
-            d_eta, d_rest, by = d_eta + by_eta, d_rest + by_rest, by._replace(predictor=back)
+        d_eta, d_rest, d_theta = d_predictor @ load - pulled[:, :-1], rest, np.zeros(slots.size)
+        if part.predictor is not None:
+            said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
+            total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)
         d_testlet = (d_shared * sizes) @ members - testlet
         tail = np.concatenate([d_eta.ravel(), d_testlet.ravel(), d_rest.ravel()])
         return float(total), np.concatenate([to_x(to_theta(by) + d_theta), tail])
@@ -133,12 +129,12 @@ class _Outcome:
         self.observed, self.slots = observed, slots
 
     def __call__(
-        self, theta: Array, part: Part, eta: Array, rest: Array
+        self, theta: Array, predictor: Predictor, eta: Array, rest: Array
     ) -> tuple[float, Array, Array, Predictor, Array]:
         """Return nats, derivatives by functions and rests, by the predictor, and by its own parameters."""
-        if part.predictor is None or part.predictor.spread is None:
-            raise ValueError("the model's outcome has no predictor")
-        mean, common, own, spread = part.predictor
+        mean, common, own, spread = predictor
+        if spread is None:
+            raise ValueError("the factors are not integrated out of the outcome's predictor")
         mu = mean + (eta * own.T).sum(axis=1) + spread * rest.sum(axis=1)
         named = self.slots.named(theta)
         curve = self.observed.curve(named)
@@ -148,8 +144,9 @@ class _Outcome:
             by_theta[self.slots.where[name]] = slope
         by_own = np.ascontiguousarray((by_mu[:, None] * eta).T)
         back = Predictor(by_mu, common, by_own, by_mu * rest.sum(axis=1))
-        by_rest = np.tile((by_mu * spread)[:, None], rest.shape[1])
-        return float(value(curve, mu).sum()), by_mu[:, None] * own.T, by_rest, back, by_theta
+        by_rest = np.tile((by_mu * spread)[:, None], rest.shape[1]) - rest
+        nats = value(curve, mu).sum() - 0.5 * (rest**2).sum() - 0.5 * rest.size * LOG_2PI
+        return float(nats), by_mu[:, None] * own.T, by_rest, back, by_theta
 
 
 @compiled
