@@ -68,9 +68,9 @@ class _Dense(Person):
         mean = eta @ share
         return self.gaussian + log_like, mean, ((eta - mean[:, None]) * share) @ (eta - mean[:, None]).T
 
-    def _outcome(self, theta: Theta, eta: Array) -> Array:
-        """Integrate the factors out of the outcome, given the functions."""
-        design, i = self.design, self.i
+    def predictor(self, eta: Array) -> tuple[Array, float]:
+        """Return mean and sd of the predictor given the functions [`function`, value]."""
+        design, theta, i = self.design, self.theta, self.i
         factors = len(self.whole_mean) - len(self.mean)
         gain = self.whole_cov[:factors, factors:] @ np.linalg.inv(self.cov)
         left = self.whole_cov[:factors, :factors] - gain @ self.whole_cov[factors:, :factors]
@@ -79,10 +79,14 @@ class _Dense(Person):
         at = np.sum(theta.get("a", 0.0)) + theta["d"] @ design.diagnosis[i]
         at += theta["outcome_covariate"] @ design.covariate[i] + theta["site_outcome"] @ design.site[i]
         mu = at + theta["w"] @ eta + q @ x
+        return mu, np.sqrt(max(float(q @ left @ q), 0.0))
+
+    def _outcome(self, theta: Theta, eta: Array) -> Array:
+        """Integrate the factors out of the outcome, given the functions."""
+        mu, spread = self.predictor(eta)
         t = np.arange(-6, 6.01, 0.1)
         log_t = -0.5 * t**2 + np.log(0.1) - 0.5 * np.log(2 * np.pi)
-        spread = np.sqrt(max(float(q @ left @ q), 0.0))
-        both = _log_probability(theta, design, i, mu[:, None] + spread * t)
+        both = _log_probability(theta, self.design, self.i, mu[:, None] + spread * t)
         return logsumexp(both + log_t, axis=1)
 
 
@@ -103,9 +107,10 @@ def test_the_explicit_density_is_that_of_pymc(family: str) -> None:
     assert fast.size == len(stated.start)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_gradient_is_that_of_the_density(family: str) -> None:
-    spec, design = small(family, participants=12)
+@pytest.mark.parametrize(("family", "images"), [*((f, False) for f in FAMILIES), (n.BERNOULLI, True)])
+def test_the_gradient_is_that_of_the_density(family: str, *, images: bool) -> None:
+    """With one factor, and with two beside images."""
+    spec, design = full(family, participants=16) if images else small(family, participants=12)
     _, design = drawn(spec, design, seed=5)
     density = compile_density(build_design(spec, design))
     rng = np.random.default_rng(6)
@@ -124,13 +129,14 @@ def test_the_explicit_density_has_scipys_outcome(family: str) -> None:
     spec, design = small(family)
     theta, design = drawn(spec, design)
     rng = np.random.default_rng(7)
-    eta, factor = rng.standard_normal((24, 2)), rng.standard_normal((24, 1))
-    whole = joint.log_joint(theta, design, eta, factor=factor)
-    nobody = np.zeros_like(design.outcome_seen)
-    without = joint.log_joint(theta, _unseen(design, nobody), eta, factor=factor)
-    mu = np.sum(theta.get("a", 0.0)) + design.diagnosis @ theta["d"] + eta @ theta["w"] + factor @ theta["q"]
-    mu = mu + design.covariate @ theta["outcome_covariate"] + design.site @ theta["site_outcome"]
-    expected = [_log_probability(theta, design, i, mu[[i]])[0] for i in range(24)]
+    eta, rest = rng.standard_normal((24, 2)), rng.standard_normal(24)
+    whole = joint.log_joint(theta, design, eta, rest=rest)
+    without = joint.log_joint(theta, _unseen(design, np.zeros(24, dtype=bool)), eta, rest=rest)
+    expected = []
+    for i in range(24):
+        mu, spread = _Dense(theta, design, i, joint.BLOCKS).predictor(eta[[i]].T)
+        spread *= np.sign(theta["q"][0])
+        expected.append(_log_probability(theta, design, i, mu + spread * rest[i])[0])
     np.testing.assert_allclose(np.asarray(whole - without), expected, atol=1e-9)
 
 

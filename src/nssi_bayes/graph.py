@@ -180,25 +180,23 @@ def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
 def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
     """Sample the functions themselves: given parameters, eta is a parameter of each person.
 
-    Where the outcome is not Gaussian so are the latent factors, on which it depends.
+    Where the outcome is not Gaussian so is what latent factors leave of its predictor.
     """
     functions = len(design.coords[n.FUNCTION])
     people = design.diagnosis.shape[0]
     eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
     testlets = len(design.coords[n.TESTLET])
     testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
-    curved, factors = is_curved(design, theta), len(design.coords[n.FACTOR])
-    factor = np.zeros((people, 0))
-    if curved and factors:
-        factor = pm.Flat("latent_factor", shape=(people, factors), dims=(n.PARTICIPANT, n.FACTOR))
+    curved, rest = is_curved(design, theta), np.zeros(people)
+    if curved and design.coords[n.FACTOR]:
+        rest = pm.Flat("outcome_rest", shape=(people,), dims=(n.PARTICIPANT,))
 
-    def loglik(vector: Any, eta: Any, testlet: Any, factor: Any) -> Any:
-        own = factor if curved else None
-        named = _unflatten(vector, shapes)
-        return joint.log_joint(named, design, eta, testlet=testlet, factor=own).sum()
+    def loglik(vector: Any, eta: Any, testlet: Any, rest: Any) -> Any:
+        named, own = _unflatten(vector, shapes), rest if curved else None
+        return joint.log_joint(named, design, eta, testlet=testlet, rest=own).sum()
 
     vector = pt.specify_shape(pt.concatenate([v.ravel() for v in theta.values()]), _size(shapes))
-    pm.Potential("data", wrap_jax(loglik)(vector, eta, testlet, factor))
+    pm.Potential("data", wrap_jax(loglik)(vector, eta, testlet, rest))
 
 
 def _size(shapes: Shapes) -> int:

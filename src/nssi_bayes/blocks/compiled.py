@@ -117,9 +117,7 @@ type PullBack = Callable[[Part], Array]
 type People = Callable[[Array], tuple[Part, PullBack]]
 
 
-def compile_people(
-    design: Design, slots: Slots, *, include: Sequence[str] = joint.BLOCKS, keep_factors: bool = False
-) -> People:
+def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joint.BLOCKS) -> People:
     """Return a function of the parameters: every person's part, and how to pull slopes back.
 
     Parameters
@@ -130,9 +128,6 @@ def compile_people(
         Where the parameters stand.
     include : sequence of str
         Blocks whose data count.
-    keep_factors : bool
-        Whether `Part.matrix` is over (factors, functions, -1), the factors not integrated out; the
-        derivative of an outcome's predictor is there with it alone.
 
     Returns
     -------
@@ -147,14 +142,13 @@ def compile_people(
     """
     if len(design.group_of):
         raise ValueError("a ladder of groups enters by sums of cross-products alone (blocks.sums)")
-    return _People(design, slots, set(include), keep_factors=keep_factors)
+    return _People(design, slots, set(include))
 
 
 class _People:
-    def __init__(self, design: Design, slots: Slots, include: set[str], *, keep_factors: bool) -> None:
+    def __init__(self, design: Design, slots: Slots, include: set[str]) -> None:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
-        self.swept = 0 if keep_factors else self.factors
         self.people = design.diagnosis.shape[0]
         self.diagnosis: Array = design.diagnosis
         self.centred: Any = design.centred_diagnosis
@@ -197,22 +191,19 @@ class _People:
             sigma = theta[self.slots.where[m.sigma]]
             shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
             folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
-        constant += 0.5 * (self.swept * LOG_2PI - folding.eliminate(matrix, self.swept))
-        rest = np.ascontiguousarray(matrix[self.swept :, self.swept :].transpose(2, 0, 1))
+        constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
+        rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
         shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        part = Part(constant, rest, upper, lower, log_gap, loading, gamma, self._further(theta), shift,
-                    self._predictor(theta, matrix))  # fmt: skip
+        items = upper, lower, log_gap, loading, gamma, self._further(theta), shift
+        part = Part(constant, rest, *items, self._predictor(theta, matrix))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
-            by_matrix = folding.eliminate_back(matrix, self.swept, by_rest)
-            if self.outcome is not None and by.predictor is not None:
-                mean, common, own, _ = by.predictor
-                none = np.zeros((1, 0))
-                gather(self.outcome, mean[None], own[None], common[None], none, found)
+            by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
+            self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
             for name, root, rows, precision, weighted in kept:
                 by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
                 by_root = inverse_back(root, precision, by_precision, self.people)
@@ -257,13 +248,23 @@ class _People:
         found[self.slots.where["h"]] = (by_log_sd @ self.centred).ravel()
         return np.exp(-(self._of("h", theta) @ self.centred.T))[:, None, :]
 
-    def _predictor(self, theta: Array, matrix: Array) -> Predictor | None:
-        """Return the outcome's predictor, given what was not integrated out."""
+    def _predictor(self, theta: Array, swept: Array) -> Predictor | None:
+        """Return the outcome's predictor given the functions."""
         if self.outcome is None:
             return None
         said = spread(self.outcome, theta)
+        return Predictor(said.mean[0], said.common[0], said.own[0]).given_functions(swept)
+
+    def _predictor_back(
+        self, theta: Array, by: Predictor | None, swept: Array, by_matrix: Array, found: Array
+    ) -> None:
+        """Add the derivative by what comes through the outcome's predictor, to that by M first."""
+        if self.outcome is None or by is None:
+            return
+        said = spread(self.outcome, theta)
         whole = Predictor(said.mean[0], said.common[0], said.own[0])
-        return whole.given_functions(matrix) if self.swept else whole
+        mean, common, own, _ = whole.given_functions_back(by, swept, by_matrix)
+        gather(self.outcome, mean[None], own[None], common[None], np.zeros((1, 0)), found)
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None

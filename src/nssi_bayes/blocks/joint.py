@@ -40,6 +40,7 @@ __all__ = [
     "log_likelihood",
     "parameters",
     "person_moments",
+    "predictor",
 ]
 
 BLOCKS: Final = ("factors", "items", "activation", "connectivity", "outcome")
@@ -184,7 +185,36 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
     return found._replace(log_integral=found.log_integral + items.log_gap)
 
 
-def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, factor: Any = None) -> Any:
+def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
+    """Return mean and sd of the outcome's predictor given the functions and all Gaussian data.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    eta : array
+        Functions [`participant`, `function`].
+
+    Returns
+    -------
+    tuple of array
+        [`participant`]; of a single factor the sd has the sign of its slope.
+    """
+    said, count = outcomes.linear(theta, design), len(design.coords[n.FACTOR])
+    mean = said.mean[:, 0] + (eta @ said.own.T)[:, 0]
+    if not count:
+        return mean, jnp.zeros_like(mean)
+    matrix = functions_given(theta, design, BLOCKS, keep_factors=True).matrix
+    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
+    inverse, slope = jnp.linalg.inv(matrix[:, :count, :count]), said.common[0]
+    factor = -(inverse @ (matrix[:, :count, count:] @ whole[:, :, None]))[:, :, 0]
+    sign = jnp.where(slope[0] < 0, -1.0, 1.0) if count == 1 else 1.0
+    return mean + factor @ slope, sign * jnp.sqrt(jnp.einsum("p,ipr,r->i", slope, inverse, slope))
+
+
+def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, rest: Any = None) -> Any:
     """Return log p(data of person i, eta_i | theta): the explicit route, nothing of eta integrated.
 
     Parameters
@@ -198,22 +228,24 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, fa
     testlet : array, optional
         Residual factors of items [`participant`, `testlet`], which are part of the density then; they
         are integrated out otherwise, which needs items of one function each.
-    factor : array, optional
-        Latent factors [`participant`, `factor`], which are part of the density then: an outcome that is
-        not Gaussian needs them. They are integrated out otherwise.
+    rest : array, optional
+        What factors that are integrated out leave of the predictor of an outcome that is not Gaussian,
+        in its sd [`participant`]: part of the density then.
 
     Returns
     -------
     array
         [`participant`], nats.
     """
-    prior = functions_given(theta, design, BLOCKS, keep_factors=factor is not None)
-    latent = eta if factor is None else jnp.concatenate([factor, eta], axis=1)
-    whole = jnp.concatenate([latent, -jnp.ones_like(eta[:, :1])], axis=1)
+    prior = functions_given(theta, design, BLOCKS)
+    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
     quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
     gaussian = prior.constant - 0.5 * quadratic
-    if factor is not None:
-        gaussian = gaussian + outcomes.log_probability(theta, design, factor, eta)
+    if rest is not None:
+        mean, spread = predictor(theta, design, eta)
+        gaussian = gaussian + outcomes.log_probability(theta, design, mean + spread * rest)
+        if design.coords[n.FACTOR]:
+            gaussian = gaussian - 0.5 * (rest**2 + LOG_2PI)
     if not design.coords[n.INDICATOR]:
         return gaussian
     items = measurement.Items(theta, design)

@@ -153,8 +153,8 @@ def _integrator(
             items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
             outcome = jointly.no_outcome(len(design.plain_of))
             if curve is not None and part.predictor is not None:
-                mean, _, own, variance = part.predictor
-                spread = np.zeros_like(mean) if variance is None else np.sqrt(variance)
+                mean, _, own, left = part.predictor
+                spread = np.zeros_like(mean) if left is None else np.abs(left)
                 load = np.ascontiguousarray(own.T)
                 outcome = jointly.Outcome(mean, load, spread, *curve, points.nodes, points.log_weights)
             return jointly.integrate(part.matrix, items, outcome, *nodes)

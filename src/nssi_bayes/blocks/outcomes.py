@@ -87,8 +87,8 @@ def observed(theta: dict[str, Any], design: Design) -> Quadratic:
     return observe(rows, seen[:, None] / variance, seen * jnp.log(variance), seen)
 
 
-def log_probability(theta: dict[str, Any], design: Design, factor: Any, eta: Any) -> Any:
-    """Return the log-probability of an outcome that is not Gaussian, given factors and functions.
+def log_probability(theta: dict[str, Any], design: Design, mu: Any) -> Any:
+    """Return the log-probability of an outcome that is not Gaussian, given its predictor.
 
     Parameters
     ----------
@@ -96,16 +96,14 @@ def log_probability(theta: dict[str, Any], design: Design, factor: Any, eta: Any
         One value of every parameter.
     design : Design
         The data.
-    factor, eta : array
-        Latent factors [`participant`, `factor`] and functions [`participant`, `function`].
+    mu : array
+        Predictor [`participant`].
 
     Returns
     -------
     array
         [`participant`], nats; 0 where it is missing.
     """
-    said = linear(theta, design)
-    mu = said.mean[:, 0] + (factor @ said.common.T)[:, 0] + (eta @ said.own.T)[:, 0]
     y = design.outcome
     if design.outcome_family == n.BERNOULLI:
         found = jax.nn.log_sigmoid((2 * y - 1) * mu)

@@ -21,6 +21,7 @@ __all__ = ["Observed", "Predictor", "given_functions", "is_curved", "simulate"]
 
 _NODES: Final = 31
 """Over what factors leave of a predictor given the functions."""
+_LEAST: Final = 1e-30
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
@@ -37,17 +38,18 @@ class Predictor(NamedTuple):
         Loadings on the factors, the same for all [`factor`].
     own : numpy.ndarray
         Loadings on the functions [`function`, `participant`].
-    variance : numpy.ndarray, optional
-        What factors that were integrated out leave [`participant`].
+    spread : numpy.ndarray, optional
+        Sd of what factors that were integrated out leave [`participant`]; of a single factor with the
+        sign of its slope, so that it is smooth where the slope is 0.
     """
 
     mean: Array
     common: Array
     own: Array
-    variance: Array | None = None
+    spread: Array | None = None
 
     def given_functions(self, swept: Array) -> Predictor:
-        """Integrate the factors out.
+        """Integrate the factors out: x* given the functions is normal.
 
         Parameters
         ----------
@@ -59,11 +61,49 @@ class Predictor(NamedTuple):
         Predictor
             Without loadings on factors.
         """
-        count, end = len(self.common), len(self.common) + len(self.own)
+        count = len(self.common)
         onto = np.einsum("p,pai->ai", self.common, swept[:count, count:])
-        variance = -np.einsum("p,pri,r->i", self.common, swept[:count, :count], self.common)
-        own = self.own - onto[: end - count]
-        return Predictor(self.mean + onto[-1], self.common[:0], own, np.maximum(variance, 0.0))
+        spread = self._sign() * np.sqrt(self._variance(swept))
+        return Predictor(self.mean + onto[-1], self.common[:0], self.own - onto[:-1], spread)
+
+    def given_functions_back(self, by: Predictor, swept: Array, by_matrix: Array) -> Predictor:
+        """Pull derivatives by what `given_functions` returned back to this predictor, and to M.
+
+        Parameters
+        ----------
+        by : Predictor
+            Derivatives by mean, loadings on functions and spread.
+        swept : numpy.ndarray
+            As there.
+        by_matrix : numpy.ndarray
+            Derivative by M, symmetric [latent, latent, person]; added to.
+
+        Returns
+        -------
+        Predictor
+            Derivatives by mean and loadings.
+        """
+        count = len(self.common)
+        inverse, onto = -swept[:count, :count], swept[:count, count:]
+        by_onto = np.concatenate([-by.own, by.mean[None]])
+        half = 0.0 if by.spread is None else by.spread * self._sign()
+        by_variance = half / (2 * np.sqrt(np.maximum(self._variance(swept), _LEAST)))
+        across = np.einsum("pri,r,ai->pai", inverse, self.common, by_onto)
+        toward = np.einsum("pri,r->pi", inverse, self.common)
+        inside = np.einsum("pai,rai->pri", across, onto) + by_variance * toward[:, None] * toward[None]
+        by_matrix[:count, :count] -= 0.5 * (inside + inside.transpose(1, 0, 2))
+        by_matrix[:count, count:] += 0.5 * across
+        by_matrix[count:, :count] += 0.5 * across.transpose(1, 0, 2)
+        by_common = np.einsum("pai,ai->p", onto, by_onto) + 2 * toward @ by_variance
+        return Predictor(by.mean, by_common, by.own)
+
+    def _sign(self) -> float:
+        return float(np.sign(self.common[0]) or 1.0) if len(self.common) == 1 else 1.0
+
+    def _variance(self, swept: Array) -> Array:
+        count = len(self.common)
+        found = -np.einsum("p,pri,r->i", self.common, swept[:count, :count], self.common)
+        return np.maximum(found, 0.0)
 
 
 def is_curved(design: Design, names: Any) -> bool:
@@ -129,7 +169,7 @@ def given_functions(curve: Curve, predictor: Predictor, eta: Array) -> Array:
         Nats [value].
     """
     position, weight = normal_rule(_NODES)
-    spread = 0.0 if predictor.variance is None else float(np.sqrt(predictor.variance[0]))
+    spread = 0.0 if predictor.spread is None else float(predictor.spread[0])
     mu = predictor.mean[0] + eta @ predictor.own[:, 0]
     both = value(curve, (mu[:, None] + spread * position)[:, :, None])[:, :, 0]
     return logsumexp(both, axis=1, b=weight)

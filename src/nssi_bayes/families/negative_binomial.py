@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import expit, gammaln
 
 from nssi_bayes.integrate.curve import Curve
 
@@ -70,13 +70,14 @@ def by_dispersion(y: Array, exposure: Array, dispersion: float, predictor: Array
     """
     s = dispersion**2
     whole = np.asarray(y, dtype=float)
-    rate = exposure * np.exp(predictor)
-    x = s * rate
-    near = rate**2 * (1 / 2 - x * (2 / 3 - x * (3 / 4 - x * 4 / 5)))
-    far = (np.log1p(x) - x / (1.0 + x)) / s**2
+    log_x = np.log(s) + np.log(exposure) + predictor
+    share = expit(log_x)  # x / (1 + x) of x = s rate, which may be beyond any number
+    x = np.exp(np.minimum(log_x, 0.0))
+    near = (x / s) ** 2 * (1 / 2 - x * (2 / 3 - x * (3 / 4 - x * 4 / 5)))
+    far = (np.logaddexp(0.0, log_x) - share) / s**2
     below = _below(whole)
     by_s = _products(below / (1.0 + s * below), whole) + np.where(x < _SMALL, near, far)
-    return 2.0 * dispersion * (by_s - whole * rate / (1.0 + x))
+    return 2.0 * dispersion * (by_s - whole * share / s)
 
 
 def simulate(rng: np.random.Generator, predictor: Array, exposure: Array, dispersion: float) -> Array:

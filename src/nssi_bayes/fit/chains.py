@@ -151,7 +151,9 @@ def _draw_here(coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedS
 
 
 def _coordinates(density: Density) -> Coordinates:
-    return find_coordinates(density.value_and_gradient, density.start, scaled=density.scaled)
+    return find_coordinates(
+        density.value_and_gradient, density.start, scaled=density.scaled, held=density.held
+    )
 
 
 def typical_coordinates(built: Built) -> Coordinates:

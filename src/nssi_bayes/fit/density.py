@@ -59,6 +59,9 @@ class Density:
     scaled : list of tuple
         For each element of a scale parameter: its position in the vector, and the positions of
         the standardised coordinates that it multiplies.
+    held : tuple of int
+        Positions of correlations of functions that are sampled: their joint mode with the functions is
+        at a correlation of 1, without bound, and says nothing of where the posterior is.
     """
 
     size: int
@@ -66,6 +69,7 @@ class Density:
     constrain: Callable[[Array], dict[str, Array]]
     start: Array
     scaled: list[tuple[int, Array]]
+    held: tuple[int, ...] = ()
 
 
 def compile_density(built: Built) -> Density:
@@ -93,12 +97,13 @@ def compile_density(built: Built) -> Density:
         if not built.spec.explicit:
             _LOG.info(
                 "the explicit route: the outcome is %s, which goes with all functions at once, so that the "
-                "integral over them does not separate; functions and latent factors are sampled",
+                "integral over them does not separate; functions are sampled",
                 built.design.outcome_family.replace("_", " "),
             )
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
-        return Density(len(start), explicit.density(free, slots, built.design), constrain, start, free.scaled)
+        density = explicit.density(free, slots, built.design)
+        return Density(len(start), density, constrain, start, free.scaled, tuple(free.positions("Omega")))
     reason = persons(built.design, slots.shapes)
     if reason is None:
         _LOG.info("people enter by sums of cross-products: they differ in data and in what is missing")

@@ -1,10 +1,11 @@
 """The density of a model whose functions are sampled with everything else, and its gradient.
 
 Behind the parameters the vector holds every person's functions and, where items of a subscale share
-one, residual factors. Latent factors x* are integrated out in closed form, unless the outcome is not
-Gaussian: its predictor holds q . x*, so that they are sampled then, too. Gaussian data are folded in as
-on the marginal route, so that both have one text; what the kernel integrates is evaluated at the
-functions here.
+one, residual factors. Latent factors x* are integrated out in closed form. The predictor of an outcome
+that is not Gaussian holds q . x*, which is normal given functions and Gaussian data: its standardised
+rest z is sampled, one number a person, so that nothing is approximated. (To sample x* itself would have a
+mode at sigma_x = 0, without bound.) Gaussian data are folded in as on the marginal route, so that both
+have one text; what the kernel integrates is evaluated at the functions here.
 """
 
 from __future__ import annotations
@@ -34,32 +35,32 @@ class Latents(NamedTuple):
 
     Parameters
     ----------
-    people, functions, testlets, factors : int
-        People, and of each functions, residual factors of items, and latent factors that are sampled.
+    people, functions, testlets, rests : int
+        People, and of each functions, residual factors of items, and rests of the outcome's predictor.
     """
 
     people: int
     functions: int
     testlets: int
-    factors: int
+    rests: int
 
     @classmethod
     def of(cls, design: Design, names: Container[str]) -> Latents:
         """Count the latents of a design and a model's parameters."""
-        factors = len(design.coords[n.FACTOR]) if is_curved(design, names) else 0
+        rests = int(bool(design.coords[n.FACTOR]) and is_curved(design, names))
         functions, testlets = len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET])
-        return cls(len(design.diagnosis), functions, testlets, factors)
+        return cls(len(design.diagnosis), functions, testlets, rests)
 
     @property
     def size(self) -> int:
         """Length of their part of the vector."""
-        return self.people * (self.functions + self.testlets + self.factors)
+        return self.people * (self.functions + self.testlets + self.rests)
 
     def split(self, tail: Array) -> tuple[Array, Array, Array]:
-        """Return functions, residual factors of items and factors, each [`participant`, ...]."""
+        """Return functions, residual factors of items and rests, each [`participant`, ...]."""
         ends = self.people * np.cumsum([self.functions, self.testlets])
-        eta, testlet, factor = (part.reshape(self.people, -1) for part in np.split(tail, ends))
-        return eta, testlet, factor
+        eta, testlet, rest = (part.reshape(self.people, -1) for part in np.split(tail, ends))
+        return eta, testlet, rest
 
 
 def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Array], tuple[float, Array]]:
@@ -80,25 +81,22 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         Of the parameters' vector and, behind it, `Latents`.
     """
     latents, answers = Latents.of(design, slots.where), Answers(design)
-    curved = is_curved(design, slots.where)
-    people, observed = compile_people(design, slots, keep_factors=curved), Observed(design)
+    people, outcome = compile_people(design, slots), _Outcome(Observed(design), slots)
     ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
     shared, every = testlet_of >= 0, np.arange(len(owner))
     members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
 
-    outcome = _Outcome(observed, slots)
-
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x[: free.size])
-        eta, testlet, factor = latents.split(x[free.size :])
+        eta, testlet, rest = latents.split(x[free.size :])
         part, to_theta = people(theta)
         load, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
         predictor = eta @ load.T
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
         items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
-        whole = np.concatenate([factor, eta, -np.ones((latents.people, 1))], axis=1)
+        whole = np.concatenate([eta, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
@@ -113,14 +111,12 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
             d_load[every, owner], d_gamma, d_further, by_shift,
         )  # fmt: skip
-        d_latent, d_theta = -pulled[:, :-1], np.zeros(slots.size)
-        d_latent[:, latents.factors :] += d_predictor @ load
-        if curved:
-            said, d_outcome, back, d_theta = outcome(theta, part, factor, eta)
-            total, d_latent, by = total + said, d_latent + d_outcome, by._replace(predictor=back)
+        d_eta, d_rest, d_theta = d_predictor @ load - pulled[:, :-1], rest, np.zeros(slots.size)
+        if part.predictor is not None:
+            said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
+            total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)
         d_testlet = (d_shared * sizes) @ members - testlet
-        d_factor, d_eta = np.split(d_latent, [latents.factors], axis=1)
-        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel(), d_factor.ravel()])
+        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel(), d_rest.ravel()])
         return float(total), np.concatenate([to_x(to_theta(by) + d_theta), tail])
 
     return value_and_gradient
@@ -133,22 +129,24 @@ class _Outcome:
         self.observed, self.slots = observed, slots
 
     def __call__(
-        self, theta: Array, part: Part, factor: Array, eta: Array
-    ) -> tuple[float, Array, Predictor, Array]:
-        """Return nats, derivatives by factors and functions, by the predictor, and by its own parameters."""
-        if part.predictor is None:
-            raise ValueError("the model's outcome has no predictor")
-        mean, common, own, _ = part.predictor
-        mu = mean + factor @ common + (eta * own.T).sum(axis=1)
+        self, theta: Array, predictor: Predictor, eta: Array, rest: Array
+    ) -> tuple[float, Array, Array, Predictor, Array]:
+        """Return nats, derivatives by functions and rests, by the predictor, and by its own parameters."""
+        mean, common, own, spread = predictor
+        if spread is None:
+            raise ValueError("the factors are not integrated out of the outcome's predictor")
+        mu = mean + (eta * own.T).sum(axis=1) + spread * rest.sum(axis=1)
         named = self.slots.named(theta)
         curve = self.observed.curve(named)
         by_mu = derivatives(curve, mu)[0]
         by_theta = np.zeros(self.slots.size)
         for name, slope in self.observed.slopes(named, mu).items():
             by_theta[self.slots.where[name]] = slope
-        by_latent = by_mu[:, None] * np.concatenate([np.tile(common, (len(mu), 1)), own.T], axis=1)
-        back = Predictor(by_mu, by_mu @ factor, np.ascontiguousarray((by_mu[:, None] * eta).T))
-        return float(value(curve, mu).sum()), by_latent, back, by_theta
+        by_own = np.ascontiguousarray((by_mu[:, None] * eta).T)
+        back = Predictor(by_mu, common, by_own, by_mu * rest.sum(axis=1))
+        by_rest = np.tile((by_mu * spread)[:, None], rest.shape[1]) - rest
+        nats = value(curve, mu).sum() - 0.5 * (rest**2).sum() - 0.5 * rest.size * LOG_2PI
+        return float(nats), by_mu[:, None] * own.T, by_rest, back, by_theta
 
 
 @compiled

@@ -128,6 +128,11 @@ class Unconstrained:
             pull[at] = -slope.ravel()
         return total
 
+    def positions(self, name: str) -> list[int]:
+        """Return where the coordinates of a parameter stand; none of one that there is not."""
+        where = self._free.where.get(name, slice(0, 0))
+        return list(range(where.start, where.stop))
+
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
         place = self._free.named(np.arange(self.size))

@@ -10,7 +10,7 @@ speak of it. `Conditional` takes that out, so that a scale is not held in place 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ _SCALE_RANGE: Final = (0.5, 10.0)
 _SCALE_SD: Final = 2.0
 """EM steps for the scales; where they start and stay, and how wide they are taken to be, in fifths of
 the prior scale."""
+
+_HELD_SD: Final = 0.3
 
 type Array = np.ndarray[Any, Any]
 type ValueAndGradient = Callable[[Array], tuple[float, Array]]
@@ -178,7 +180,7 @@ class Coordinates:
 
 
 def find_coordinates(
-    density: ValueAndGradient, start: Array, *, scaled: list[tuple[int, Array]]
+    density: ValueAndGradient, start: Array, *, scaled: list[tuple[int, Array]], held: Sequence[int] = ()
 ) -> Coordinates:
     """Find a typical point and the curvature there.
 
@@ -194,6 +196,8 @@ def find_coordinates(
         Where to begin.
     scaled : list of tuple
         From `Density`.
+    held : sequence of int
+        Positions that stay where they begin, as far as the typical point goes.
 
     Returns
     -------
@@ -201,7 +205,7 @@ def find_coordinates(
         Typical point and transform.
     """
     scales = np.array(sorted({one for one, _ in scaled}), dtype=int)
-    rest = np.setdiff1d(np.arange(len(start)), scales)
+    rest = np.setdiff1d(np.arange(len(start)), [*scales, *held])
     point = start.copy()
     point[scales] = _FIRST_SCALE
     for iteration in range(_ITERATIONS + 1):
@@ -214,6 +218,7 @@ def find_coordinates(
             point[scales] = _updated_scales(point, variance, scales, scaled)
     near, directions, gain = _thinned(values, vectors)
     whole = _SCALE_SD * np.eye(len(point))
+    whole[list(held), list(held)] = _HELD_SD
     whole[np.ix_(rest, rest)] = near
     wide = np.zeros((len(point), len(gain)))
     wide[rest] = directions
