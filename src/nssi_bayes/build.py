@@ -18,6 +18,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
+from nssi_bayes.blocks.beside import grid_beside, stands_beside
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
@@ -61,7 +62,9 @@ class Built:
     @property
     def explicit(self) -> bool:
         """Whether functions are sampled with everything else, by choice or because nothing separates."""
-        return self.spec.explicit or is_curved(self.design, {p.name for p in self.parameters})
+        names = {p.name for p in self.parameters}
+        curved = is_curved(self.design, names) and not stands_beside(self.design, names)
+        return self.spec.explicit or curved
 
     @cached_property
     def model(self) -> pm.Model:
@@ -143,8 +146,13 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
             "libraries": {name: version(name) for name in _LIBRARIES},
             "grid": grid_settings(len(design.plain_of)),
             **({} if design.outcome_family == n.GAUSSIAN else {"outcome": design.outcome_family}),
+            **({"grid beside": grid_beside(len(design.plain_of))} if _beside(built) else {}),
         }
     )
+
+
+def _beside(built: Built) -> bool:
+    return not built.explicit and stands_beside(built.design, {p.name for p in built.parameters})
 
 
 def identity(prints: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scan
 from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.schema import family_of
-from nssi_bayes.spec import JointSpec
+from nssi_bayes.spec import MOST_BESIDE, JointSpec
 
 __all__ = ["Design", "make_design"]
 
@@ -273,12 +273,13 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
 
 
 def _check_route(spec: JointSpec, family: str, where: str) -> None:
-    """Refuse what the explicit route does not have."""
+    """Refuse what a route does not have for an outcome that is not Gaussian."""
+    beside = family == n.BERNOULLI and len(spec.functions) <= MOST_BESIDE
     reason = (
         f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
         "so that the integral over them does not separate"
     )
-    if spec.route == "marginal":
+    if spec.route == "marginal" and not beside:
         cure = "write route: auto, which samples the functions of such a model"
         raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)
     if spec.groups is not None:

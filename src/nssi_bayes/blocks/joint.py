@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import (
@@ -24,6 +26,7 @@ from nssi_bayes.blocks import (
     outcomes,
     structure,
 )  # fmt: skip
+from nssi_bayes.blocks.beside import FLOOR, NEWTON_BESIDE, UNIT, grid_beside, stands_beside
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.blocks.predicted import is_curved
@@ -164,15 +167,49 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If the outcome is not Gaussian, which `marginal.evaluate` integrates.
+        If the outcome is neither Gaussian nor a yes or no beside all other data; `marginal.evaluate`
+        integrates it.
     """
     if is_curved(design, theta) and "outcome" in include:
-        raise ValueError("an outcome that is not Gaussian does not separate by function")
+        return _beside(theta, design, include)
     prior = functions_given(theta, design, include)
     if "items" not in include or not design.coords[n.INDICATOR]:
         return log_integral(prior)
     items = measurement.Items(theta, design)
     return quadrature.integrate(prior, items.curve, items.slope, grid) + items.log_gap
+
+
+def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
+    """Integrate a yes or no as the one indicator of one function more."""
+    if not stands_beside(design, theta) or not set(blocks_of(design)) <= set(include):
+        raise ValueError("an outcome that is not Gaussian does not separate by function")
+    prior, items = functions_given(theta, design, include), measurement.Items(theta, design)
+    functions, people = len(design.coords[n.FUNCTION]), len(design.diagnosis)
+    origin = jnp.zeros((people, functions))
+    mean, spread = predictor(theta, design, origin)
+    own = [predictor(theta, design, origin.at[:, f].set(1.0))[0] - mean for f in range(functions)]
+    row = jnp.stack([*(-one / UNIT for one in own), jnp.ones(people), mean / UNIT], axis=1)
+    variance = (FLOOR + spread**2) / UNIT**2
+    keep = np.r_[:functions, functions + 1]
+    whole = row[:, :, None] * row[:, None, :] / variance[:, None, None]
+    whole = whole.at[:, keep[:, None], keep].add(prior.matrix)
+    seen, y = jnp.asarray(design.outcome_seen, dtype=float), jnp.asarray(design.outcome)
+
+    def curve(f: int, points: Any) -> Any:
+        if f < functions:
+            return items.curve(f, points)
+        return seen[:, None] * jax.nn.log_sigmoid((2 * y - 1)[:, None] * UNIT * points)
+
+    def slope(points: Any) -> tuple[Any, Any]:
+        p = jax.nn.sigmoid(UNIT * points[:, functions:])
+        own = UNIT * seen[:, None] * (y[:, None] - p), UNIT**2 * seen[:, None] * p * (1 - p)
+        both = zip(items.slope(points[:, :functions]), own, strict=True)
+        first, second = (jnp.concatenate(pair, axis=1) for pair in both)
+        return first, second
+
+    joined = Quadratic(whole, prior.constant - 0.5 * (jnp.log(variance) + LOG_2PI))
+    grid = quadrature.make_grid(functions + 1, **grid_beside(functions))
+    return quadrature.integrate(joined, curve, slope, grid, newton=NEWTON_BESIDE) + items.log_gap
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:

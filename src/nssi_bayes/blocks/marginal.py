@@ -17,6 +17,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
+from nssi_bayes.blocks.beside import NEWTON_BESIDE
 from nssi_bayes.blocks.compiled import Part, People, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.predicted import Observed, is_curved
@@ -61,15 +62,22 @@ def grid_settings(functions: int, *, fine: bool = False) -> dict[str, Any]:
     return {"order": 7, "curve_nodes": 15} if fine else {"order": 5, "curve_nodes": 11}
 
 
-def arrangement_of(design: Design, grid: dict[str, Any]) -> Arrangement:
-    """Return the kernel's constants for a design and the settings of a grid."""
-    return arrange(
-        design.function_of,
-        design.testlet_of,
-        grid=quadrature.make_grid(len(design.plain_of), **grid),
+def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False) -> Arrangement:
+    """Return the kernel's constants for a design and the settings of a grid.
+
+    With `beside` an outcome stands behind the items, and measures one function more.
+    """
+    functions = len(design.plain_of)
+    found = arrange(
+        np.append(design.function_of, functions) if beside else design.function_of,
+        np.append(design.testlet_of, -1) if beside else design.testlet_of,
+        grid=quadrature.make_grid(functions + beside, **grid),
         testlet_nodes=measurement.TESTLET_NODES,
         position_nodes=measurement.POSITION_NODES,
     )
+    if not beside:
+        return found
+    return found._replace(newton_steps=NEWTON_BESIDE.steps, largest_step=NEWTON_BESIDE.largest)
 
 
 def evaluate(

@@ -23,6 +23,7 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers
+from nssi_bayes.blocks.beside import UNIT, Beside, extend, extend_back, grid_beside, stands_beside
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
@@ -110,8 +111,7 @@ def compile_density(built: Built) -> Density:
         density = _with_sums(free, Sums(built.design, slots))
     else:
         _LOG.debug("people enter one by one: %s", reason)
-        make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
-        density = make(free, slots, built.design)
+        density = _one_by_one(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
 
 
@@ -147,8 +147,7 @@ def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
     """
     slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
     free = Unconstrained(built.parameters, slots)
-    make = _with_kernel if built.design.coords[n.INDICATOR] else _with_people
-    density, none = make(free, slots, few(built.design, people)), np.zeros(slots.size)
+    density, none = _one_by_one(free, slots, few(built.design, people)), np.zeros(slots.size)
 
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         value, gradient = density(x)
@@ -156,6 +155,12 @@ def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
         return value - log_prior, gradient - to_x(none)
 
     return value_and_gradient
+
+
+def _one_by_one(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
+    if stands_beside(design, slots.where):
+        return _with_outcome(free, slots, design)
+    return (_with_kernel if design.coords[n.INDICATOR] else _with_people)(free, slots, design)
 
 
 def _with_sums(free: Unconstrained, sums: Sums) -> ValueAndGradient:
@@ -184,6 +189,42 @@ def _with_people(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
         value = log_prior + float((part.constant + integrate_gaussian(part.matrix)).sum())
         table = np.zeros((0, part.upper.shape[1]))
         return value, to_x(to_theta(Part(ones, by_matrix, table, table, table, none, none)))
+
+    return value_and_gradient
+
+
+def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
+    """Return the density of items and, beside them, an outcome that is a yes or no."""
+    functions = len(design.plain_of)
+    arrangement = arrangement_of(design, grid_beside(functions), beside=True)
+    answers, outcome = Answers(design), Beside.of(design)
+    people = compile_people(design, slots)
+    ones = np.ones(len(design.diagnosis))
+
+    @np.errstate(all="ignore")
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        log_prior, theta, to_x = free(x)
+        part, to_theta = people(theta)
+        if part.predictor is None:
+            raise ValueError("the model has no outcome that stands beside its items")
+        whole, constant, row = extend(part.matrix, part.predictor)
+        upper, lower = answers.constants(part)
+        value, d_whole, d_upper, d_lower, d_loading, d_gamma = kernel(
+            whole,
+            np.concatenate([upper, outcome.upper], axis=1),
+            np.concatenate([lower, outcome.lower], axis=1),
+            np.append(part.loading, UNIT),
+            part.gamma,
+            arrangement,
+        )
+        counts = answers.counts
+        total = log_prior + (part.constant + constant + value).sum() + (counts * part.log_gap).sum()
+        d_matrix, back = extend_back(d_whole, row, part.predictor)
+        by_items = np.ascontiguousarray(d_upper[:, :-1]), np.ascontiguousarray(d_lower[:, :-1])
+        by_upper, by_lower, by_shift = answers.back(part, (upper, lower), by_items)
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading[:-1], d_gamma,
+                  shift=by_shift, predictor=back)  # fmt: skip
+        return float(total), to_x(to_theta(by))
 
     return value_and_gradient
 

@@ -25,7 +25,7 @@ from numpy.polynomial.hermite_e import hermegauss
 
 from nssi_bayes.integrate.gaussian import Quadratic
 
-__all__ = ["Grid", "Moments", "integrate", "make_grid", "moments", "normal_rule"]
+__all__ = ["NEWTON", "Grid", "Moments", "Newton", "integrate", "make_grid", "moments", "normal_rule"]
 
 NEWTON_STEPS: Final = 4
 LARGEST_STEP: Final = 1.5
@@ -39,6 +39,24 @@ type Slope = Callable[[Any], tuple[Any, Any]]
 """Points [`participant`, `function`] to first and negative second derivative."""
 type Small = list[list[Any]]
 """A small matrix whose entries are vectors over people."""
+
+
+class Newton(NamedTuple):
+    """How the mode is found.
+
+    Parameters
+    ----------
+    steps : int
+        How many.
+    largest : float
+        They are clipped to this, in residual sd of a function.
+    """
+
+    steps: int
+    largest: float
+
+
+NEWTON: Final = Newton(NEWTON_STEPS, LARGEST_STEP)
 
 
 class Grid(NamedTuple):
@@ -133,7 +151,7 @@ def normal_rule(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
     return position, weight / weight.sum()
 
 
-def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> Any:
+def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid, *, newton: Newton = NEWTON) -> Any:
     """Return the log of the integral of prior times items over the functions.
 
     Parameters
@@ -146,13 +164,15 @@ def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> Any:
         Derivatives of the same; only positions depend on them.
     grid : Grid
         From `make_grid`.
+    newton : Newton
+        To the mode.
 
     Returns
     -------
     array
         [`participant`].
     """
-    log_joint, _ = _log_joint(prior, curve, slope, grid)
+    log_joint, _ = _log_joint(prior, curve, slope, grid, newton=newton)
     return _log_sum_exp(log_joint)
 
 
@@ -172,10 +192,12 @@ def _log_sum_exp(log_joint: Any) -> Any:
     return top + jnp.log(jnp.exp(log_joint - top[:, None]).sum(axis=1))
 
 
-def _log_joint(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> tuple[Any, Any]:
+def _log_joint(
+    prior: Quadratic, curve: Curve, slope: Slope, grid: Grid, *, newton: Newton = NEWTON
+) -> tuple[Any, Any]:
     """Log of weight times prior times items [`participant`, node], and the nodes."""
     functions, order = grid.functions, len(grid.nodes)
-    mode, root = _proposal(stop_gradient(prior.matrix), slope, functions)
+    mode, root = _proposal(stop_gradient(prior.matrix), slope, functions, newton)
     log_det = sum((jnp.log(root[a][a]) for a in range(functions)), start=0.0)
     spread = _marginal_sd(root, functions)
     # node = mode + R^-T z, root = R lower Cholesky of the posterior precision: a function's
@@ -206,18 +228,18 @@ def _values_of(f: int, curve: Curve, mode: Any, offset: Any, reach: Any, grid: G
     return jnp.einsum("kiq,ik->iq", stop_gradient(_chebyshev(place, count)), coefficients)
 
 
-def _proposal(matrix: Any, slope: Slope, functions: int) -> tuple[list[Any], Small]:
+def _proposal(matrix: Any, slope: Slope, functions: int, newton: Newton) -> tuple[list[Any], Small]:
     precision = [[matrix[:, a, b] for b in range(functions)] for a in range(functions)]
     information = [matrix[:, a, functions] for a in range(functions)]
     mode = _solve(_cholesky(precision), information)
-    for _ in range(NEWTON_STEPS):
+    for _ in range(newton.steps):
         first, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
         gradient = [
             information[a] - sum(precision[a][b] * mode[b] for b in range(functions)) + first[:, a]
             for a in range(functions)
         ]
         step = _solve(_cholesky(_plus_diagonal(precision, curvature)), gradient)
-        mode = [m + jnp.clip(s, -LARGEST_STEP, LARGEST_STEP) for m, s in zip(mode, step, strict=True)]
+        mode = [m + jnp.clip(s, -newton.largest, newton.largest) for m, s in zip(mode, step, strict=True)]
     _, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
     return mode, _cholesky(_plus_diagonal(precision, curvature))
 

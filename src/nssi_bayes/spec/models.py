@@ -11,7 +11,11 @@ from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["ConventionalSpec", "Groups", "JointSpec", "ModelSpec", "read_model"]
+__all__ = ["MOST_BESIDE", "ConventionalSpec", "Groups", "JointSpec", "ModelSpec", "read_model"]
+
+
+MOST_BESIDE: Final = 3
+"""Functions beside which a yes or no is integrated: the grid has one axis more, and four at most."""
 
 
 class Measurement(Strict):
@@ -115,7 +119,8 @@ class JointSpec(Strict):
         Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
         An outcome of the cohort, of the family that the study says; without it the model says nothing
-        about outcomes. One that is not Gaussian takes the explicit route.
+        about outcomes. A count, a category, and a yes or no beside more than `MOST_BESIDE` functions
+        take the explicit route.
     general : {"none", "bifactor"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a

@@ -10,7 +10,7 @@ from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, split_name
-from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, read_priors
+from nssi_bayes.spec import MOST_BESIDE, ConventionalSpec, JointSpec, Prior, read_priors
 
 __all__ = ["methods", "paragraphs"]
 
@@ -222,7 +222,7 @@ def _computation(e: Evidence) -> str:
     )
     integrated = "People's latent functions were integrated out, and parameters drawn with NUTS "
     model = e.models.get(str(e.main))
-    if (isinstance(model, JointSpec) and model.explicit) or _link(set(e.parameters.get(str(e.main), []))):
+    if isinstance(model, JointSpec) and _sampled(model, set(e.parameters.get(str(e.main), []))):
         integrated = "People's latent functions and parameters were drawn with NUTS "
     return (
         f"{integrated}"
@@ -268,6 +268,12 @@ def _priors(e: Evidence) -> str:
         if not has or _used(name, has) or ("B" in has and name in factors)
     ]
     return table("priors", shown, words=("prior", "unit", "source"))
+
+
+def _sampled(model: JointSpec, has: set[str]) -> bool:
+    """Return whether functions were sampled: a yes or no beside few functions is integrated with them."""
+    beside = {"dispersion", "outcome_probability"}.isdisjoint(has) and len(model.functions) <= MOST_BESIDE
+    return model.explicit or bool(_link(has) and not beside)
 
 
 def _link(has: set[str]) -> str:

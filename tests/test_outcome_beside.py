@@ -1,0 +1,117 @@
+"""A yes or no is integrated beside the items, as the one indicator of one function more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from densities import assert_density_is_pymcs
+from nssi_bayes import names as n
+from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.blocks.beside import extend, extend_back, stands_beside
+from nssi_bayes.blocks.compiled import Slots
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.predicted import Predictor
+from nssi_bayes.build import Built, build_design
+from nssi_bayes.fit.density import compile_density, unconstrained
+from nssi_bayes.fit.unconstrained import Unconstrained
+from nssi_bayes.spec import JointSpec
+from outcomes import drawn, full, small
+
+type Theta = dict[str, np.ndarray[Any, Any]]
+
+
+def _case(name: str, participants: int = 24) -> tuple[JointSpec, Theta, Design]:
+    """A model, parameters and data: of one, two or three functions, with factors, images, or neither."""
+    named: dict[str, Any] = {"w": 1.0, "a": -0.3}
+    if name == "three functions and images":
+        spec, design = full(n.BERNOULLI, participants=participants)
+        return spec, *drawn(spec, design, seed=5, **named)
+    changes: dict[str, Any] = {
+        "two functions": {},
+        "without factors": {"factors": ()},
+        "one function": {
+            "functions": {"self_related": ["affect_regulation", "anti_dissociation", "marking_distress"]}
+        },
+    }[name]
+    spec, design = small(n.BERNOULLI, participants=participants, **changes)
+    return spec, *drawn(spec, design, seed=5, **named)
+
+
+SUBSCALES = ["affect_regulation", "anti_dissociation", "marking_distress"]
+CASES = ("two functions", "without factors", "one function", "three functions and images")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_density_is_that_of_pymc(name: str) -> None:
+    spec, _, design = _case(name, 12)
+    built = build_design(spec, design)
+    assert not built.explicit
+    assert_density_is_pymcs(built, scales=(0.1, 1.0), value_rtol=1e-9, gradient_rtol=1e-7)
+
+
+def _log_likelihood(built: Built, theta: Theta) -> float:
+    (x,) = unconstrained(built, {name: value[None] for name, value in theta.items()})
+    slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
+    return compile_density(built).value_and_gradient(x)[0] - Unconstrained(built.parameters, slots)(x)[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_agrees_with_the_joint_grid(name: str) -> None:
+    """Which is held against a dense one elsewhere: at its nodes of functions it has more of the predictor."""
+    spec, theta, design = _case(name)
+    draws = {k: v[None] for k, v in theta.items()}
+    grid = marginal.grid_settings(len(design.plain_of), fine=True)
+    exact = marginal.evaluate(draws, design, include=joint.BLOCKS, grid=grid, moments=False).log_integral
+    found = _log_likelihood(build_design(spec, design), theta)
+    assert found == pytest.approx(float(exact.sum()), abs=0.1)
+    steep = {**theta, "w": 5 * theta["w"]}  # where the predictor runs ahead of the functions
+    many = {k: v[None] for k, v in steep.items()}
+    exact_steep = marginal.evaluate(many, design, include=joint.BLOCKS, grid=grid, moments=False).log_integral
+    assert _log_likelihood(build_design(spec, design), steep) == pytest.approx(exact_steep.sum(), abs=0.3)
+    flipped = {**theta, "w": -theta["w"]}
+    assert abs(_log_likelihood(build_design(spec, design), flipped) - float(exact.sum())) > 0.5
+
+
+def test_who_has_no_outcome_adds_nothing() -> None:
+    spec, theta, design = _case("two functions")
+    none = replace(design, outcome_seen=np.zeros_like(design.outcome_seen))
+    moved = {**theta, "w": theta["w"] + 1.0, "a": theta["a"] - 2.0}
+    one, other = (_log_likelihood(build_design(spec, none), t) for t in (theta, moved))
+    assert one == pytest.approx(other, abs=2e-3)
+
+
+def test_the_larger_matrix_and_its_derivative() -> None:
+    rng = np.random.default_rng(2)
+    people, functions = 5, 3
+    root = rng.standard_normal((people, functions + 1, functions + 1))
+    matrix = root @ np.swapaxes(root, 1, 2) + np.eye(functions + 1)
+    weight = rng.standard_normal((people, functions + 2, functions + 2))
+    weight = weight + np.swapaxes(weight, 1, 2)
+
+    def value(x: np.ndarray[Any, Any]) -> float:
+        mean, own, spread = x[:people], x[people:-people].reshape(functions, people), x[-people:]
+        whole, constant, _ = extend(matrix, Predictor(mean, np.zeros(0), own, spread))
+        return float((weight * whole).sum() + constant.sum())
+
+    x = rng.standard_normal(people * (functions + 2)) + 0.5
+    predictor = Predictor(x[:people], np.zeros(0), x[people:-people].reshape(functions, people), x[-people:])
+    _, _, row = extend(matrix, predictor)
+    by_matrix, by = extend_back(weight, row, predictor)
+    assert by.spread is not None
+    found = np.concatenate([by.mean, by.own.ravel(), by.spread])
+    numeric = [(value(x + s) - value(x - s)) / 2e-6 for s in 1e-6 * np.eye(len(x))]
+    np.testing.assert_allclose(found, numeric, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(by_matrix, weight[:, [0, 1, 2, 4]][:, :, [0, 1, 2, 4]])
+
+
+def test_a_count_and_a_fourth_function_do_not_stand_beside() -> None:
+    spec, _, design = _case("two functions")
+    names = {p.name for p in build_design(spec, design).parameters}
+    assert stands_beside(design, names)
+    assert not stands_beside(replace(design, outcome_family=n.NEGATIVE_BINOMIAL), names)
+    many = {**design.coords, n.FUNCTION: ["a", "b", "c", "d"]}
+    assert not stands_beside(replace(design, coords=many), names)
