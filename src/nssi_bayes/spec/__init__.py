@@ -17,10 +17,9 @@ from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import read_yaml
 
 __all__ = [
-    "MOST_BESIDE", "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "Params", "Prior", "Refit",
-    "Sampler",
-    "Sensitivity", "Simulate", "Strict", "check_question", "parse", "read_model", "read_params",
-    "read_priors",
+    "MOST_BESIDE", "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "Params", "Prior",
+    "Refit", "Sampler", "Sensitivity", "Simulate", "Strict", "check_question", "parse", "read_model",
+    "read_params", "read_priors",
 ]  # fmt: skip
 
 
