@@ -1,6 +1,6 @@
 """Ours against Stan and PyMC on one problem: effective draws a second, and do they agree.
 
-    pip install pystan                      # and a C++ compiler; no dependency of the project
+    pip install pystan                      # no dependency of the project; see below
     python benchmarks/rivals.py check     --out benchmarks/results/rivals
     python benchmarks/rivals.py ours      --seed 1 --out benchmarks/results/rivals
     python benchmarks/rivals.py stan      --seed 1 --out benchmarks/results/rivals
@@ -11,6 +11,10 @@ All have the same data, priors, number of chains, cores and target acceptance; t
 people's functions and factors, ours integrates them out. `check` holds every rival's log-density
 against our explicit route at several points, up to a constant: where it fails, or where a rival's text
 has changed since, `summarise` refuses. `stan_centred` samples the functions themselves.
+
+pystan needs a C++ compiler. The wheel of httpstan 4.17 for Python 3.13 was made before that was released,
+and asks for a symbol by its old name: `objcopy --redefine-sym
+_PyThreadState_UncheckedGet=PyThreadState_GetUnchecked` on its `stan_services.o` mends it.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_nothing_is_compared_without_a_check_of_the_densities(
     tmp_path: Path, *, passed: bool, text: str
 ) -> None:
     _write(tmp_path, _file("ours", 1000), _file("stan", 100, text=text), passed=passed)
-    with pytest.raises(SystemExit, match="run the check again"):
+    with pytest.raises(SystemExit, match="run it again"):
         rivals.summarise(tmp_path)
 
 
