@@ -12,9 +12,10 @@ people's functions and factors, ours integrates them out. `check` holds every ri
 against our explicit route at several points, up to a constant: where it fails, or where a rival's text
 has changed since, `summarise` refuses. `stan_centred` samples the functions themselves.
 
-pystan needs a C++ compiler. The wheel of httpstan 4.17 for Python 3.13 was made before that was released,
-and asks for a symbol by its old name: `objcopy --redefine-sym
-_PyThreadState_UncheckedGet=PyThreadState_GetUnchecked` on its `stan_services.o` mends it.
+What is compiled stays on the machine: `summarise` counts the longest that a rival has taken to compile.
+
+pystan needs a C++ compiler. The wheel of httpstan 4.17 for Python 3.13 brings `stan_services.o` of Python
+3.10, which does not load; compile its `stan_services.cpp` in its place, with the macros of `models.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -42,7 +44,7 @@ from nssi_bayes.fit.sample import sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import digest, read_json, write_json
 
-__all__ = ["Run", "agreement", "check", "run_ours", "run_pymc", "run_stan", "summarise"]
+__all__ = ["Run", "agreement", "check", "named", "run_ours", "run_pymc", "run_stan", "summarise"]
 
 CHAINS: Final = 4
 CORES: Final = 2
@@ -67,8 +69,8 @@ class Run(SimpleNamespace):
     values : dict of str to numpy.ndarray
         Draws by parameter [`chain`, `draw`, ...]; a correlation matrix as such.
     seconds : dict of str to float
-        ``compile``, ``all`` (with compiling and warm-up), and ``after``: sampling after warm-up, of all
-        chains on their cores.
+        ``compile``, ``sample`` (warm-up and draws), and ``after``: sampling after warm-up, of all chains on
+        their cores.
     steps : float
         Leapfrog steps a draw after warm-up.
     divergences : int
@@ -89,7 +91,10 @@ def run_ours(built: Built, seed: int, *, tune: int, draws: int) -> Run:
 
     Seconds after warm-up: those of all chains, less the share that a chain of its own spends on warm-up.
     """
-    compile_density(built).value_and_gradient(np.zeros(compile_density(built).size))  # or read from the cache
+    began = time.perf_counter()
+    density = compile_density(built)
+    density.value_and_gradient(density.start)
+    compiling = time.perf_counter() - began
     sampler = Sampler(chains=CHAINS, tune=tune, draws=draws, target_accept=ACCEPT)
     began = time.perf_counter()
     drawn = sample(built, sampler, np.random.SeedSequence(seed))
@@ -102,15 +107,15 @@ def run_ours(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     def look(_: int, finished: int) -> None:
         looks.append((finished, time.perf_counter()))
 
-    draw_chain(compile_density(built), found, sampler, np.random.SeedSequence([seed, 1]), say=look)
+    draw_chain(density, found, sampler, np.random.SeedSequence([seed, 1]), say=look)
     done, at = np.array(looks).T
     share = (np.interp(tune, done, at) - at[0]) / (at[-1] - at[0])
-    seconds = {"compile": 0.0, "all": total, "after": (total - coordinates) * (1 - float(share))}
+    seconds = {"compile": compiling, "sample": total, "after": (total - coordinates) * (1 - float(share))}
     return Run(
         values=drawn.values, seconds=seconds, steps=float(drawn.statistics["n_steps"].mean()),
         divergences=int(drawn.statistics["diverging"].sum()),
         further={"rerun": drawn.rerun, "target_accept": drawn.target_accept, "warm_up_share": float(share),
-                 "seconds_coordinates": coordinates, "parameters": compile_density(built).size},
+                 "seconds_coordinates": coordinates, "parameters": density.size},
     )  # fmt: skip
 
 
@@ -121,7 +126,7 @@ def run_pymc(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     model = make_pymc(built)
     began = time.perf_counter()
     compiled = nutpie.compile_pymc_model(model)
-    compiling = time.perf_counter() - began
+    compiling, began = time.perf_counter() - began, time.perf_counter()
     trace = nutpie.sample(
         compiled, chains=CHAINS, cores=CORES, tune=tune, draws=draws, target_accept=ACCEPT, seed=seed,
         save_warmup=True, progress_bar=False,
@@ -129,8 +134,8 @@ def run_pymc(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     total = time.perf_counter() - began
     steps = float(trace.sample_stats["n_steps"].sum())
     share = steps / (steps + float(trace.warmup_sample_stats["n_steps"].sum()))
-    seconds = {"compile": compiling, "all": total, "after": (total - compiling) * share}
-    values = _named(built, {str(k): v.to_numpy() for k, v in trace.posterior.data_vars.items()})
+    seconds = {"compile": compiling, "sample": total, "after": total * share}
+    values = named(built, {str(k): v.to_numpy() for k, v in trace.posterior.data_vars.items()})
     return Run(
         values=values, seconds=seconds, steps=steps / (CHAINS * draws),
         divergences=int(trace.sample_stats["diverging"].sum()), further={"warm_up_share": 1 - share},
@@ -152,32 +157,34 @@ def _stan(built: Built, seed: int, *, centred: bool) -> Any:
 
 
 def run_stan(built: Built, seed: int, *, tune: int, draws: int, centred: bool = False) -> Run:
-    """Sample the Stan program, compiled anew. Seconds after warm-up are Stan's own, over the cores."""
+    """Sample the Stan program. Seconds after warm-up: by their share of what Stan says of its chains."""
     import httpstan.cache
     import httpstan.models
 
     name = httpstan.models.calculate_model_name(PROGRAM.read_text("utf-8"))
-    httpstan.cache.delete_model_directory(name)  # fits of equal seeds are kept there, too
+    rmtree(httpstan.cache.model_directory(name) / "fits", ignore_errors=True)  # or an old one is handed out
     began = time.perf_counter()
     model = _stan(built, seed, centred=centred)
-    compiling = time.perf_counter() - began
+    compiling, began = time.perf_counter() - began, time.perf_counter()
     fit = model.sample(num_chains=CHAINS, num_warmup=tune, num_samples=draws, delta=ACCEPT)
     total = time.perf_counter() - began
     said = re.findall(rb"([\d.]+) seconds \((Warm-up|Sampling)\)", b"\n".join(fit.stan_outputs))
     after, before = (sum(float(s) for s, which in said if which == w) for w in (b"Sampling", b"Warm-up"))
+    share = before / (before + after)
     values = {
         k: np.moveaxis(fit[k].reshape(*fit.dims[fit.param_names.index(k)], draws, CHAINS), (-1, -2), (0, 1))
         for k in fit.param_names
     }
     return Run(
-        values=_named(built, values), seconds={"compile": compiling, "all": total, "after": after / CORES},
+        values=named(built, values),
+        seconds={"compile": compiling, "sample": total, "after": total * (1 - share)},
         steps=float(fit["n_leapfrog__"].mean()), divergences=int(fit["divergent__"].sum()),
-        further={"centred": centred, "warm_up_share": before / (before + after)},
+        further={"centred": centred, "warm_up_share": share},
     )  # fmt: skip
 
 
-def _named(built: Built, values: dict[str, Array]) -> dict[str, Array]:
-    """Return our parameters from standardised ones and roots [`chain`, `draw`, ...]."""
+def named(built: Built, values: dict[str, Array]) -> dict[str, Array]:
+    """Return our parameters from standardised ones and Cholesky factors [`chain`, `draw`, ...]."""
     found: dict[str, Array] = {}
     for p in built.parameters:
         if p.family == "lkj":
@@ -187,8 +194,8 @@ def _named(built: Built, values: dict[str, Array]) -> dict[str, Array]:
             found[p.name] = values[p.name]
         else:
             raw, scale = values[f"{p.name}_raw"], found[p.scale]
-            missing = raw.ndim - 2 if not p.scale_dims else raw.ndim - scale.ndim
-            found[p.name] = raw * scale.reshape(*scale.shape, *[1] * missing)
+            aligned = (slice(None) if d in p.scale_dims else None for d in p.dims)
+            found[p.name] = raw * scale[(slice(None), slice(None), *aligned)]
     return found
 
 
@@ -233,10 +240,6 @@ def measure(rival: str, seed: int, *, people: int, tune: int, draws: int) -> dic
         "seconds": run.seconds, "cpu_seconds": used, "load_before": load, "load_after": os.getloadavg()[0],
         "steps_a_draw": run.steps, "divergences": run.divergences, "max_rhat": float(numbers["rhat"].max()),
         "min_ess": least,
-        "min_ess_a_second": {
-            span: {kind: value / run.seconds[span] for kind, value in least.items()}
-            for span in ("after", "all")
-        },
         "worst": numbers["quantity"][int(np.argmin(numbers["ess_bulk"]))], **run.further,
         "numbers": {k: numbers[k] for k in ("quantity", "mean", "sd", "mcse")},
     }  # fmt: skip
@@ -323,16 +326,19 @@ def summarise(out: Path) -> dict[str, Any]:
         raise SystemExit(
             "a rival's density is not ours, or its text has changed since the check: run it again"
         )
+    compiling: dict[str, float] = {}
+    for run in runs:
+        compiling[run["rival"]] = max(run["seconds"]["compile"], compiling.get(run["rival"], 0.0))
     ours = {run["seed"]: run for run in runs if run["rival"] == "ours"}
     found: dict[str, Any] = {}
-    for rival in sorted({run["rival"] for run in runs} - {"ours"}):
+    for rival in sorted(compiling.keys() - {"ours"}):
         pairs = [(ours[run["seed"]], run) for run in runs if run["rival"] == rival and run["seed"] in ours]
         times = {
             f"{kind}_{span}": [
-                one["min_ess_a_second"][span][kind] / two["min_ess_a_second"][span][kind]
+                _a_second(one, kind, span, compiling) / _a_second(two, kind, span, compiling)
                 for one, two in pairs
             ]
-            for span in ("after", "all")
+            for span in ("after", "sample", "all")
             for kind in ("bulk", "tail")
         }
         times["bulk_a_cpu_second"] = [
@@ -344,7 +350,14 @@ def summarise(out: Path) -> dict[str, Any]:
             "median": {name: float(np.median(values)) for name, values in times.items()},
             "asked": ASKED.get(rival), "agreement": [agreement(one, two) for one, two in pairs],
         }  # fmt: skip
-    return {"command": "python benchmarks/rivals.py", "synthetic": True, "rivals": found, "check": checked}
+    said = {"command": "python benchmarks/rivals.py", "synthetic": True, "check": checked}
+    return {**said, "rivals": found, "seconds_to_compile": compiling}
+
+
+def _a_second(run: dict[str, Any], kind: str, span: str, compiling: dict[str, float]) -> float:
+    """Return the smallest effective size a second: after warm-up, with it, or with compiling, too."""
+    seconds = run["seconds"]["after" if span == "after" else "sample"]
+    return run["min_ess"][kind] / (seconds + compiling[run["rival"]] * (span == "all"))
 
 
 def main() -> None:

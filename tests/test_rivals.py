@@ -10,15 +10,16 @@ from rivals_elsewhere import stan_data
 from rivals_problem import SCANNED, make_points, problem
 
 from nssi_bayes import names as n
+from nssi_bayes.fit.density import compile_density
 from nssi_bayes.store import write_json
 
 
 def _file(rival: str, ess: float, *, mean: float = 0.0, text: str = "t") -> dict[str, Any]:
-    second = {span: {"bulk": ess / 10, "tail": ess / 20} for span in ("after", "all")}
+    seconds = {"compile": 5.0, "sample": 15.0, "after": 10.0}
     numbers = {"mean": [0.0, mean], "sd": [1.0, 2.0], "mcse": [0.03, 0.04], "quantity": ["a", "b"]}
     return {
         "rival": rival, "seed": 1, "text": text, "min_ess": {"bulk": ess, "tail": ess / 2},
-        "min_ess_a_second": second, "cpu_seconds": 20.0, "numbers": numbers,
+        "seconds": seconds, "cpu_seconds": 20.0, "numbers": numbers,
     }  # fmt: skip
 
 
@@ -46,10 +47,19 @@ def test_points_differ_between_seeds_and_not_between_calls() -> None:
     assert one.ours == same.ours != other.ours
 
 
-def test_ratios_are_ours_by_theirs_and_means_in_our_sd(tmp_path: Path) -> None:
-    _write(tmp_path, _file("ours", 1000), _file("stan", 100, mean=0.3))
+def test_ratios_are_ours_by_theirs_and_compiling_counts_where_it_is_asked(tmp_path: Path) -> None:
+    _write(tmp_path, _file("ours", 1000), _file("stan", 100))
     stan = rivals.summarise(tmp_path)["rivals"]["stan"]
     assert stan["median"] == pytest.approx(dict.fromkeys(stan["median"], 10.0))
+    slow = _file("stan", 100) | {"seconds": {"compile": 25.0, "sample": 15.0, "after": 10.0}}
+    _write(tmp_path, _file("ours", 1000), slow)
+    median = rivals.summarise(tmp_path)["rivals"]["stan"]["median"]
+    assert (median["bulk_after"], median["bulk_all"]) == pytest.approx((10.0, 20.0))
+
+
+def test_means_are_compared_in_our_sd_and_in_errors(tmp_path: Path) -> None:
+    _write(tmp_path, _file("ours", 1000), _file("stan", 100, mean=0.3))
+    stan = rivals.summarise(tmp_path)["rivals"]["stan"]
     agreed = stan["agreement"][0]
     assert agreed["mean_farthest_in_sd"] == pytest.approx(0.15)
     assert agreed["means_within"] == 0.5
@@ -63,6 +73,21 @@ def test_nothing_is_compared_without_a_check_of_the_densities(
     _write(tmp_path, _file("ours", 1000), _file("stan", 100, text=text), passed=passed)
     with pytest.raises(SystemExit, match="run it again"):
         rivals.summarise(tmp_path)
+
+
+def test_what_rivals_sample_becomes_what_ours_are_called() -> None:
+    built = problem(1, 8, route="explicit")
+    density = compile_density(built)
+    point = next(make_points(built, np.random.default_rng(3), 1, centred=False))
+    found = rivals.named(built, {name: np.asarray(value)[None, None] for name, value in point.items()})
+    x = np.random.default_rng(3).standard_normal(density.size)
+    ours = density.constrain(np.stack([x]))
+    assert {k: v.shape[1:] for k, v in ours.items()} == {k: v.shape[2:] for k, v in found.items()}
+    np.testing.assert_allclose(found["L_offset"][0, 0], point["L_offset_raw"] * point["tau_roi"])
+    np.testing.assert_allclose(found["Omega"][0, 0], point["Omega_root"] @ point["Omega_root"].T)
+    np.testing.assert_allclose(
+        found["B_disorder"][0, 0], point["B_disorder_raw"] * point["tau_slope"][:, None, None]
+    )
 
 
 @pytest.mark.slow
