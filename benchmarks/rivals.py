@@ -70,7 +70,7 @@ class Run(SimpleNamespace):
         Draws by parameter [`chain`, `draw`, ...]; a correlation matrix as such.
     seconds : dict of str to float
         ``compile``, ``sample`` (warm-up and draws), and ``after``: sampling after warm-up, of all chains on
-        their cores.
+        their cores; ``cpu``: of processors, for what ``sample`` is.
     steps : float
         Leapfrog steps a draw after warm-up.
     divergences : int
@@ -96,9 +96,9 @@ def run_ours(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     density.value_and_gradient(density.start)
     compiling = time.perf_counter() - began
     sampler = Sampler(chains=CHAINS, tune=tune, draws=draws, target_accept=ACCEPT)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _cpu()
     drawn = sample(built, sampler, np.random.SeedSequence(seed))
-    total = time.perf_counter() - began
+    total, used = time.perf_counter() - began, _cpu() - used
     began = time.perf_counter()
     found = typical_coordinates(built)
     coordinates = time.perf_counter() - began
@@ -110,7 +110,8 @@ def run_ours(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     draw_chain(density, found, sampler, np.random.SeedSequence([seed, 1]), say=look)
     done, at = np.array(looks).T
     share = (np.interp(tune, done, at) - at[0]) / (at[-1] - at[0])
-    seconds = {"compile": compiling, "sample": total, "after": (total - coordinates) * (1 - float(share))}
+    after = (total - coordinates) * (1 - float(share))
+    seconds = {"compile": compiling, "sample": total, "after": after, "cpu": used}
     return Run(
         values=drawn.values, seconds=seconds, steps=float(drawn.statistics["n_steps"].mean()),
         divergences=int(drawn.statistics["diverging"].sum()),
@@ -126,15 +127,15 @@ def run_pymc(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     model = make_pymc(built)
     began = time.perf_counter()
     compiled = nutpie.compile_pymc_model(model)
-    compiling, began = time.perf_counter() - began, time.perf_counter()
+    compiling, began, used = time.perf_counter() - began, time.perf_counter(), _cpu()
     trace = nutpie.sample(
         compiled, chains=CHAINS, cores=CORES, tune=tune, draws=draws, target_accept=ACCEPT, seed=seed,
         save_warmup=True, progress_bar=False,
     )  # fmt: skip
-    total = time.perf_counter() - began
+    total, used = time.perf_counter() - began, _cpu() - used
     steps = float(trace.sample_stats["n_steps"].sum())
     share = steps / (steps + float(trace.warmup_sample_stats["n_steps"].sum()))
-    seconds = {"compile": compiling, "sample": total, "after": total * share}
+    seconds = {"compile": compiling, "sample": total, "after": total * share, "cpu": used}
     values = named(built, {str(k): v.to_numpy() for k, v in trace.posterior.data_vars.items()})
     return Run(
         values=values, seconds=seconds, steps=steps / (CHAINS * draws),
@@ -165,9 +166,9 @@ def run_stan(built: Built, seed: int, *, tune: int, draws: int, centred: bool = 
     rmtree(httpstan.cache.model_directory(name) / "fits", ignore_errors=True)  # or an old one is handed out
     began = time.perf_counter()
     model = _stan(built, seed, centred=centred)
-    compiling, began = time.perf_counter() - began, time.perf_counter()
+    compiling, began, used = time.perf_counter() - began, time.perf_counter(), _cpu()
     fit = model.sample(num_chains=CHAINS, num_warmup=tune, num_samples=draws, delta=ACCEPT)
-    total = time.perf_counter() - began
+    total, used = time.perf_counter() - began, _cpu() - used
     said = re.findall(rb"([\d.]+) seconds \((Warm-up|Sampling)\)", b"\n".join(fit.stan_outputs))
     after, before = (sum(float(s) for s, which in said if which == w) for w in (b"Sampling", b"Warm-up"))
     share = before / (before + after)
@@ -177,7 +178,7 @@ def run_stan(built: Built, seed: int, *, tune: int, draws: int, centred: bool = 
     }
     return Run(
         values=named(built, values),
-        seconds={"compile": compiling, "sample": total, "after": total * (1 - share)},
+        seconds={"compile": compiling, "sample": total, "after": total * (1 - share), "cpu": used},
         steps=float(fit["n_leapfrog__"].mean()), divergences=int(fit["divergent__"].sum()),
         further={"centred": centred, "warm_up_share": share},
     )  # fmt: skip
@@ -230,14 +231,14 @@ def measure(rival: str, seed: int, *, people: int, tune: int, draws: int) -> dic
     runs: dict[str, Callable[..., Run]] = {"ours": run_ours, "stan": run_stan, "pymc": run_pymc}
     built = problem(seed, people)
     further = {"centred": True} if rival == "stan_centred" else {}
-    load, before = os.getloadavg()[0], _cpu()
+    load = os.getloadavg()[0]
     run = runs[rival.removesuffix("_centred")](built, seed, tune=tune, draws=draws, **further)
-    used, numbers = _cpu() - before, _numbers(built, run)
+    numbers = _numbers(built, run)
     least = {kind: float(numbers[f"ess_{kind}"].min()) for kind in ("bulk", "tail")}
     return {
         "rival": rival, "seed": seed, "participants": people, "synthetic": True, "chains": CHAINS,
         "cores": CORES, "tune": tune, "draws": draws, "target_accept": ACCEPT, "text": _text(),
-        "seconds": run.seconds, "cpu_seconds": used, "load_before": load, "load_after": os.getloadavg()[0],
+        "seconds": run.seconds, "load_before": load, "load_after": os.getloadavg()[0],
         "steps_a_draw": run.steps, "divergences": run.divergences, "max_rhat": float(numbers["rhat"].max()),
         "min_ess": least,
         "worst": numbers["quantity"][int(np.argmin(numbers["ess_bulk"]))], **run.further,
@@ -338,13 +339,9 @@ def summarise(out: Path) -> dict[str, Any]:
                 _a_second(one, kind, span, compiling) / _a_second(two, kind, span, compiling)
                 for one, two in pairs
             ]
-            for span in ("after", "sample", "all")
+            for span in ("after", "sample", "all", "cpu")
             for kind in ("bulk", "tail")
         }
-        times["bulk_a_cpu_second"] = [
-            one["min_ess"]["bulk"] / one["cpu_seconds"] / two["min_ess"]["bulk"] * two["cpu_seconds"]
-            for one, two in pairs
-        ]
         found[rival] = {
             "seeds": [two["seed"] for _, two in pairs], "times_faster": times,
             "median": {name: float(np.median(values)) for name, values in times.items()},
@@ -355,8 +352,8 @@ def summarise(out: Path) -> dict[str, Any]:
 
 
 def _a_second(run: dict[str, Any], kind: str, span: str, compiling: dict[str, float]) -> float:
-    """Return the smallest effective size a second: after warm-up, with it, or with compiling, too."""
-    seconds = run["seconds"]["after" if span == "after" else "sample"]
+    """Return the smallest effective size a second: after warm-up, with it, with compiling, of processors."""
+    seconds = run["seconds"]["sample" if span == "all" else span]
     return run["min_ess"][kind] / (seconds + compiling[run["rival"]] * (span == "all"))
 
 

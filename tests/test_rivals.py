@@ -15,11 +15,11 @@ from nssi_bayes.store import write_json
 
 
 def _file(rival: str, ess: float, *, mean: float = 0.0, text: str = "t") -> dict[str, Any]:
-    seconds = {"compile": 5.0, "sample": 15.0, "after": 10.0}
+    seconds = {"compile": 5.0, "sample": 15.0, "after": 10.0, "cpu": 20.0}
     numbers = {"mean": [0.0, mean], "sd": [1.0, 2.0], "mcse": [0.03, 0.04], "quantity": ["a", "b"]}
     return {
         "rival": rival, "seed": 1, "text": text, "min_ess": {"bulk": ess, "tail": ess / 2},
-        "seconds": seconds, "cpu_seconds": 20.0, "numbers": numbers,
+        "seconds": seconds, "numbers": numbers,
     }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_ratios_are_ours_by_theirs_and_compiling_counts_where_it_is_asked(tmp_pa
     _write(tmp_path, _file("ours", 1000), _file("stan", 100))
     stan = rivals.summarise(tmp_path)["rivals"]["stan"]
     assert stan["median"] == pytest.approx(dict.fromkeys(stan["median"], 10.0))
-    slow = _file("stan", 100) | {"seconds": {"compile": 25.0, "sample": 15.0, "after": 10.0}}
+    slow = _file("stan", 100) | {"seconds": {"compile": 25.0, "sample": 15.0, "after": 10.0, "cpu": 20.0}}
     _write(tmp_path, _file("ours", 1000), slow)
     median = rivals.summarise(tmp_path)["rivals"]["stan"]["median"]
     assert (median["bulk_after"], median["bulk_all"]) == pytest.approx((10.0, 20.0))
