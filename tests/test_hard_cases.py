@@ -84,7 +84,10 @@ CASES = {
 }
 
 
-FITTED = ("twenty people", "functions correlated .95")
+FITTED = (
+    "twenty people", "functions correlated .95", "an item that nobody endorsed", "a disorder of four people",
+    "a site without factors",
+)  # fmt: skip
 """Of these a fit was judged; all of them build."""
 
 
