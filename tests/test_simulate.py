@@ -205,7 +205,8 @@ class TestSources:
         for name in read_constants():
             instrument, _, rest = name.rpartition("_")
             by_instrument = rest in ("scales", "testlet") and instrument in ("isas", "ctq_sf", "ecr_r")
-            assert f'"{name}"' in code or by_instrument, name
+            by_outcome = rest in ("level", "function", "factor") and instrument in ("response", "days")
+            assert f'"{name}"' in code or by_instrument or by_outcome, name
 
     def test_scales_are_those_of_the_instruments(self) -> None:
         assert set(PUBLISHED["isas_scales"]) == set(read_instrument("isas").subscales)
