@@ -12,6 +12,7 @@ from artefacts import DISORDERS, FUNCTIONS, make_estimates, make_params
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.invariance import invariance, without_bias
 from nssi_bayes.report.sections.criticism import criticism
+from nssi_bayes.report.tables import table
 from nssi_bayes.spec import read_model
 from nssi_bayes.store import Layout
 
@@ -70,3 +71,9 @@ def test_without_such_a_model_the_page_says_what_is_assumed(evidence: Evidence) 
     assert "assumes that it does not" in part.body
     evidence.checks = {}
     assert any("assumes that it does not" in p.body for p in criticism(evidence))
+
+
+def test_a_size_in_a_heading_is_no_heading_of_its_own() -> None:
+    made = table("sizes", [{"term": "a", "mean|here": "1", "P(|·| > 0.20)": "0.4"}])
+    assert "P(|·|" in made.replace("\u00a0", " ")
+    assert made.count('gt_column_spanner"') == 1

@@ -30,7 +30,7 @@ def table(
         Unique on the page; becomes the table's id.
     rows : sequence of mapping of str to str
         One mapping a row, all with the same keys; the first key that is no group labels the row. A
-        key ``"heading|label"`` is a column `label` under a common `heading`.
+        key ``"heading|label"`` is a column `label` under a common `heading`; two bars are a size.
     group : str, optional
         Key whose values head groups of rows.
     words : sequence of str
@@ -60,7 +60,7 @@ def table(
         made = made.cols_align(align="right", columns=numbers)
     if words:
         made = made.cols_align(align="left", columns=list(words))
-    split = [c for c in frame.columns if "|" in c]
+    split = [c for c in frame.columns if c.count("|") == 1]  # two are those of a size, as in P(|x| > .2)
     for heading in dict.fromkeys(c.split("|")[0] for c in split):
         made = made.tab_spanner(label=heading, columns=[c for c in split if c.startswith(heading + "|")])
     made = made.cols_label({c: c.split("|")[1] for c in split})

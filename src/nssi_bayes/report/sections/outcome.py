@@ -87,8 +87,7 @@ def _projected(rows: list[Row], *, doubted: bool = False) -> list[Part]:
         told = (
             "A prediction from nothing but the mean is not told from that of the joint model."
             if not names
-            else f"{', '.join(names).capitalize()}: with these the prediction is not told from that of the "
-            "joint model."
+            else f"With {', '.join(names)} the prediction is not told from that of the joint model."
         )
     shown = [
         {
