@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
 from cohort import isas, make_cohort
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
@@ -347,10 +347,9 @@ def summarise(cohorts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _counted(values: Array) -> dict[str, Any]:
-    hits, total = int(values.sum()), len(values)
-    return {"count": hits,
-            "low": float(beta.ppf(0.025, hits, total - hits + 1)) if hits else 0.0,
-            "high": float(beta.ppf(0.975, hits + 1, total - hits)) if hits < total else 1.0}  # fmt: skip
+    hits = int(values.sum())
+    found = binomtest(hits, len(values)).proportion_ci(method="exact")
+    return {"count": hits, "low": float(found.low), "high": float(found.high)}
 
 
 def main() -> None:

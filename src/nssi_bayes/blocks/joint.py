@@ -119,8 +119,10 @@ def functions_given(
     return eliminate(whole, 0 if keep_factors else len(design.coords[n.FACTOR]))
 
 
-def factors_given(theta: Theta, design: Design) -> tuple[Any, Any, Any]:
-    """Return what functions and factor scores say of each person's true factors.
+def factors_given(
+    theta: Theta, design: Design, *, include: Iterable[str] = ("factors",)
+) -> tuple[Any, Any, Any]:
+    """Return what functions and Gaussian data say of each person's true factors.
 
     Parameters
     ----------
@@ -128,6 +130,8 @@ def factors_given(theta: Theta, design: Design) -> tuple[Any, Any, Any]:
         One value of every parameter.
     design : Design
         The data, with factors.
+    include : iterable of str
+        Blocks whose data count.
 
     Returns
     -------
@@ -135,12 +139,11 @@ def factors_given(theta: Theta, design: Design) -> tuple[Any, Any, Any]:
         Mean where all functions are 0 [`participant`, `factor`], its change with the functions
         [`participant`, `factor`, `function`], and covariance [`participant`, `factor`, `factor`].
     """
-    said = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
-    whole = add(said, factors.quadratic(theta, design), factors.observed(design))
+    matrix = functions_given(theta, design, include, keep_factors=True).matrix
     count = len(design.coords[n.FACTOR])
-    covariance = jnp.linalg.inv(whole.matrix[:, :count, :count])
-    mean = (covariance @ whole.matrix[:, :count, -1:])[..., 0]
-    return mean, -covariance @ whole.matrix[:, :count, count:-1], covariance
+    covariance = jnp.linalg.inv(matrix[:, :count, :count])
+    mean = (covariance @ matrix[:, :count, -1:])[..., 0]
+    return mean, -covariance @ matrix[:, :count, count:-1], covariance
 
 
 def log_likelihood(
@@ -243,12 +246,10 @@ def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
     mean = said.mean[:, 0] + (eta @ said.own.T)[:, 0]
     if not count:
         return mean, jnp.zeros_like(mean)
-    matrix = functions_given(theta, design, BLOCKS, keep_factors=True).matrix
-    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
-    inverse, slope = jnp.linalg.inv(matrix[:, :count, :count]), said.common[0]
-    factor = -(inverse @ (matrix[:, :count, count:] @ whole[:, :, None]))[:, :, 0]
+    constant, onto, left = factors_given(theta, design, include=BLOCKS)
+    factor, slope = constant + (onto @ eta[:, :, None])[:, :, 0], said.common[0]
     sign = jnp.where(slope[0] < 0, -1.0, 1.0) if count == 1 else 1.0
-    return mean + factor @ slope, sign * jnp.sqrt(jnp.einsum("p,ipr,r->i", slope, inverse, slope))
+    return mean + factor @ slope, sign * jnp.sqrt(jnp.einsum("p,ipr,r->i", slope, left, slope))
 
 
 def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, rest: Any = None) -> Any:

@@ -21,6 +21,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check.scores import GIVEN
+from nssi_bayes.compare import CLEAR, SAME
 
 __all__ = ["Reference", "Terms", "make_terms", "project", "reference", "search"]
 
@@ -28,11 +29,6 @@ _DRAWS: Final = 1000
 _VALUES: Final = 2_000_000  # draws times people: what is held in memory at once
 _FEWEST: Final = 100
 _RIDGE: Final = 1e-9  # of the largest diagonal: columns of a site or disorder may be collinear
-SAME: Final = 4.0
-CLEAR: Final = 2.0
-"""A submodel is enough where the reference is not better by more than `SAME` elpd and `CLEAR` standard
-errors, the rule by which models are compared."""
-
 type Array = np.ndarray[Any, Any]
 
 
@@ -107,8 +103,9 @@ def project(
     -------
     list of dict
         A row a size: the term that is added, the loss of information (nats a person), elpd, its
-        difference from the reference with its standard error, whether it is enough, and whether it is the
-        smallest that is. Empty for a model without a Gaussian outcome.
+        difference from the reference with its standard error, whether it is enough (the reference is not
+        better by the rule of `compare`), and whether it is the smallest that is. Empty for a model
+        without a Gaussian outcome.
     """
     if "sigma_outcome" not in theta or not design.outcome_seen.any():
         return []
