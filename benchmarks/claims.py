@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -40,8 +43,8 @@ from nssi_bayes.compare import CLEAR, FAILED_SHARE, SAME, k_hat_limit
 from nssi_bayes.crossvalidate.folds import stratified
 from nssi_bayes.crossvalidate.refit import held_out, sets_of
 from nssi_bayes.fit.sample import CONSTANT, FEWEST_EFFECTIVE, LARGEST_RHAT, sample
-from nssi_bayes.spec import JointSpec, Sampler, parse, read_model
-from nssi_bayes.store import Layout, read_json, seed_sequence, write_json
+from nssi_bayes.spec import JointSpec, Sampler, Simulate, parse, read_model, read_params
+from nssi_bayes.store import Layout, read_dataset, read_json, seed_sequence, write_json
 
 __all__ = ["KINDS", "Kind", "Setting", "large", "run_one", "summarise"]
 
@@ -60,6 +63,10 @@ _BIASED: Final = 0.25
 _FULL: Final = Sampler(chains=4, tune=150, draws=1000)
 _SHORT: Final = Sampler(chains=2, tune=150, draws=500)
 
+PUBLISHED: Final = "published effects"
+"""Of ``simulate/published.yaml``, as the demo has them: 163 of 304 people are scanned."""
+_ROOT: Final = Path(__file__).parents[1]
+
 type Array = np.ndarray[Any, Any]
 
 
@@ -70,7 +77,7 @@ class Kind:
     Parameters
     ----------
     truth : str
-        The model that data are drawn from.
+        The model that data are drawn from; `PUBLISHED`: the shipped synthetic cohort, images and all.
     effects : tuple of str
         Parameters that are large by design; other effects of disorders are those of the prior.
     claims : tuple of tuple of str
@@ -113,8 +120,12 @@ KINDS: Final = {
     "circuits": Kind(_CIRCUITS[0], ("A", "B_disorder", "L_disorder"), (_CIRCUITS,), (_CIRCUITS,), 1.0),
     "nothing": Kind(_MEANS[1], (), (_MEANS, _ROOTS, _BIASES), cohorts=40),
     "placebo": Kind(_PLACEBO[1], (), (_THREE, _PLACEBO)),
+    "published": Kind(
+        PUBLISHED, (), (_MEANS, _ROOTS, _CIRCUITS, _BIASES), (_MEANS, _ROOTS, _CIRCUITS), 1.0, 304
+    ),
 }
-"""Large effects (levels, slopes, bias, circuits), no effect (nothing), and another third function."""
+"""Large effects (levels, slopes, bias, circuits), no effect (nothing), another third function, and what
+power there is where effects are as published."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ class _Fitted:
 
 def spec_of(model: str, scanned: float) -> JointSpec:
     """Return a shipped model; without scans its neural blocks are left out."""
-    content = read_model(Layout(Path(__file__).parents[1]), model).model_dump()
+    content = read_model(Layout(_ROOT), model).model_dump()
     if not scanned:
         content |= {"neural": None, "connectivity": None}
     return parse(JointSpec, content, where=model)
@@ -202,18 +213,53 @@ def make(kind: Kind, seeds: np.random.SeedSequence) -> tuple[xr.Dataset, dict[st
     tuple
         The people without their values, and the models by name, on the same values.
     """
+    if kind.truth == PUBLISHED:
+        cohort = published(seeds, kind.participants)
+        return cohort, {m: _built(spec_of(m, kind.scanned), cohort) for m in kind.models}
     people, truth, effects, data = (np.random.default_rng(s) for s in seeds.spawn(4))
     reliability = {"trauma": 0.9, "attachment": 0.85}
     cohort = make_cohort(
         people, kind.participants, subscales=isas(), reliability=reliability, scanned=kind.scanned
     )
     spec = spec_of(kind.truth, kind.scanned)
-    true = build_design(spec, make_design(cohort, spec))
+    true = _built(spec, cohort)
     drawn = draw(true.parameters, true.design.coords, truth, 1)
     theta = {name: value[0] for name, value in drawn.items()}
     theta |= {name: large(name, theta[name].shape, true.design, effects) for name in kind.effects}
     seen = generate(theta, true.design, data)
     return cohort, {model: _with_values(spec_of(model, kind.scanned), cohort, seen) for model in kind.models}
+
+
+def published(seeds: np.random.SeedSequence, participants: int) -> xr.Dataset:
+    """Draw the shipped synthetic cohort anew and take it through the line, from files to `cohort.nc`.
+
+    Parameters
+    ----------
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+    participants : int
+        People of the cohort.
+
+    Returns
+    -------
+    xarray.Dataset
+        Satisfies the schema.
+    """
+    given = read_params(Layout(_ROOT).params)
+    change = {"seed": int(seeds.generate_state(1)[0]), "simulate": Simulate(participants=participants)}
+    params = given.model_copy(update=change)
+    with TemporaryDirectory() as folder:
+        layout = Layout(Path(folder))
+        own = layout.study_folder(params.study)
+        own.mkdir(parents=True)
+        shutil.copy(Layout(_ROOT).study_folder(params.study) / "study.yaml", own)
+        for stage in ("simulate", "ingest", "score", "extract", "assemble"):
+            import_module(f"nssi_bayes.{stage}").run(layout, params)
+        return read_dataset(layout.cohort(params.study))
+
+
+def _built(spec: JointSpec, cohort: xr.Dataset) -> Built:
+    return build_design(spec, make_design(cohort, spec))
 
 
 def _with_values(spec: JointSpec, cohort: xr.Dataset, seen: Design) -> Built:
