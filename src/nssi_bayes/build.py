@@ -177,7 +177,8 @@ def identity(prints: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(p: Parameter) -> dict[str, Any]:
     kept = ["name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum"]
     kept += ["zero_sum_groups"] if p.zero_sum_groups else []
-    kept += ["beta"] if p.family == "gamma" else []
+    kept += ["beta"] if p.family in ("beta", "gamma") else []
+    kept += ["of"] if p.of else []
     kept += ["weights"] if p.family == "mixture" else []
     return {
         k: np.asarray(v).tolist() if k in ("mu", "sigma", "weights") else v

@@ -69,6 +69,13 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         root = pm.LKJCorr(f"{p.name}_root", n=len(coords[p.dims[0]]), eta=p.alpha, dims=p.dims)
         pm.Deterministic(p.name, root @ root.T, dims=p.dims)
         return root
+    if p.family == "one_factor":
+        loading = theta[str(p.of)]
+        unit = np.eye(len(coords[p.dims[0]]))
+        matrix = pm.Deterministic(p.name, loading[:, None] * loading * (1 - unit) + unit, dims=p.dims)
+        return pm.Deterministic(f"{p.name}_root", pt.linalg.cholesky(matrix), dims=p.dims)
+    if p.family == "beta":
+        return pm.Beta(p.name, alpha=p.alpha, beta=p.beta, dims=p.dims or None)
     if p.family == "dirichlet":
         return pm.Dirichlet(p.name, a=np.full(p.shape(coords), p.alpha), dims=p.dims)
     name = p.name if p.scale is None else f"{p.name}_raw"

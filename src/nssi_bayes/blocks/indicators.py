@@ -25,7 +25,7 @@ def functions_of(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     A specific function of fewer than three items or of a single subscale is dropped: beside the
     general function its loadings are not identified.
     """
-    if spec.general == "none":
+    if spec.general != "bifactor":
         return list(spec.functions)
     subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
     kept = [

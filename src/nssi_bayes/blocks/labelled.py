@@ -88,5 +88,5 @@ def theta_of(draws: xr.Dataset, parameters: Sequence[Parameter]) -> dict[str, Ar
     for p in parameters:
         array = draws[p.name].transpose(n.CHAIN, n.DRAW, *p.dims).to_numpy()
         flat = array.reshape(-1, *array.shape[2:])
-        found[p.name] = np.linalg.cholesky(flat) if p.family == "lkj" else flat
+        found[p.name] = np.linalg.cholesky(flat) if p.is_correlation else flat
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from nssi_bayes.spec import Prior
 
-__all__ = ["STEP", "Parameter", "draw", "from_prior"]
+__all__ = ["STEP", "Parameter", "draw", "from_prior", "one_factor"]
 
 STEP: Final = 0.2
 """A scale is sampled in steps of this share of its prior scale."""
@@ -36,16 +36,19 @@ class Parameter:
     dims : tuple of str
         Its dims; a correlation matrix has two, and is sampled by its Cholesky factor.
     family : str
-        ``normal``, ``mixture`` (of normals), ``halfnormal``, ``lognormal``, ``gamma``, ``lkj`` or
-        ``dirichlet``.
+        ``normal``, ``mixture`` (of normals), ``halfnormal``, ``lognormal``, ``gamma``, ``beta``, ``lkj``,
+        ``dirichlet``, or ``one_factor``: no parameter of its own but the correlations of what loads g on
+        one factor, g g' + diag(1 - g^2).
     mu, sigma : float or numpy.ndarray
         Constants, broadcast against `dims`; of a mixture against `dims` and, last, its components.
     weights : numpy.ndarray
         Of the components of a mixture, as `mu`.
     alpha : float
-        Constant of ``lkj`` and ``dirichlet``, and the shape of ``gamma``.
+        Constant of ``lkj`` and ``dirichlet``, the shape of ``gamma``, and the first of ``beta``.
     beta : float
-        Rate of ``gamma``.
+        Rate of ``gamma``, and the second constant of ``beta``.
+    of : str, optional
+        The loadings that a ``one_factor`` is computed from, declared before it.
     scale : str, optional
         Parameter that multiplies it, aligned by dim name.
     zero_sum : bool
@@ -58,18 +61,26 @@ class Parameter:
 
     name: str
     dims: tuple[str, ...]
-    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma", "lkj", "dirichlet"] = "normal"
+    family: Literal[
+        "normal", "mixture", "halfnormal", "lognormal", "gamma", "beta", "lkj", "dirichlet", "one_factor"
+    ] = "normal"
     mu: Any = 0.0
     sigma: Any = 1.0
     weights: Any = 1.0
     alpha: float = 1.0
     beta: float = 1.0
+    of: str | None = None
     scale: str | None = None
     scale_dims: tuple[str, ...] = ()
     zero_sum: bool = False
     zero_sum_groups: tuple[int, ...] = ()
     unit: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
+
+    @property
+    def is_correlation(self) -> bool:
+        """Whether it is a correlation matrix, which the blocks take as its Cholesky factor."""
+        return self.family in ("lkj", "one_factor")
 
     def shape(self, coords: Coords) -> tuple[int, ...]:
         """Return the lengths of `dims`."""
@@ -151,6 +162,12 @@ def draw(
         if p.family == "lkj":
             found[p.name] = _draw_lkj(rng, size, shape[-1], p.alpha)
             continue
+        if p.family == "one_factor":
+            found[p.name] = np.linalg.cholesky(one_factor(found[str(p.of)]))
+            continue
+        if p.family == "beta":
+            found[p.name] = rng.beta(p.alpha, p.beta, size=shape)
+            continue
         if p.family == "dirichlet":
             found[p.name] = rng.dirichlet(np.full(shape[-1], p.alpha), size=shape[:-1])
             continue
@@ -174,6 +191,12 @@ def draw(
             value = value * np.stack([np.broadcast_to(p.aligned_scale(s), shape[1:]) for s in scale])
         found[p.name] = value
     return found
+
+
+def one_factor(loading: Array) -> Array:
+    """Return the correlations [..., i, j] of what loads so [..., i] on one factor, of variance 1 each."""
+    product = loading[..., :, None] * loading[..., None, :]
+    return np.where(np.eye(loading.shape[-1], dtype=bool), 1.0, product)
 
 
 def _draw_mixture(rng: np.random.Generator, p: Parameter, shape: tuple[int, ...]) -> Array:

@@ -4,8 +4,9 @@
 
 Effects are zero-sum over disorders. Under additive coding zero-sum alone would say that a
 diagnosis has no effect on average, so levels get a burden column (diagnoses beyond the first);
-people without any diagnosis are a level of their own. S_i is 1, or where disorders differ in spread
-exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the average diagnosis.
+people without any diagnosis are a level of their own. Of a second-order model Omega is
+g g' + diag(1 - g^2): functions share one factor, on which they load g. S_i is 1, or where disorders
+differ in spread exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the average diagnosis.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     """Declare the parameters of the structure."""
     f, k, p = n.FUNCTION, n.DISORDER, n.FACTOR
     found = []
-    if len(design.coords[f]) > 1 and spec.general == "none":
+    if spec.general == "second_order":
+        found.append(from_prior("g", (f,), priors["g"]))
+        found.append(Parameter("Omega", (f, n.FUNCTION_OTHER), "one_factor", of="g"))
+    elif len(design.coords[f]) > 1 and spec.general == "none":
         found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
     if spec.disorder.spread:
         found.append(from_prior("tau_spread", (), priors["tau_spread"]))

@@ -82,7 +82,7 @@ def _of_items_alone(spec: JointSpec) -> list[str]:
         found.append("measurement.bias: it moves thresholds, and continuous indicators have none")
     if spec.measurement.cross_loadings:
         found.append("measurement.cross_loadings: continuous indicators load on their own function alone")
-    if spec.general != "none":
+    if spec.general == "bifactor":
         found.append(f"general: {spec.general} is for ordinal indicators, and some are continuous")
     return found
 

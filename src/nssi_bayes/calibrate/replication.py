@@ -156,7 +156,7 @@ def replicate(plan: Plan, index: int) -> dict[str, Any]:
 
 def _placed(plan: Plan, made: Made, drawn: Drawn, rng: np.random.Generator) -> dict[str, Any]:
     parameters, design = made.built.parameters, made.built.design
-    correlated = {p.name for p in parameters if p.family == "lkj"}
+    correlated = {p.name for p in parameters if p.is_correlation}
     flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in drawn.values.items()}
     truth = {k: v @ v.T if k in correlated else v for k, v in made.theta.items()}
     chosen = np.linspace(0, len(next(iter(flat.values()))) - 1, RANKED_AMONG).round().astype(int)
@@ -218,11 +218,13 @@ def _size(p: Parameter, values: Array) -> Array:
     For one parameter this is its prior's log-density but for constants: where the prior of many
     elements is wrong by a little, each alone does not show it.
     """
-    if p.family == "lkj":
+    if p.is_correlation:
         return np.linalg.slogdet(values)[1]
     axes = tuple(range(1, values.ndim))
     if p.family == "dirichlet":
         return np.log(np.maximum(values, 1e-300)).sum(axis=axes)
+    if p.family == "beta":
+        return (p.alpha * np.log(values) + p.beta * np.log1p(-values)).sum(axis=axes)
     if p.family == "gamma":
         return (p.beta * values - (p.alpha - 1) * np.log(values)).sum(axis=axes)
     if p.family == "mixture":

@@ -30,7 +30,7 @@ LARGEST_RHAT: Final = 1.1
 FAMILIES: Final = ("likelihoods", "reported", "other")
 _REPORTED: Final = (
     "A", "B", "B_disorder", "L", "L_disorder", "L_edge", "L_edge_disorder", "L_network", "L_pair", "Omega",
-    "d", "lambda", "lambda_score", "q", "w", "level_burden", "level_none", "tau_mean", "tau_slope",
+    "d", "g", "lambda", "lambda_score", "q", "w", "level_burden", "level_none", "tau_mean", "tau_slope",
     "tau_neural", "tau_neural_edge",
 )  # fmt: skip
 _SHOWN: Final = 12

@@ -77,7 +77,7 @@ def matched(built: Built, posterior: xr.Dataset, people: Array) -> Iterator[Matc
     theta = theta_of(posterior.isel({n.DRAW: slice(None, None, every)}), built.parameters)
     coordinates, density = typical_coordinates(built), compile_density(built)
     of_y = coordinates.pull_back(density.value_and_gradient)
-    correlated = [p.name for p in built.parameters if p.family == "lkj"]
+    correlated = [p.name for p in built.parameters if p.is_correlation]
     blocks = joint.blocks_of(built.design)
 
     def log_density(y: Array) -> Array:

@@ -127,5 +127,5 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
 def draw_prior(built: Built, seeds: np.random.SeedSequence) -> dict[str, np.ndarray[Any, Any]]:
     """Return draws from the prior, in one chain [1, `draw`, ...], by parameter; correlations as such."""
     drawn = draw(built.parameters, built.design.coords, np.random.default_rng(seeds), _PRIOR_DRAWS)
-    correlated = {p.name for p in built.parameters if p.family == "lkj"}
+    correlated = {p.name for p in built.parameters if p.is_correlation}
     return {name: (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[None] for name, v in drawn.items()}

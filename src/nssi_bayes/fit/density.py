@@ -88,7 +88,7 @@ def compile_density(built: Built) -> Density:
     """
     slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
     free = Unconstrained(built.parameters, slots)
-    correlated = [p.name for p in built.parameters if p.family == "lkj"]
+    correlated = [p.name for p in built.parameters if p.is_correlation]
 
     def constrain(x: Array) -> dict[str, Array]:
         found = slots.named(np.stack([free(one[: free.size])[1] for one in x]))
@@ -104,7 +104,14 @@ def compile_density(built: Built) -> Density:
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         density = explicit.density(free, slots, built.design)
-        return Density(len(start), density, constrain, start, free.scaled, tuple(free.positions("Omega")))
+        return Density(
+            len(start),
+            density,
+            constrain,
+            start,
+            free.scaled,
+            (*free.positions("Omega"), *free.positions("g")),
+        )
     reason = persons(built.design, slots.shapes)
     if reason is None:
         _LOG.info("people enter by sums of cross-products: they differ in data and in what is missing")

@@ -39,7 +39,7 @@ class Reference:
     def __init__(self, built: Built) -> None:
         self.model = freeze_dims_and_data(built.model)
         self.names = [p.name for p in built.parameters]
-        self.roots = [f"{p.name}_root" if p.family == "lkj" else p.name for p in built.parameters]
+        self.roots = [f"{p.name}_root" if p.is_correlation else p.name for p in built.parameters]
         point = self.model.initial_point()
         # in the order of their declaration, which freezing does not keep
         values = [self.model.rvs_to_values[self.model[rv.name]] for rv in built.model.free_RVs]

@@ -1,6 +1,6 @@
 """From the sampler's vector to the parameters: priors and transforms of all of them at once.
 
-PyMC states priors and transforms (`build`), one operation for each parameter. There are seven
+PyMC states priors and transforms (`build`), one operation for each parameter. There are nine
 families of parameters and a thousand elements; here every family is one array operation, forwards
 and backwards. `density.reference`, which is PyMC's own, is the oracle.
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, gammaln
+from scipy.special import betaln, expit, gammaln
 
 from nssi_bayes.blocks.compiled import Slots
-from nssi_bayes.blocks.parameter import STEP, Parameter
+from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor
 from nssi_bayes.families.mixture import log_density as log_mixture
 
 __all__ = ["Unconstrained"]
@@ -58,9 +58,12 @@ class Unconstrained:
         self._gammas: list[tuple[Array, Array, float, float]] = []
         self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
+        self._betas: list[tuple[Array, Array, float, float]] = []
         self._roots: list[_Root] = []
+        self._one_factors: list[tuple[slice, slice]] = []
         self.constant = 0.0
-        entries: list[tuple[Array, Array, Array]] = []
+        none = np.zeros(0, int)
+        entries: list[tuple[Array, Array, Array]] = [(none, none, np.zeros(0))]
         for p in parameters:
             x, slot, shape = where[p.name], slots.where[p.name], slots.shapes[p.name]
             at, into = np.arange(x.start, x.stop), np.arange(slot.start, slot.stop)
@@ -79,6 +82,12 @@ class Unconstrained:
                 self.start[at] = np.log(np.expm1(1 / STEP))
             elif p.family == "gamma":
                 self._add_gamma(p, at, into)
+            elif p.family == "beta":  # by its log-odds
+                self._betas.append((at, into, p.alpha, p.beta))
+                self.constant -= len(at) * float(betaln(p.alpha, p.beta))
+                self.start[at] = np.log(p.alpha / p.beta)
+            elif p.family == "one_factor":
+                self._one_factors.append((slots.where[str(p.of)], slot))
             elif p.family == "mixture":
                 self._mixtures.append((at, p, shape))
                 self.start[at] = np.broadcast_to((p.weights * p.mu).sum(axis=-1), shape).ravel()
@@ -165,6 +174,8 @@ class Unconstrained:
             x[x_at] = (w - w.mean(axis=-1, keepdims=True))[..., :-1].ravel()
         for at, into, _, _ in self._gammas:
             x[at] = np.log(theta[into])
+        for at, into, _, _ in self._betas:
+            x[at] = np.log(theta[into]) - np.log1p(-theta[into])
         for root in self._roots:
             root.invert(theta[root.slot], x)
         return x
@@ -200,6 +211,12 @@ class Unconstrained:
         for at, into, alpha, beta in self._gammas:  # by its logarithm
             theta[into] = np.exp(x[at])
             log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
+        for at, into, alpha, beta in self._betas:
+            theta[into] = expit(x[at])
+            log_prior -= alpha * float(np.logaddexp(0.0, -x[at]).sum())
+            log_prior -= beta * float(np.logaddexp(0.0, x[at]).sum())
+        for loading, slot in self._one_factors:
+            theta[slot] = np.linalg.cholesky(one_factor(theta[loading])).ravel()
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -212,6 +229,8 @@ class Unconstrained:
             by_scaled = by_theta[self._scaled]
             by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
             by[self._scaled] = by_scaled * theta[self._owner]
+            for loading, slot in self._one_factors:
+                by[loading] += _by_loading(theta[loading], theta[slot], by[slot])
             found = self._back @ by - pull
             found[self._exp_x] += by[self._exp_slot] * theta[self._exp_slot]
             rising = expit(half)
@@ -224,6 +243,9 @@ class Unconstrained:
                 found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
             for at, into, alpha, beta in self._gammas:
                 found[at] += (by[into] - beta) * theta[into] + alpha
+            for at, into, alpha, beta in self._betas:
+                p = theta[into]
+                found[at] += by[into] * p * (1 - p) + alpha * (1 - p) - beta * p
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found
@@ -235,6 +257,8 @@ def _free_shape(p: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of a parameter in the unconstrained vector."""
     if p.family == "lkj":
         return (shape[0] * (shape[0] - 1) // 2,)
+    if p.family == "one_factor":
+        return (0,)
     if p.zero_sum_groups:
         return (shape[0] - len(p.zero_sum_groups), shape[1] - 1)
     if p.zero_sum or p.family == "dirichlet":
@@ -268,6 +292,22 @@ def _extension(count: int) -> Array:
     extend = np.eye(count, count - 1) - 1 / (root + count)
     extend[-1] = -1 / root
     return extend
+
+
+def _by_loading(loading: Array, root: Array, by_root: Array) -> Array:
+    """Return the derivative by the loadings, of a function of the root of their `one_factor`.
+
+    Through the Cholesky factor as in Murray 2016 (arXiv 1602.07527), equation 8.
+    """
+    size = len(loading)
+    lower, by = root.reshape(size, size), np.tril(by_root.reshape(size, size))
+    inner = np.tril(lower.T @ by)
+    inner[np.diag_indices(size)] /= 2
+    inverse = np.linalg.inv(lower)
+    by_matrix = inverse.T @ inner @ inverse
+    by_matrix = by_matrix + by_matrix.T
+    np.fill_diagonal(by_matrix, 0.0)
+    return by_matrix @ loading
 
 
 def _softmax(x: Array) -> tuple[Array, Array]:

@@ -62,7 +62,7 @@ def cited(e: Evidence) -> list[str]:
     """Return the keys of what a question's run has to cite, without its instruments."""
     keys = list(_ALWAYS)
     parameters = {p for found in e.parameters.values() for p in found}
-    if "Omega" in parameters:
+    if any("Omega" in found and "g" not in found for found in e.parameters.values()):
         keys.append("lewandowski2009")
     if parameters & {"lambda", "loading"}:
         keys += ["samejima1969", "thissen1989"]

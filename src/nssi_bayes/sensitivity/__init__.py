@@ -26,7 +26,7 @@ from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
-from nssi_bayes.sensitivity.scaling import THRESHOLD, log_priors, power_scale
+from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
 from nssi_bayes.spec import ConventionalSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
@@ -128,7 +128,7 @@ def scaled(
         "sensitive_to_a_prior": sum(r["sensitive"] for r in rows),
         "led_by_a_prior": sum("led by" in r["diagnosis"] for r in rows),
         "flat_priors": [p.name for p in built.parameters
-                        if p.scale is None and p.family in ("lkj", "dirichlet") and p.alpha == 1],
+                        if is_flat(p)],
     }  # fmt: skip
 
 

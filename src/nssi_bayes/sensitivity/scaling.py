@@ -24,7 +24,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.families.mixture import log_density
 
-__all__ = ["THRESHOLD", "log_priors", "power_scale"]
+__all__ = ["THRESHOLD", "is_flat", "log_priors", "power_scale"]
 
 THRESHOLD: Final = 0.05
 """Sensitivity from which on one speaks of one (Kallioinen et al. 2024)."""
@@ -52,11 +52,17 @@ def log_priors(theta: dict[str, Array], parameters: list[Parameter]) -> dict[str
     """
     found = {}
     for p in parameters:
-        if p.scale is not None or (p.family in ("lkj", "dirichlet") and p.alpha == 1):
+        if p.scale is not None or p.family == "one_factor" or is_flat(p):
             continue
         values = theta[p.name]
         found[p.name] = _log_density(p, values).reshape(len(values), -1).sum(axis=1)
     return found
+
+
+def is_flat(p: Parameter) -> bool:
+    """Whether a prior's density is constant, so that scaling it changes nothing."""
+    constant = {"lkj": (p.alpha,), "dirichlet": (p.alpha,), "beta": (p.alpha, p.beta)}.get(p.family, ())
+    return bool(constant) and all(value == 1 for value in constant)
 
 
 def _log_density(p: Parameter, values: Array) -> Array:
@@ -68,6 +74,8 @@ def _log_density(p: Parameter, values: Array) -> Array:
         return stats.halfnorm.logpdf(values, scale=p.sigma)
     if p.family == "lognormal":
         return stats.lognorm.logpdf(values, p.sigma, scale=np.exp(p.mu))
+    if p.family == "beta":
+        return stats.beta.logpdf(values, p.alpha, p.beta)
     if p.family == "gamma":
         return stats.gamma.logpdf(values, p.alpha, scale=1 / p.beta)
     if p.family == "dirichlet":

@@ -102,7 +102,7 @@ def scaled(built: Built, factor: float) -> Built:
     scaled = {
         name: PriorChange(**_constants(p, factor))
         for name, p in priors.items()
-        if p.sigma is not None or p.beta is not None or p.sigmas is not None
+        if p.sigma is not None or p.family == "gamma" or p.sigmas is not None
     }
     return _with_priors(built, {**built.spec.priors, **scaled})
 
@@ -115,7 +115,7 @@ def _constants(p: Prior, factor: float) -> dict[str, Any]:
         mean = sum(w * m for w, m in zip(weights, mus, strict=True))
         wider = [mean + factor * (m - mean) for m in mus], [factor * s for s in sigmas]
         return {**own, "weights": weights, "mus": tuple(wider[0]), "sigmas": tuple(wider[1])}
-    if p.beta is not None:
+    if p.family == "gamma" and p.beta is not None:
         return {**own, "alpha": p.alpha, "beta": p.beta / factor}
     return {**own, "mu": p.mu, "sigma": None if p.sigma is None else p.sigma * factor, "alpha": p.alpha}
 

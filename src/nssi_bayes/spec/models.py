@@ -17,6 +17,9 @@ __all__ = ["MOST_BESIDE", "ConventionalSpec", "Groups", "JointSpec", "ModelSpec"
 MOST_BESIDE: Final = 3
 """Functions beside which a yes or no is integrated: the grid has one axis more, and four at most."""
 
+FEWEST_SECOND_ORDER: Final = 4
+"""Functions of a second-order factor: three correlations are those of three loadings."""
+
 
 class Measurement(Strict):
     """How functions are measured.
@@ -121,10 +124,12 @@ class JointSpec(Strict):
         An outcome of the cohort, of the family that the study says; without it the model says nothing
         about outcomes. A count, a category, and a yes or no beside more than `MOST_BESIDE` functions
         take the explicit route.
-    general : {"none", "bifactor"}
+    general : {"none", "bifactor", "second_order"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a
-        single subscale is dropped: its indicators are of the general one alone.
+        single subscale is dropped: its indicators are of the general one alone. ``second_order``: what
+        is left of the functions given their predictors correlates by one factor alone, Omega =
+        g g' + diag(1 - g^2); of at least `FEWEST_SECOND_ORDER` functions.
     route : {"auto", "marginal", "explicit"}
         Whether people's functions are integrated out or sampled; ``auto`` integrates wherever data
         separate by function.
@@ -151,13 +156,13 @@ class JointSpec(Strict):
     prior_set: PriorSet = "weak"
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
-    general: Literal["none", "bifactor"] = "none"
+    general: Literal["none", "bifactor", "second_order"] = "none"
     route: Literal["auto", "marginal", "explicit"] = "auto"
 
     @property
     def separable(self) -> bool:
         """Whether every indicator is of one function."""
-        return not self.measurement.cross_loadings and self.general == "none"
+        return not self.measurement.cross_loadings and self.general != "bifactor"
 
     @property
     def explicit(self) -> bool:
@@ -169,8 +174,15 @@ class JointSpec(Strict):
         if self.route == "marginal" and not self.separable:
             raise ValueError(
                 "route: marginal integrates items of one function each; write route: auto, or leave out "
-                "cross_loadings and general"
+                "cross_loadings and general: bifactor"
             )
+        if self.general == "second_order" and len(self.functions) < FEWEST_SECOND_ORDER:
+            raise ValueError(
+                f"general: second_order needs {FEWEST_SECOND_ORDER} functions: the correlations of "
+                "three are those of one factor anyway, and of two there are too few; leave it out"
+            )
+        if self.general == "second_order" and self.groups is not None:
+            raise ValueError("general: second_order: not beside groups, each with correlations of its own")
         if self.general == "bifactor" and self.measurement.cross_loadings:
             raise ValueError("general: bifactor and cross_loadings are two models of the same; choose one")
         if self.general == "bifactor" and self.measurement.bias != "none":

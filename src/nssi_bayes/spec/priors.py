@@ -21,6 +21,7 @@ _CONSTANTS: Final = {
     "halfnormal": ("sigma",),
     "lognormal": ("mu", "sigma"),
     "gamma": ("alpha", "beta"),
+    "beta": ("alpha", "beta"),
     "lkj": ("alpha",),
     "dirichlet": ("alpha",),
 }
@@ -37,11 +38,11 @@ class Prior(Strict):
     Parameters
     ----------
     family : str
-        ``normal``, ``mixture``, ``halfnormal``, ``lognormal``, ``gamma``, ``lkj`` or ``dirichlet``.
+        ``normal``, ``mixture``, ``halfnormal``, ``lognormal``, ``gamma``, ``beta``, ``lkj`` or ``dirichlet``.
     mu, sigma : float, optional
         Its constants; for ``lkj`` and ``dirichlet`` `alpha`.
     alpha, beta : float, optional
-        Of ``gamma`` shape and rate.
+        Of ``gamma`` shape and rate, and the two of ``beta``.
     weights, mus, sigmas : tuple of float, optional
         Of the normals of a ``mixture``; weights sum to 1.
     unit : str
@@ -50,7 +51,7 @@ class Prior(Strict):
         Where the choice comes from.
     """
 
-    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma", "lkj", "dirichlet"]
+    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma", "beta", "lkj", "dirichlet"]
     mu: float | None = None
     sigma: float | None = None
     alpha: float | None = None

@@ -160,9 +160,13 @@ def _structure(e: Evidence, model: JointSpec) -> str:
         if on
     ]
     factors = ", ".join(pretty(f) for f in model.factors)
+    has = e.parameters.get(str(e.main), [])
     omega = (
-        f" Residual correlations of the functions have an LKJ prior ({short('lewandowski2009')})."
-        if "Omega" in e.parameters.get(str(e.main), [])
+        " Residual correlations of the functions are those of one second-order factor, on which each loads "
+        "with a flat prior from 0 to 1."
+        if "g" in has
+        else f" Residual correlations of the functions have an LKJ prior ({short('lewandowski2009')})."
+        if "Omega" in has
         else ""
     )
     return (
@@ -293,5 +297,7 @@ def _density(prior: Prior) -> str:
     if prior.family == "mixture":
         parts = [f"{w:.2g} normal({m:.2g}, {s:.2g})" for w, m, s in zip(*prior.components, strict=True)]
         return " + ".join(parts)
-    constants = [f"{value:g}" for value in (prior.mu, prior.sigma, prior.alpha) if value is not None]
+    constants = [
+        f"{value:g}" for value in (prior.mu, prior.sigma, prior.alpha, prior.beta) if value is not None
+    ]
     return f"{prior.family}({', '.join(constants)})"
