@@ -17,6 +17,7 @@ from scipy.special import betaln, expit, gammaln
 from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor
 from nssi_bayes.families.mixture import log_density as log_mixture
+from nssi_bayes.fit.roots import Root, by_loading
 
 __all__ = ["Unconstrained"]
 
@@ -59,7 +60,7 @@ class Unconstrained:
         self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._betas: list[tuple[Array, Array, float, float]] = []
-        self._roots: list[_Root] = []
+        self._roots: list[Root] = []
         self._one_factors: list[tuple[slice, slice]] = []
         self.constant = 0.0
         none = np.zeros(0, int)
@@ -68,7 +69,7 @@ class Unconstrained:
             x, slot, shape = where[p.name], slots.where[p.name], slots.shapes[p.name]
             at, into = np.arange(x.start, x.stop), np.arange(slot.start, slot.stop)
             if p.family == "lkj":
-                self._roots.append(_Root(x, slot, shape[0], p.alpha))
+                self._roots.append(Root(x, slot, shape[0], p.alpha))
                 self.constant += self._roots[-1].constant
             elif p.family == "dirichlet":
                 self._simplex.append((x, slot, shape, p.alpha))
@@ -93,17 +94,7 @@ class Unconstrained:
                 self.start[at] = np.broadcast_to((p.weights * p.mu).sum(axis=-1), shape).ravel()
                 entries.append((into, at, np.ones(len(at))))
             else:
-                mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
-                sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
-                self._mean[at], self._weight[at] = mean, 1 / sd**2
-                self.start[at] = mean
-                self.constant -= float(np.log(sd).sum()) + 0.5 * len(at) * float(np.log(2 * np.pi))
-                if p.family == "lognormal":
-                    self._exp.append(np.stack([at, into]))
-                elif p.zero_sum:
-                    entries += _zero_sum(at, into, shape[-1], p.zero_sum_groups)
-                else:
-                    entries.append((into, at, np.ones(len(at))))
+                entries += self._add_normal(p, at, into, shape)
             if p.scale is not None:
                 owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
                 aligned = p.aligned_scale(owner) if p.scale_dims else owner
@@ -123,6 +114,22 @@ class Unconstrained:
         self._scaled = np.flatnonzero(self._scale < self._slots.size)
         self._owner = self._scale[self._scaled]
 
+    def _add_normal(
+        self, p: Parameter, at: Array, into: Array, shape: tuple[int, ...]
+    ) -> list[tuple[Array, Array, Array]]:
+        """Add what is normal, or whose logarithm is, and return how it becomes the parameter."""
+        mean = 0.0 if p.zero_sum else np.broadcast_to(p.mu, shape).ravel()
+        sd = np.ones(len(at)) if p.zero_sum else np.broadcast_to(p.sigma, shape).ravel()
+        self._mean[at], self._weight[at] = mean, 1 / sd**2
+        self.start[at] = mean
+        self.constant -= float(np.log(sd).sum()) + 0.5 * len(at) * float(np.log(2 * np.pi))
+        if p.family == "lognormal":
+            self._exp.append(np.stack([at, into]))
+            return []
+        if p.zero_sum:
+            return _zero_sum(at, into, shape[-1], p.zero_sum_groups)
+        return [(into, at, np.ones(len(at)))]
+
     def _add_gamma(self, p: Parameter, at: Array, into: Array) -> None:
         self._gammas.append((at, into, p.alpha, p.beta))
         self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
@@ -136,6 +143,24 @@ class Unconstrained:
             total += float(each.sum())
             pull[at] = -slope.ravel()
         return total
+
+    def _of_bounded(self, x: Array, theta: Array) -> float:
+        """Put shares, positive numbers and what is computed into `theta`; return their log-density."""
+        log_prior = 0.0
+        for x_at, slot, shape, alpha in self._simplex:
+            p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
+            theta[slot] = p.ravel()
+            log_prior -= alpha * shape[-1] * float(log_sum.sum())
+        for at, into, alpha, beta in self._gammas:  # by its logarithm
+            theta[into] = np.exp(x[at])
+            log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
+        for at, into, alpha, beta in self._betas:
+            theta[into] = expit(x[at])
+            log_prior -= alpha * float(np.logaddexp(0.0, -x[at]).sum())
+            log_prior -= beta * float(np.logaddexp(0.0, x[at]).sum())
+        for loading, slot in self._one_factors:
+            theta[slot] = np.linalg.cholesky(one_factor(theta[loading])).ravel()
+        return log_prior
 
     def positions(self, name: str) -> list[int]:
         """Return where the coordinates of a parameter stand; none of one that there is not."""
@@ -204,19 +229,7 @@ class Unconstrained:
         theta[self._half_slot] = self._half_factor * steps
         # half-normal in steps, and the slope of the softplus, whose logarithm is x - softplus(x)
         log_prior += float((half - steps - 0.5 * (STEP * steps) ** 2).sum())
-        for x_at, slot, shape, alpha in self._simplex:
-            p, log_sum = _softmax(x[x_at].reshape(*shape[:-1], -1))
-            theta[slot] = p.ravel()
-            log_prior -= alpha * shape[-1] * float(log_sum.sum())
-        for at, into, alpha, beta in self._gammas:  # by its logarithm
-            theta[into] = np.exp(x[at])
-            log_prior += alpha * float(x[at].sum()) - beta * float(theta[into].sum())
-        for at, into, alpha, beta in self._betas:
-            theta[into] = expit(x[at])
-            log_prior -= alpha * float(np.logaddexp(0.0, -x[at]).sum())
-            log_prior -= beta * float(np.logaddexp(0.0, x[at]).sum())
-        for loading, slot in self._one_factors:
-            theta[slot] = np.linalg.cholesky(one_factor(theta[loading])).ravel()
+        log_prior += self._of_bounded(x, theta)
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -230,7 +243,7 @@ class Unconstrained:
             by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
             by[self._scaled] = by_scaled * theta[self._owner]
             for loading, slot in self._one_factors:
-                by[loading] += _by_loading(theta[loading], theta[slot], by[slot])
+                by[loading] += by_loading(theta[loading], theta[slot], by[slot])
             found = self._back @ by - pull
             found[self._exp_x] += by[self._exp_slot] * theta[self._exp_slot]
             rising = expit(half)
@@ -294,22 +307,6 @@ def _extension(count: int) -> Array:
     return extend
 
 
-def _by_loading(loading: Array, root: Array, by_root: Array) -> Array:
-    """Return the derivative by the loadings, of a function of the root of their `one_factor`.
-
-    Through the Cholesky factor as in Murray 2016 (arXiv 1602.07527), equation 8.
-    """
-    size = len(loading)
-    lower, by = root.reshape(size, size), np.tril(by_root.reshape(size, size))
-    inner = np.tril(lower.T @ by)
-    inner[np.diag_indices(size)] /= 2
-    inverse = np.linalg.inv(lower)
-    by_matrix = inverse.T @ inner @ inverse
-    by_matrix = by_matrix + by_matrix.T
-    np.fill_diagonal(by_matrix, 0.0)
-    return by_matrix @ loading
-
-
 def _softmax(x: Array) -> tuple[Array, Array]:
     """PyMC's simplex of count - 1 coordinates: probabilities and the log of their sum of exponentials."""
     w = np.concatenate([x, -x.sum(axis=-1, keepdims=True)], axis=-1)
@@ -317,48 +314,3 @@ def _softmax(x: Array) -> tuple[Array, Array]:
     e = np.exp(w - most)
     total = e.sum(axis=-1, keepdims=True)
     return e / total, np.log(total) + most
-
-
-class _Root:
-    """PyMC's Cholesky factor of a correlation matrix: rows of unit length over (x, 1)."""
-
-    def __init__(self, x: slice, slot: slice, size: int, eta: float) -> None:
-        self.slot, self.size = slot, size
-        self.place = _triangle(size, x.start)
-        k = np.arange(1, size)
-        self.constant = float(
-            (size - 1) * gammaln(eta + 0.5 * (size - 1))
-            - (0.5 * k * np.log(np.pi) + gammaln(eta + 0.5 * (size - 1 - k))).sum()
-        )
-        # from correlations to their root, and from the root to the vector
-        self.exponent = 2 * eta - 2 + size - np.arange(1, size + 1) + np.arange(2, size + 2)
-
-    def forward(self, x: Array) -> tuple[Array, float, Array]:
-        """Return the root, its log-density without the constant, and the lengths of the rows."""
-        rows = np.eye(self.size)
-        for r in range(1, self.size):
-            rows[r, :r] = x[self.place[r]]
-        norm = np.sqrt((rows**2).sum(axis=1))
-        return rows / norm[:, None], -float(self.exponent @ np.log(norm)), norm
-
-    def invert(self, root: Array, x: Array) -> None:
-        """Write the vector whose root this is into `x`."""
-        rows = root.reshape(self.size, self.size)
-        for r in range(1, self.size):
-            x[self.place[r]] = rows[r, :r] / rows[r, r]
-
-    def backward(self, root: Array, norm: Array, by_root: Array, found: Array) -> None:
-        """Write the derivative by the vector into `found`."""
-        by = by_root.reshape(root.shape)
-        along = (by * root).sum(axis=1)
-        by_rows = (by - (along + self.exponent)[:, None] * root) / norm[:, None]
-        for r in range(1, self.size):
-            found[self.place[r]] = by_rows[r, :r]
-
-
-def _triangle(size: int, start: int) -> list[Array]:
-    """Where the elements below the diagonal stand: TensorFlow's spiral, which PyMC uses."""
-    n = size - 1
-    order = np.arange(size * n // 2)
-    filled = np.concatenate([order[n:], order[::-1]]).reshape(n, n) if n else np.zeros((0, 0), int)
-    return [np.zeros(0, int), *(start + filled[r, : r + 1] for r in range(n))]
