@@ -97,11 +97,8 @@ def _of_model(e: Evidence, entry: str) -> list[Part]:
     if likely:
         parts.append(tabulated(f"Biased indicators of {name}", lambda: _indicators(f"bias {name}", likely)))
     if rest:
-        parts.append(
-            tabulated(
-                f"The other indicators of {name}", lambda: _indicators(f"unbiased {name}", rest), folded=True
-            )
-        )
+        heading = f"The other indicators of {name}" if likely else f"All indicators of {name}"
+        parts.append(tabulated(heading, lambda: _indicators(f"unbiased {name}", rest), folded=True))
     other = without_bias(e, entry)
     if other is None:
         return [
