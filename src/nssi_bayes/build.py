@@ -53,11 +53,14 @@ class Built:
         What it declares, in order.
     design : Design
         The data it observes.
+    fine : bool
+        Whether the sampler integrates over functions with as many nodes as scores do.
     """
 
     spec: JointSpec
     parameters: list[Parameter]
     design: Design
+    fine: bool = False
 
     @property
     def explicit(self) -> bool:

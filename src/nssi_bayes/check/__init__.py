@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,12 +20,14 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, scores, twin
-from nssi_bayes.check.gate import Gate, judge, judge_ends
+from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.errors import ArtefactError
+from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.report.card import card
-from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model
 from nssi_bayes.store import (
     Layout,
     read_dataset,
@@ -99,10 +102,10 @@ def _joint(
     rng: np.random.Generator, where: str,
 ) -> dict[str, Any]:  # fmt: skip
     design = make_design(cohort, spec, where=where)
-    parameters = joint.parameters(spec, design, read_priors(spec.priors, spec.prior_set))
+    built = replace(build_design(spec, design), fine=bool(tree.attrs.get("fine", 0)))
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes[n.CHAIN]
-    theta = theta_of(posterior, parameters)
+    theta = theta_of(posterior, built.parameters)
     log_likelihood, moments = scores.evaluate(theta, design)
     blocks = joint.blocks_of(design)
     met = estimates.as_met(moments, design, rng)
@@ -113,11 +116,12 @@ def _joint(
     summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
     weights = scores.leave_out(log_likelihood[tuple(blocks)], chains=chains)
     summaries["projection"] = projection.project(theta, design, log_likelihood, weights[0])
+    accuracy = judge_integral(errors(theta, built))
     ends = judge_ends(summaries["min_ess_of_ends"])
     replicated = predictive.check(theta, design, rng, min_cell=params.min_cell)
     return {
         "predictive": replicated,
-        "gate": Gate([*gate.checks, ends, *predictive.rows(replicated)], gate.sampling),
+        "gate": Gate([*gate.checks, *accuracy, ends, *predictive.rows(replicated)], gate.sampling),
         "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains, weights=weights),
         "observed": scores.observed_digests(design, spec.outcome),
         "conditioned": scores.conditions(blocks),

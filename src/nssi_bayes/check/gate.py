@@ -17,8 +17,10 @@ from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
 from nssi_bayes.check.modes import SWITCHING, apart, exchanged, moving
+from nssi_bayes.fit.accuracy import LARGEST_ERROR as LARGEST_INTEGRAL_ERROR
+from nssi_bayes.spec import DEEPEST
 
-__all__ = ["CheckResult", "Gate", "judge", "judge_ends"]
+__all__ = ["CheckResult", "Gate", "judge", "judge_ends", "judge_integral"]
 
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
@@ -29,8 +31,6 @@ FEWEST_DRAWS: Final = 1000
 SMALLEST_BFMI: Final = 0.3
 LARGEST_ERROR: Final = 0.05
 """Monte Carlo standard error of a mean, in posterior sd: that of 400 independent draws."""
-DEEPEST: Final = 10
-"""Depth of a NUTS tree at which nutpie stops doubling."""
 MOST_AT_DEPTH: Final = 0.01
 FARTHEST_APART: Final = 1.0
 """Between medians of two chains, in sd within them."""
@@ -153,14 +153,14 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
         ("divergences", "divergences", 0, "at most", "divergent transitions"),
         ("e_bfmi", "min_ebfmi", SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
     ]
-    checks = [_check(name, sampling[key], limit, rule, what) for name, key, limit, rule, what in rules]
+    checks = [_compared(name, sampling[key], limit, rule, what) for name, key, limit, rule, what in rules]
     return Gate(checks if person is None else [*checks, *_person_checks(person)], sampling)
 
 
 def judge_ends(fewest: float) -> CheckResult:
     """Judge the smallest effective sample size of the ends of the intervals that are printed."""
     what = "smallest ESS of the end of a printed interval"
-    return _check("ess_ends", fewest, FEWEST_AT_ENDS, "at least", what)
+    return _compared("ess_ends", fewest, FEWEST_AT_ENDS, "at least", what)
 
 
 def _convergence(names: tuple[str, ...], stacked: Array) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def _person_checks(person: Array) -> list[CheckResult]:
     rhat = array_stats.rhat(np.moveaxis(person, -1, 0))
     share = float((rhat < PERSON_RHAT[0]).mean())
     return [
-        _check(
+        _compared(
             "person_rhat", _largest(rhat), PERSON_RHAT[1], "below", "largest R-hat of person-level quantities"
         ),
-        _check(
+        _compared(
             "person_rhat_share",
             share,
             PERSON_SHARE,
@@ -239,7 +239,19 @@ def _smallest(values: Array) -> float:
     return float(np.min(np.where(np.isfinite(values), values, 0.0)))
 
 
-def _check(name: str, value: float, limit: float, rule: str, what: str) -> CheckResult:
+def judge_integral(errors: Array | None) -> list[CheckResult]:
+    """Judge the sd over draws of the errors of the sampler's integral; nothing where there are none."""
+    if errors is None:
+        return []
+    what = (
+        f"sd over {len(errors)} draws of the error of the integral over functions, nats; where items are too "
+        "steep for it write `route: explicit`, or let them enter as a sum"
+    )
+    return [_compared("integral", float(errors.std()), LARGEST_INTEGRAL_ERROR, "at most", what)]
+
+
+def _compared(name: str, value: float, limit: float, rule: str, what: str) -> CheckResult:
+    """Return the verdict on one number: `rule` is ``at least``, ``at most``, ``below`` or ``above``."""
     passed = {
         "at least": value >= limit,
         "at most": value <= limit,

@@ -220,7 +220,9 @@ class _Work:
         """Return the model of everybody."""
         from nssi_bayes.build import build
 
-        return build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
+        found = build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
+        fine = read_dataset(self.layout.posterior(model.entry)).attrs.get("fine", 0)
+        return replace(found, fine=bool(fine))
 
     def unfit(self, designs: Sequence[Design], out: Array) -> str:
         """Say why a group cannot be left out; empty if it can."""

@@ -27,7 +27,7 @@ from nssi_bayes.build import Built, build_design
 from nssi_bayes.check import scores
 from nssi_bayes.fit.chains import draw_chain, end_with_parent, typical_coordinates
 from nssi_bayes.fit.density import compile_density
-from nssi_bayes.spec import JointSpec, Sampler
+from nssi_bayes.spec import Sampler
 
 __all__ = ["Held", "held_out", "largest_rhat", "sets_of", "without"]
 
@@ -131,11 +131,11 @@ def held_out(
     who = [None] * len(groups) if scored is None else scored
     calls = list(zip(range(len(groups)), groups, who, seeds, strict=True))
     if workers <= 1:
-        _keep(built.spec, built.design, coordinates, sampler)
+        _keep(built, coordinates, sampler)
         for call in calls:
             yield _one(*call)
         return
-    given = (built.spec, built.design, coordinates, sampler)
+    given = (replace(built), coordinates, sampler)  # without what it keeps
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=given) as pool:
         waiting = [pool.submit(_one, *call) for call in calls]
@@ -153,15 +153,16 @@ _here: dict[str, Any] = {}
 """What a process keeps between fits."""
 
 
-def _keep(spec: JointSpec, design: Design, coordinates: Any, sampler: Sampler) -> None:
+def _keep(built: Built, coordinates: Any, sampler: Sampler) -> None:
     if multiprocessing.parent_process() is not None:
         threading.Thread(target=end_with_parent, daemon=True).start()
-    _here.update(spec=spec, design=design, coordinates=coordinates, sampler=sampler)
+    _here.update(built=built, coordinates=coordinates, sampler=sampler)
 
 
 def _one(index: int, out: Array, scored: Array | None, seeds: np.random.SeedSequence) -> Held:
-    design, sampler = _here["design"], _here["sampler"]
-    built = build_design(_here["spec"], without(design, out))
+    whole, sampler = _here["built"], _here["sampler"]
+    design = whole.design
+    built = replace(build_design(whole.spec, without(design, out)), fine=whole.fine)
     density = compile_density(built)
     chains = [draw_chain(density, _here["coordinates"], sampler, s) for s in seeds.spawn(sampler.chains)]
     values = {name: np.stack([c.values[name] for c in chains]) for name in chains[0].values}

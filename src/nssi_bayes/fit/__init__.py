@@ -119,7 +119,11 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
         }
     )
     tree.attrs.update(
-        kind="joint", target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune
+        kind="joint",
+        target_accept=drawn.target_accept,
+        rerun=int(drawn.rerun),
+        tune=drawn.tune,
+        fine=int(drawn.fine),
     )
     return tree
 

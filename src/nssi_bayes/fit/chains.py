@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -24,10 +25,10 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.sums import persons
-from nssi_bayes.build import Built, build_design
+from nssi_bayes.build import Built
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
-from nssi_bayes.spec import Sampler
+from nssi_bayes.spec import DEEPEST, Sampler
 
 __all__ = [
     "ENOUGH", "Chain", "draw_chain", "end_with_parent", "open_chains", "run_nuts", "statistics",
@@ -98,7 +99,7 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
         return
     context = multiprocessing.get_context("spawn")
     done = context.Array("l", sampler.chains)
-    given = (built.spec, built.design, done)
+    given = (replace(built), done)  # without what it keeps
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
         pool.submit(os.getpid)  # the processes start now, and load while coordinates are found here
         try:
@@ -126,10 +127,10 @@ _here: dict[str, Any] = {}
 """What a worker process keeps between chains."""
 
 
-def _prepare(spec: Any, design: Any, done: Any) -> None:
+def _prepare(built: Built, done: Any) -> None:
     """Compile the model in a worker, and load the sampler."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    density = compile_density(build_design(spec, design))
+    density = compile_density(built)
     density.value_and_gradient(density.start)
     _here.update(density=density, done=done)
     import_module("nutpie")
@@ -256,6 +257,7 @@ def run_nuts(
         tune=sampler.tune,
         draws=sampler.draws,
         target_accept=accept,
+        maxdepth=DEEPEST,
         seed=int(seeds.generate_state(1)[0]),
         save_warmup=False,
         progress_bar=False,

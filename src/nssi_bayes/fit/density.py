@@ -118,7 +118,7 @@ def compile_density(built: Built) -> Density:
         density = _with_sums(free, Sums(built.design, slots))
     else:
         _LOG.debug("people enter one by one: %s", reason)
-        density = _one_by_one(free, slots, built.design)
+        density = _one_by_one(free, slots, built.design, fine=built.fine)
     return Density(free.size, density, constrain, free.start, free.scaled)
 
 
@@ -154,7 +154,7 @@ def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
     """
     slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
     free = Unconstrained(built.parameters, slots)
-    density, none = _one_by_one(free, slots, few(built.design, people)), np.zeros(slots.size)
+    density, none = _one_by_one(free, slots, few(built.design, people), fine=built.fine), np.zeros(slots.size)
 
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         value, gradient = density(x)
@@ -164,10 +164,12 @@ def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
     return value_and_gradient
 
 
-def _one_by_one(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
+def _one_by_one(free: Unconstrained, slots: Slots, design: Design, *, fine: bool) -> ValueAndGradient:
     if stands_beside(design, slots.where):
         return _with_outcome(free, slots, design)
-    return (_with_kernel if design.coords[n.INDICATOR] else _with_people)(free, slots, design)
+    if not design.coords[n.INDICATOR]:
+        return _with_people(free, slots, design)
+    return _with_kernel(free, slots, design, grid=grid_settings(len(design.plain_of), fine=fine))
 
 
 def _with_sums(free: Unconstrained, sums: Sums) -> ValueAndGradient:
@@ -236,8 +238,9 @@ def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAnd
     return value_and_gradient
 
 
-def _with_kernel(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
-    grid = grid_settings(len(design.plain_of))
+def _with_kernel(
+    free: Unconstrained, slots: Slots, design: Design, *, grid: dict[str, Any]
+) -> ValueAndGradient:
     arrangement, answers = arrangement_of(design, grid), Answers(design)
     people = compile_people(design, slots)
     ones = np.ones(len(design.diagnosis))

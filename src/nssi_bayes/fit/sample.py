@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.beside import stands_beside
+from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.build import Built
+from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, errors
 from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
@@ -44,6 +47,8 @@ class Drawn:
         Warm-up draws of a chain of the run that is kept.
     rerun : bool
         Whether a first run was not good enough.
+    fine : bool
+        Whether the run that is kept integrated over functions with more nodes.
     """
 
     values: dict[str, Array]
@@ -51,13 +56,15 @@ class Drawn:
     target_accept: float
     tune: int
     rerun: bool
+    fine: bool = False
 
 
 def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
     """Draw from a posterior; once more where the first run cannot be certified.
 
     After a divergence the second run is more careful; where chains have not mixed and the sampler
-    asks for as many draws as certification needs, it is twice as long.
+    asks for as many draws as certification needs, it is twice as long. Where items are too steep for
+    the nodes of the first, the second has more of them (`accuracy`).
 
     Parameters
     ----------
@@ -73,18 +80,35 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
     Drawn
         Draws and statistics.
     """
-    first, second = seeds.spawn(2)
+    first, second, third = seeds.spawn(3)
     with open_chains(built, sampler) as run:
         drawn = _together(run(sampler, first.spawn(sampler.chains)), sampler, rerun=False)
-        if bool(drawn.statistics["diverging"].any()):
+        enough = sampler.chains * sampler.draws >= ENOUGH
+        steep = enough and _too_steep(built, drawn)
+        if steep:
+            pass  # whatever else is wrong may be of the nodes
+        elif bool(drawn.statistics["diverging"].any()):
             _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
             sampler = sampler.model_copy(update={"target_accept": CAREFUL})
-        elif sampler.chains * sampler.draws >= ENOUGH and not _mixed(drawn.values):
+        elif enough and not _mixed(drawn.values):
             _LOG.info("chains have not mixed: once more, twice as long")
             sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
         else:
             return drawn
-        return _together(run(sampler, second.spawn(sampler.chains)), sampler, rerun=True)
+        if not steep:
+            return _together(run(sampler, second.spawn(sampler.chains)), sampler, rerun=True)
+    _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
+    return replace(sample(replace(built, fine=True), sampler, third), rerun=True, fine=True)
+
+
+def _too_steep(built: Built, drawn: Drawn) -> bool:
+    """Whether more nodes are asked for, and there are more."""
+    beside = stands_beside(built.design, {p.name for p in built.parameters})  # has nodes of its own
+    if built.fine or beside or len(built.design.plain_of) <= FEW:
+        return False
+    theta = theta_of(label(drawn.values, built.parameters, built.design), built.parameters)
+    found = errors(theta, built)
+    return found is not None and float(found.std()) > LARGEST_ERROR
 
 
 def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool) -> Drawn:

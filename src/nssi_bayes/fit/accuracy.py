@@ -1,0 +1,60 @@
+"""How far the sampler's integral over the functions is from a finer one, over the posterior.
+
+The sampler uses few nodes, which are enough for loadings up to about 4 logits. Where items are
+steeper its log-likelihood is off by nats, and draws are from another posterior. `sample` then runs
+once more with finer nodes, and `check` judges what was run in the end. An error that is the same at
+all draws changes nothing; one whose sd over draws is s moves no mean by more than about s posterior
+sd (the covariance of two things is at most the product of their sds).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.build import Built
+from nssi_bayes.fit.density import likelihood_of, unconstrained
+
+__all__ = ["FEW", "LARGEST_ERROR", "errors"]
+
+LARGEST_ERROR: Final = 0.1
+"""Nats; means then move by a tenth of a posterior sd at most."""
+_DRAWS: Final = 50
+_NEIGHBOUR: Final = {"order": 7, "curve_nodes": 15}
+"""For one or two functions, whose scores have the sampler's own nodes: the rule beside it."""
+_FINEST: Final = {"order": 8, "curve_nodes": 25}
+"""For a model that was sampled with the nodes of its scores."""
+FEW: Final = 2
+"""Functions up to which the sampler's nodes are the finest there are."""
+
+type Array = np.ndarray[Any, Any]
+
+
+def errors(theta: dict[str, Array], built: Built) -> Array | None:
+    """Return the sampler's log-likelihood less a finer one, of all people together.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter; a correlation matrix as its Cholesky factor.
+    built : Built
+        The model.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Nats [draw], of `_DRAWS` draws evenly over the chains; None where functions are sampled, or
+        nothing is ordinal: there is no such integral.
+    """
+    if built.explicit or "lambda" not in theta:
+        return None
+    even = np.unique(np.linspace(0, len(theta["lambda"]) - 1, _DRAWS).round().astype(int))
+    few = {name: draws[even] for name, draws in theta.items()}
+    functions = len(built.design.plain_of)
+    grid = _FINEST if built.fine else marginal.grid_settings(functions, fine=True)
+    grid = _NEIGHBOUR if functions <= FEW else grid
+    fine = marginal.evaluate(few, built.design, include=joint.BLOCKS, grid=grid, moments=False).log_integral
+    sampled = likelihood_of(built, np.arange(len(built.design.diagnosis)))
+    return np.array([sampled(x)[0] for x in unconstrained(built, few)]) - fine.sum(axis=1)
