@@ -274,7 +274,7 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
 
 def _check_route(spec: JointSpec, family: str, where: str) -> None:
     """Refuse what a route does not have for an outcome that is not Gaussian."""
-    beside = family == n.BERNOULLI and len(spec.functions) <= MOST_BESIDE
+    beside = len(spec.functions) <= MOST_BESIDE
     reason = (
         f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
         "so that the integral over them does not separate"
