@@ -35,6 +35,7 @@ from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.gaussian import moments
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 from nssi_bayes.integrate.kernel import value_and_gradient_raised as kernel_raised
+from nssi_bayes.spec import MOST_BESIDE
 
 __all__ = ["Density", "compile_density", "likelihood_of", "unconstrained"]
 
@@ -98,9 +99,10 @@ def compile_density(built: Built) -> Density:
     if built.explicit:  # functions are sampled: there is no integral
         if not built.spec.explicit:
             _LOG.info(
-                "the explicit route: the outcome is %s, which goes with all functions at once, so that the "
-                "integral over them does not separate; functions are sampled",
+                "the explicit route: the outcome is %s, which goes with all functions at once, and with more "
+                "than %d of them the integral has too many axes; functions are sampled",
                 built.design.outcome_family.replace("_", " "),
+                MOST_BESIDE,
             )
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
@@ -112,6 +114,11 @@ def compile_density(built: Built) -> Density:
         density = _with_sums(free, Sums(built.design, slots))
     else:
         _LOG.debug("people enter one by one: %s", reason)
+        if stands_beside(built.design, slots.where):
+            _LOG.info(
+                "the marginal route: the outcome is %s, and its predictor one more function of one indicator",
+                built.design.outcome_family.replace("_", " "),
+            )
         density = _one_by_one(free, slots, built.design)
     return Density(free.size, density, constrain, free.start, free.scaled)
 
