@@ -52,13 +52,13 @@ def make_case(mean: Array, *, w: float, spread: float) -> Case:
     return Case(upper, lower, mean, w * np.array([1.0, -0.6]), spread)
 
 
-def dense(case: Case, log_probability: Any, *, step: float = 0.08) -> Array:
+def dense(case: Case, log_probability: Any, *, step: float = 0.12) -> Array:
     """Sum over a fine grid of both functions, and of what is left of the predictor."""
-    axis = np.arange(-7, 7.01, step)
+    axis = np.arange(-6.6, 6.61, step)
     z = np.stack([m.ravel() for m in np.meshgrid(axis, axis, indexing="ij")], axis=1)
     eta, log_z = z @ np.linalg.cholesky(COVARIANCE).T, -0.5 * (z**2).sum(axis=1) + 2 * np.log(step)
-    t = np.arange(-6, 6.01, 0.15) if case.spread else np.zeros(1)
-    log_t = -0.5 * t**2 + np.log(0.15) - 0.5 * np.log(2 * np.pi) if case.spread else np.zeros(1)
+    t = np.arange(-5.5, 5.51, 0.25) if case.spread else np.zeros(1)
+    log_t = -0.5 * t**2 + np.log(0.25) - 0.5 * np.log(2 * np.pi) if case.spread else np.zeros(1)
     found = np.empty(PEOPLE)
     for i in range(PEOPLE):
         total = log_z - np.log(2 * np.pi)

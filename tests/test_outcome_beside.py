@@ -98,6 +98,13 @@ def test_who_has_no_outcome_adds_nothing() -> None:
     assert one == pytest.approx(other, abs=2e-3)
 
 
+def test_counts_without_dispersion_are_poisson_and_not_unbounded() -> None:
+    spec, theta, design = _case("without factors", family=n.NEGATIVE_BINOMIAL)
+    built = build_design(spec, design)
+    found = [_log_likelihood(built, {**theta, "dispersion": np.array(d)}) for d in (1e-3, 1e-4, 1e-12)]
+    np.testing.assert_allclose(found, found[0], atol=1e-3)
+
+
 def test_the_larger_matrix_and_its_derivative() -> None:
     rng = np.random.default_rng(2)
     people, functions = 5, 3

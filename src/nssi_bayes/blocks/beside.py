@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOOR",
+    "LEAST_DISPERSION",
     "NEWTON_BESIDE",
     "Beside",
     "Indicator",
@@ -37,6 +38,9 @@ __all__ = [
 
 FLOOR: Final = 1e-5
 """Least variance of the predictor given the functions."""
+LEAST_DISPERSION: Final = 1e-4
+"""Counts of less are Poisson to y^2 1e-8; (1 + s rate)^(1 / s) would be 1 where 1 + s rate rounds to 1, and
+the density without bound."""
 NEWTON_BESIDE: Final = Newton(12, np.inf)
 """Damped: where the predictor changes by several units with a function, and for large counts, whole steps
 jump over the mode, and steps that are clipped by function leave the predictor behind."""
@@ -82,7 +86,7 @@ class Beside:
 
     def at(self, theta: Array) -> tuple[Indicator, float]:
         """Return the indicator at parameters [slot], and what of the log-likelihood has no predictor."""
-        curve = self._observed.curve(self._slots.named(theta))
+        curve = self._observed.curve(self._named(theta))
         upper, lower = (
             np.where(power > 0, np.exp(place), 0.0)
             for power, place in ((curve.over, curve.at), (curve.under, curve.below))
@@ -93,10 +97,18 @@ class Beside:
     def back(self, theta: Array, by: Indicator) -> Array:
         """Pull derivatives by U, V and power back to the parameters of the family [slot]."""
         found = np.zeros(self._slots.size)
-        slopes = self._observed.slopes_through(self._slots.named(theta), by.upper, by.lower, by.tail)
+        slopes = self._observed.slopes_through(self._named(theta), by.upper, by.lower, by.tail)
         for name, slope in slopes.items():
             found[self._slots.where[name]] = slope
+        if "dispersion" in slopes and theta[self._slots.where["dispersion"]] < LEAST_DISPERSION:
+            found[self._slots.where["dispersion"]] = 0.0
         return found
+
+    def _named(self, theta: Array) -> dict[str, Array]:
+        named = self._slots.named(theta)
+        if "dispersion" in named:
+            named["dispersion"] = np.maximum(named["dispersion"], LEAST_DISPERSION)
+        return named
 
 
 def stands_beside(design: Design, names: Any) -> bool:
