@@ -1,4 +1,4 @@
-"""A yes or no is integrated beside the items, as the one indicator of one function more."""
+"""An outcome is integrated beside the items, as the one indicator of one function more."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ from nssi_bayes.build import Built, build_design
 from nssi_bayes.fit.density import compile_density, unconstrained
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import JointSpec
-from outcomes import drawn, full, small
+from outcomes import FAMILIES, drawn, full, small
 
 type Theta = dict[str, np.ndarray[Any, Any]]
 
 
-def _case(name: str, participants: int = 24) -> tuple[JointSpec, Theta, Design]:
+NAMED: dict[str, dict[str, Any]] = {
+    n.BERNOULLI: {"a": -0.3},
+    n.NEGATIVE_BINOMIAL: {"a": 1.0, "dispersion": 0.6},
+    n.ORDINAL: {},
+}
+
+
+def _case(name: str, participants: int = 24, *, family: str = n.BERNOULLI) -> tuple[JointSpec, Theta, Design]:
     """A model, parameters and data: of one, two or three functions, with factors, images, or neither."""
-    named: dict[str, Any] = {"w": 1.0, "a": -0.3}
+    named: dict[str, Any] = {"w": 1.0, **NAMED[family]}
     if name == "three functions and images":
-        spec, design = full(n.BERNOULLI, participants=participants)
+        spec, design = full(family, participants=participants)
         return spec, *drawn(spec, design, seed=5, **named)
     changes: dict[str, Any] = {
         "two functions": {},
@@ -37,17 +44,24 @@ def _case(name: str, participants: int = 24) -> tuple[JointSpec, Theta, Design]:
             "functions": {"self_related": ["affect_regulation", "anti_dissociation", "marking_distress"]}
         },
     }[name]
-    spec, design = small(n.BERNOULLI, participants=participants, **changes)
+    spec, design = small(family, participants=participants, **changes)
     return spec, *drawn(spec, design, seed=5, **named)
 
 
 SUBSCALES = ["affect_regulation", "anti_dissociation", "marking_distress"]
 CASES = ("two functions", "without factors", "one function", "three functions and images")
+MORE = [
+    (n.BERNOULLI, "without factors"),
+    (n.NEGATIVE_BINOMIAL, "two functions"),
+    (n.NEGATIVE_BINOMIAL, "three functions and images"),
+    (n.ORDINAL, "two functions"),
+]
+"""Every family and every arrangement, each once: what PyMC states takes a minute to compile."""
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_density_is_that_of_pymc(name: str) -> None:
-    spec, _, design = _case(name, 12)
+@pytest.mark.parametrize(("family", "name"), MORE)
+def test_the_density_is_that_of_pymc(family: str, name: str) -> None:
+    spec, _, design = _case(name, 12, family=family)
     built = build_design(spec, design)
     assert not built.explicit
     assert_density_is_pymcs(built, scales=(0.1, 1.0), value_rtol=1e-9, gradient_rtol=1e-7)
@@ -59,10 +73,10 @@ def _log_likelihood(built: Built, theta: Theta) -> float:
     return compile_density(built).value_and_gradient(x)[0] - Unconstrained(built.parameters, slots)(x)[0]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_it_agrees_with_the_joint_grid(name: str) -> None:
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family in FAMILIES for name in CASES])
+def test_it_agrees_with_the_joint_grid(family: str, name: str) -> None:
     """Which is held against a dense one elsewhere: at its nodes of functions it has more of the predictor."""
-    spec, theta, design = _case(name)
+    spec, theta, design = _case(name, family=family)
     draws = {k: v[None] for k, v in theta.items()}
     grid = marginal.grid_settings(len(design.plain_of), fine=True)
     exact = marginal.evaluate(draws, design, include=joint.BLOCKS, grid=grid, moments=False).log_integral
@@ -82,6 +96,13 @@ def test_who_has_no_outcome_adds_nothing() -> None:
     moved = {**theta, "w": theta["w"] + 1.0, "a": theta["a"] - 2.0}
     one, other = (_log_likelihood(build_design(spec, none), t) for t in (theta, moved))
     assert one == pytest.approx(other, abs=2e-3)
+
+
+def test_counts_without_dispersion_are_poisson_and_not_unbounded() -> None:
+    spec, theta, design = _case("without factors", family=n.NEGATIVE_BINOMIAL)
+    built = build_design(spec, design)
+    found = [_log_likelihood(built, {**theta, "dispersion": np.array(d)}) for d in (1e-3, 1e-4, 1e-12)]
+    np.testing.assert_allclose(found, found[0], atol=1e-3)
 
 
 def test_the_larger_matrix_and_its_derivative() -> None:
@@ -108,10 +129,10 @@ def test_the_larger_matrix_and_its_derivative() -> None:
     np.testing.assert_array_equal(by_matrix, weight[:, [0, 1, 2, 4]][:, :, [0, 1, 2, 4]])
 
 
-def test_a_count_and_a_fourth_function_do_not_stand_beside() -> None:
+def test_a_fourth_function_does_not_stand_beside() -> None:
     spec, _, design = _case("two functions")
     names = {p.name for p in build_design(spec, design).parameters}
-    assert stands_beside(design, names)
-    assert not stands_beside(replace(design, outcome_family=n.NEGATIVE_BINOMIAL), names)
+    for family in FAMILIES:
+        assert stands_beside(replace(design, outcome_family=family), names)
     many = {**design.coords, n.FUNCTION: ["a", "b", "c", "d"]}
     assert not stands_beside(replace(design, coords=many), names)

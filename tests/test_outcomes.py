@@ -90,10 +90,8 @@ class _Dense(Person):
         return logsumexp(both + log_t, axis=1)
 
 
-EXPLICIT: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES} | {
-    n.BERNOULLI: {"route": "explicit"}
-}
-"""What makes a model of a family sample its functions: nothing but a yes or no needs to be told."""
+EXPLICIT: dict[str, Any] = {"route": "explicit"}
+"""What makes a model sample its functions."""
 
 
 def _evaluate(theta: Theta, design: Design, include: tuple[str, ...] = joint.BLOCKS) -> Any:
@@ -104,7 +102,7 @@ def _evaluate(theta: Theta, design: Design, include: tuple[str, ...] = joint.BLO
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_explicit_density_is_that_of_pymc(family: str) -> None:
-    spec, design = small(family, **EXPLICIT[family])
+    spec, design = small(family, **EXPLICIT)
     _, design = drawn(spec, design)
     built = build_design(spec, design)
     assert built.explicit
@@ -115,9 +113,8 @@ def test_the_explicit_density_is_that_of_pymc(family: str) -> None:
 @pytest.mark.parametrize(("family", "images"), [*((f, False) for f in FAMILIES), (n.BERNOULLI, True)])
 def test_the_gradient_is_that_of_the_density(family: str, *, images: bool) -> None:
     """With one factor, and with two beside images."""
-    explicit = EXPLICIT[family]
-    spec, design = full(family, participants=16) if images else small(family, participants=12, **explicit)
-    spec = spec.model_copy(update=explicit)
+    spec, design = full(family, participants=16) if images else small(family, participants=12, **EXPLICIT)
+    spec = spec.model_copy(update=EXPLICIT)
     _, design = drawn(spec, design, seed=5)
     density = compile_density(build_design(spec, design))
     rng = np.random.default_rng(6)
@@ -133,7 +130,7 @@ def test_the_gradient_is_that_of_the_density(family: str, *, images: bool) -> No
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_explicit_density_has_scipys_outcome(family: str) -> None:
     """Density with the outcome less that without it is the sum of SciPy's log-probabilities."""
-    spec, design = small(family, **EXPLICIT[family])
+    spec, design = small(family, **EXPLICIT)
     theta, design = drawn(spec, design)
     rng = np.random.default_rng(7)
     eta, rest = rng.standard_normal((24, 2)), rng.standard_normal(24)
@@ -239,10 +236,16 @@ def test_a_family_is_part_of_the_fingerprint_and_a_gaussian_one_is_not() -> None
     assert len(marks) == len(FAMILIES)
 
 
+FOUR = {
+    **{s: [s] for s in ("affect_regulation", "anti_dissociation", "marking_distress")},
+    "self_punishment": ["self_punishment"],
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"route": "marginal"}, "does not separate"),
+        ({"route": "marginal", "functions": FOUR}, "does not separate"),
         ({"groups": {"by": "site", "invariance": "metric"}}, "groups"),
     ],
 )
@@ -256,7 +259,7 @@ def test_the_closed_form_refuses_what_it_does_not_integrate() -> None:
     spec, design = small(n.NEGATIVE_BINOMIAL)
     theta, design = drawn(spec, design)
     with pytest.raises(ValueError, match="does not separate"):
-        joint.log_likelihood(theta, design, quadrature.make_grid(2))
+        joint.log_likelihood(theta, design, quadrature.make_grid(2), include=("items", "outcome"))
 
 
 @pytest.mark.slow

@@ -1,42 +1,49 @@
-"""A yes or no beside the items: its predictor as one more function, which one indicator measures.
+"""An outcome beside the items: its predictor as one more function, which one indicator measures.
 
-A logistic outcome given its predictor is a two-category item of loading 1. The predictor is normal given
-the functions, so that (functions, predictor) are jointly normal and the integral separates: the kernel of
-the items takes one axis more. Where nothing of the predictor is left but the functions it would have no
-variance; it gets `FLOOR`, whose blur of the logistic curve is a factor of 1 + FLOOR / 6 of its slope.
+An outcome that is a yes, a count or a category is an item of loading 1 of its predictor: U and V are those
+of a category, and a negative binomial count is a "no" to the power y + 1 / dispersion^2, tilted by y. The
+predictor is normal given the functions, so that (functions, predictor) are jointly normal and the integral
+separates: the kernel of the items takes one axis more. Where nothing of the predictor is left but the
+functions it would have no variance; it gets `FLOOR`, which changes a person's log-likelihood by less than
+FLOOR times the curvature of the outcome's (of a Poisson count y).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.predicted import Predictor, is_curved
+from nssi_bayes.blocks.predicted import Observed, Predictor, is_curved
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.quadrature import Newton
 from nssi_bayes.spec import MOST_BESIDE
 
+if TYPE_CHECKING:
+    from nssi_bayes.blocks.compiled import Slots
+
 __all__ = [
     "FLOOR",
+    "LEAST_DISPERSION",
     "NEWTON_BESIDE",
-    "UNIT",
     "Beside",
+    "Indicator",
     "extend",
     "extend_back",
     "grid_beside",
     "stands_beside",
 ]
 
-FLOOR: Final = 1e-4
-"""Least variance, squared logits."""
-UNIT: Final = 16.0
-"""Logits: what the predictor is divided by. Steps to the mode are clipped, and where functions move the
-predictor has to follow at once, in sds of it that may be tiny."""
-NEWTON_BESIDE: Final = Newton(20, 0.3)
-"""Where the predictor changes by several logits with a function, longer steps jump over the mode."""
+FLOOR: Final = 1e-5
+"""Least variance of the predictor given the functions."""
+LEAST_DISPERSION: Final = 1e-4
+"""Counts of less are Poisson to y^2 1e-8; (1 + s rate)^(1 / s) would be 1 where 1 + s rate rounds to 1, and
+the density without bound."""
+NEWTON_BESIDE: Final = Newton(12, np.inf)
+"""Damped: where the predictor changes by several units with a function, and for large counts, whole steps
+jump over the mode, and steps that are clipped by function leave the predictor behind."""
 _GRIDS: Final = {
     1: {"order": 8, "curve_nodes": 17},
     2: {"order": 7, "curve_nodes": 15},
@@ -47,30 +54,67 @@ _GRIDS: Final = {
 type Array = np.ndarray[Any, Any]
 
 
-class Beside(NamedTuple):
-    """The indicator that the outcome is; its loading is `UNIT`.
+class Indicator(NamedTuple):
+    """The indicator that the outcome is, of loading 1, or derivatives by its parts.
 
     Parameters
     ----------
     upper, lower : numpy.ndarray
-        U and V of the responses, as of items; both 0 if missing [`participant`, 1].
+        U and V of the responses, as of items; both 0 if missing [`participant`].
+    tail : numpy.ndarray
+        As in `kernel.value_and_gradient_raised`; of derivatives the one by the power [`participant`, ...].
     """
 
     upper: Array
     lower: Array
+    tail: Array
 
-    @classmethod
-    def of(cls, design: Design) -> Beside:
-        """Take the outcome of a design."""
-        seen, y = np.asarray(design.outcome_seen, dtype=float), np.asarray(design.outcome, dtype=float)
-        return cls((seen * (1 - y))[:, None], (seen * y)[:, None])
+
+class Beside:
+    """The outcome of a design as an indicator.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    slots : Slots
+        Where the parameters stand.
+    """
+
+    def __init__(self, design: Design, slots: Slots) -> None:
+        self._observed, self._slots = Observed(design), slots
+
+    def at(self, theta: Array) -> tuple[Indicator, float]:
+        """Return the indicator at parameters [slot], and what of the log-likelihood has no predictor."""
+        curve = self._observed.curve(self._named(theta))
+        upper, lower = (
+            np.where(power > 0, np.exp(place), 0.0)
+            for power, place in ((curve.over, curve.at), (curve.under, curve.below))
+        )
+        power = np.maximum(curve.over, curve.under)  # which is 1, or that of the only term
+        return Indicator(upper, lower, np.stack([curve.slope, power], axis=1)), float(curve.constant.sum())
+
+    def back(self, theta: Array, by: Indicator) -> Array:
+        """Pull derivatives by U, V and power back to the parameters of the family [slot]."""
+        found = np.zeros(self._slots.size)
+        slopes = self._observed.slopes_through(self._named(theta), by.upper, by.lower, by.tail)
+        for name, slope in slopes.items():
+            found[self._slots.where[name]] = slope
+        if "dispersion" in slopes and theta[self._slots.where["dispersion"]] < LEAST_DISPERSION:
+            found[self._slots.where["dispersion"]] = 0.0
+        return found
+
+    def _named(self, theta: Array) -> dict[str, Array]:
+        named = self._slots.named(theta)
+        if "dispersion" in named:
+            named["dispersion"] = np.maximum(named["dispersion"], LEAST_DISPERSION)
+        return named
 
 
 def stands_beside(design: Design, names: Any) -> bool:
     """Return whether a model's outcome is integrated beside its items."""
     return (
         is_curved(design, names)
-        and design.outcome_family == n.BERNOULLI
         and len(design.coords[n.FUNCTION]) <= MOST_BESIDE
         and bool(design.coords[n.INDICATOR])
     )
@@ -99,8 +143,7 @@ def extend(matrix: Array, predictor: Predictor) -> tuple[Array, Array, Array]:
     """
     people, size = matrix.shape[0], matrix.shape[1]
     variance = _variance(predictor)
-    whole_row = [-predictor.own.T / UNIT, np.ones((people, 1)), predictor.mean[:, None] / UNIT]
-    row = np.concatenate(whole_row, axis=1)
+    row = np.concatenate([-predictor.own.T, np.ones((people, 1)), predictor.mean[:, None]], axis=1)
     whole = row[:, :, None] * row[:, None, :] / variance[:, None, None]
     keep = np.r_[: size - 1, size]
     whole[:, keep[:, None], keep] += matrix
@@ -127,9 +170,9 @@ def extend_back(by_whole: Array, row: Array, predictor: Predictor) -> tuple[Arra
     spread, size = predictor.spread, row.shape[1]
     variance = _variance(predictor)
     pulled = np.einsum("iab,ib->ia", by_whole, row) / variance[:, None]
-    by_row = 2 * pulled / UNIT
+    by_row = 2 * pulled
     by_variance = -(row * pulled).sum(axis=1) / variance - 0.5 / variance
-    by_spread = None if spread is None else 2 * spread * by_variance / UNIT**2
+    by_spread = None if spread is None else 2 * spread * by_variance
     keep = np.r_[: size - 2, size - 1]
     mean, own = (np.ascontiguousarray(v) for v in (by_row[:, -1], -by_row[:, : size - 2].T))
     back = Predictor(mean, predictor.common, own, by_spread)
@@ -137,6 +180,6 @@ def extend_back(by_whole: Array, row: Array, predictor: Predictor) -> tuple[Arra
 
 
 def _variance(predictor: Predictor) -> Array:
-    """Return that of the predictor given the functions, in squares of `UNIT` [`participant`]."""
+    """Return that of the predictor given the functions [`participant`]."""
     left = np.zeros(len(predictor.mean)) if predictor.spread is None else predictor.spread**2
-    return np.asarray((FLOOR + left) / UNIT**2)
+    return np.asarray(FLOOR + left)

@@ -274,17 +274,18 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
 
 def _check_route(spec: JointSpec, family: str, where: str) -> None:
     """Refuse what a route does not have for an outcome that is not Gaussian."""
-    beside = family == n.BERNOULLI and len(spec.functions) <= MOST_BESIDE
+    beside = len(spec.functions) <= MOST_BESIDE
     reason = (
         f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
-        "so that the integral over them does not separate"
+        f"so that the integral over more than {MOST_BESIDE} of them does not separate"
     )
     if spec.route == "marginal" and not beside:
         cure = "write route: auto, which samples the functions of such a model"
         raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)
     if spec.groups is not None:
         cure = "leave `groups` or `outcome` out"
-        raise SpecError(f"groups: the ladder has closed forms alone, and {reason}", where=where, cure=cure)
+        said = f"groups: the ladder has closed forms alone, and an outcome that is {family} has none"
+        raise SpecError(said, where=where, cure=cure)
 
 
 def _centred(cohort: xr.Dataset, spec: JointSpec, where: str) -> Array:

@@ -26,7 +26,7 @@ from nssi_bayes.blocks import (
     outcomes,
     structure,
 )  # fmt: skip
-from nssi_bayes.blocks.beside import FLOOR, NEWTON_BESIDE, UNIT, grid_beside, stands_beside
+from nssi_bayes.blocks.beside import FLOOR, NEWTON_BESIDE, grid_beside, stands_beside
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.blocks.predicted import is_curved
@@ -170,8 +170,8 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If the outcome is neither Gaussian nor a yes or no beside all other data; `marginal.evaluate`
-        integrates it.
+        If the outcome is not Gaussian and stands beside too many functions or not all other data;
+        `marginal.evaluate` integrates it.
     """
     if is_curved(design, theta) and "outcome" in include:
         return _beside(theta, design, include)
@@ -183,7 +183,7 @@ def log_likelihood(
 
 
 def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
-    """Integrate a yes or no as the one indicator of one function more."""
+    """Integrate an outcome as the one indicator of one function more."""
     if not stands_beside(design, theta) or not set(blocks_of(design)) <= set(include):
         raise ValueError("an outcome that is not Gaussian does not separate by function")
     prior, items = functions_given(theta, design, include), measurement.Items(theta, design)
@@ -191,28 +191,34 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
     origin = jnp.zeros((people, functions))
     mean, spread = predictor(theta, design, origin)
     own = [predictor(theta, design, origin.at[:, f].set(1.0))[0] - mean for f in range(functions)]
-    row = jnp.stack([*(-one / UNIT for one in own), jnp.ones(people), mean / UNIT], axis=1)
-    variance = (FLOOR + spread**2) / UNIT**2
+    row = jnp.stack([*(-one for one in own), jnp.ones(people), mean], axis=1)
+    variance = FLOOR + spread**2
     keep = np.r_[:functions, functions + 1]
     whole = row[:, :, None] * row[:, None, :] / variance[:, None, None]
     whole = whole.at[:, keep[:, None], keep].add(prior.matrix)
-    seen, y = jnp.asarray(design.outcome_seen, dtype=float), jnp.asarray(design.outcome)
+
+    def outcome(mu: Any) -> Any:
+        return outcomes.log_probability(theta, design, mu)
 
     def curve(f: int, points: Any) -> Any:
-        if f < functions:
-            return items.curve(f, points)
-        return seen[:, None] * jax.nn.log_sigmoid((2 * y - 1)[:, None] * UNIT * points)
+        return items.curve(f, points) if f < functions else jax.vmap(outcome, 1, 1)(points)
 
     def slope(points: Any) -> tuple[Any, Any]:
-        p = jax.nn.sigmoid(UNIT * points[:, functions:])
-        own = UNIT * seen[:, None] * (y[:, None] - p), UNIT**2 * seen[:, None] * p * (1 - p)
-        both = zip(items.slope(points[:, :functions]), own, strict=True)
+        def first_of(mu: Any) -> Any:
+            return jax.grad(lambda v: outcome(v).sum())(mu)
+
+        mu = points[:, functions]
+        first, second = jax.jvp(first_of, (mu,), (jnp.ones_like(mu),))
+        both = zip(items.slope(points[:, :functions]), (first[:, None], -second[:, None]), strict=True)
         first, second = (jnp.concatenate(pair, axis=1) for pair in both)
         return first, second
 
     joined = Quadratic(whole, prior.constant - 0.5 * (jnp.log(variance) + LOG_2PI))
     grid = quadrature.make_grid(functions + 1, **grid_beside(functions))
-    return quadrature.integrate(joined, curve, slope, grid, newton=NEWTON_BESIDE) + items.log_gap
+    load, owner = items.loading, np.asarray(design.function_of)
+    steepest = jnp.array([*(load[owner == f].max(initial=0.0) for f in range(functions)), 1.0])
+    newton = NEWTON_BESIDE._replace(steepest=steepest)
+    return quadrature.integrate(joined, curve, slope, grid, newton=newton) + items.log_gap
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:

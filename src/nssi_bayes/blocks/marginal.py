@@ -77,7 +77,8 @@ def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False
     )
     if not beside:
         return found
-    return found._replace(newton_steps=NEWTON_BESIDE.steps, largest_step=NEWTON_BESIDE.largest)
+    steps, largest, _ = NEWTON_BESIDE
+    return found._replace(newton_steps=steps, damped=True, largest_step=largest)
 
 
 def evaluate(

@@ -117,5 +117,7 @@ def log_probability(theta: dict[str, Any], design: Design, mu: Any) -> Any:
         inside = jnp.log(below) - jnp.log1p(-below)
         kappa = jnp.concatenate([jnp.full(1, -jnp.inf), inside, jnp.full(1, jnp.inf)])
         chosen = np.asarray(y, dtype=int)
-        found = jnp.log(jax.nn.sigmoid(kappa[chosen + 1] - mu) - jax.nn.sigmoid(kappa[chosen] - mu))
+        over, under = kappa[chosen + 1] - mu, kappa[chosen] - mu
+        # the logarithm of a difference of logistics, which is not 0 in the tails
+        found = jax.nn.log_sigmoid(over) + jax.nn.log_sigmoid(-under) + jnp.log1p(-jnp.exp(under - over))
     return jnp.where(design.outcome_seen, found, 0.0)

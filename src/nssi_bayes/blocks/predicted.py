@@ -150,6 +150,20 @@ class Observed:
             return {"outcome_probability": ordinal.curve_back(self.value, theta["outcome_probability"], mu)}
         return {}
 
+    def slopes_through(self, theta: Theta, by_upper: Array, by_lower: Array, by_power: Array) -> Theta:
+        """Return the same from derivatives by U, V and power [`participant`], and of the curves' constants.
+
+        U is exp(`at`) of the curve, V exp(`below`), and the power that of the term in which they stand.
+        """
+        upper, lower, power = by_upper[self.seen], by_lower[self.seen], by_power[self.seen]
+        if self.family == n.NEGATIVE_BINOMIAL:
+            size = float(theta["dispersion"])
+            return {"dispersion": negative_binomial.through(self.value, self.exposure, size, (upper, power))}
+        if self.family == n.ORDINAL:
+            probability = theta["outcome_probability"]
+            return {"outcome_probability": ordinal.through(self.value, probability, upper, lower)}
+        return {}
+
 
 def given_functions(curve: Curve, predictor: Predictor, eta: Array) -> Array:
     """Return the log-likelihood of one person's outcome at some values of the functions.

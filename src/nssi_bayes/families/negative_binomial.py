@@ -18,7 +18,7 @@ from scipy.special import expit, gammaln
 
 from nssi_bayes.integrate.curve import Curve
 
-__all__ = ["by_dispersion", "curve", "simulate"]
+__all__ = ["by_dispersion", "curve", "simulate", "through"]
 
 _SMALL: Final = 1e-3
 """s rate below which a difference of two nearly equal numbers is written as a series."""
@@ -78,6 +78,30 @@ def by_dispersion(y: Array, exposure: Array, dispersion: float, predictor: Array
     below = _below(whole)
     by_s = _products(below / (1.0 + s * below), whole) + np.where(x < _SMALL, near, far)
     return 2.0 * dispersion * (by_s - whole * share / s)
+
+
+def through(y: Array, exposure: Array, dispersion: float, by: tuple[Array, Array]) -> Array:
+    """Return the derivative of a log-likelihood by the dispersion, through the constants of the curves.
+
+    Parameters
+    ----------
+    y, exposure : numpy.ndarray
+        As in `curve`.
+    dispersion : float
+        As there.
+    by : tuple of numpy.ndarray
+        Derivatives by exp(at) and by `over`; those by the constants are 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        Nats per unit of the dispersion, a scalar, of all counts together. Rounding leaves 1e-16 /
+        dispersion^3 of each, which is little by the logarithm of the dispersion, which is sampled.
+    """
+    s = dispersion**2
+    whole, below = np.asarray(y, dtype=float), _below(np.asarray(y, dtype=float))
+    of_constant = _products(below / (1.0 + s * below), whole)
+    return np.asarray(2.0 * dispersion * (of_constant + by[0] * exposure - by[1] / s**2).sum())
 
 
 def simulate(rng: np.random.Generator, predictor: Array, exposure: Array, dispersion: float) -> Array:

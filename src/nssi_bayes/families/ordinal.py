@@ -34,6 +34,7 @@ __all__ = [
     "table",
     "tabulate",
     "tabulate_back",
+    "through",
 ]
 
 
@@ -167,15 +168,26 @@ def curve_back(
     y: np.ndarray[Any, Any], probability: np.ndarray[Any, Any], predictor: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
     """Return the derivative of the summed log-probability by the category probabilities [category]."""
-    size = len(probability)
     chosen, (upper, lower, _) = y.astype(int), _of_one(probability)
     odds = np.exp(predictor)
-    by_upper, by_lower, by_gap = (np.zeros((1, size + 1)) for _ in range(3))
-    np.add.at(by_upper[0], chosen, -odds / (1.0 + odds * upper[0][chosen]))
-    np.add.at(by_lower[0], chosen, -1.0 / (odds + lower[0][chosen]))
-    np.add.at(by_gap[0], chosen, 1.0)
+    by_upper = -odds / (1.0 + odds * upper[0][chosen])
+    return through(y, probability, by_upper, -1.0 / (odds + lower[0][chosen]))
+
+
+def through(
+    y: np.ndarray[Any, Any],
+    probability: np.ndarray[Any, Any],
+    by_upper: np.ndarray[Any, Any],
+    by_lower: np.ndarray[Any, Any],
+) -> np.ndarray[Any, Any]:
+    """Return the same derivative from those by U and V of each response, and of the gaps [category]."""
+    size, chosen = len(probability), y.astype(int)
+    one, two, three = (
+        np.bincount(chosen, values, size + 1)[None] for values in (by_upper, by_lower, np.ones(len(chosen)))
+    )
     found = np.zeros(size)
-    tabulate_back(probability, np.zeros(1, int), np.full(1, size), by_upper, by_lower, by_gap, found)
+    start, count = np.zeros(1, int), np.full(1, size)
+    tabulate_back(np.ascontiguousarray(probability), start, count, one, two, three, found)
     return found
 
 

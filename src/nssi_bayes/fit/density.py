@@ -23,7 +23,7 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers
-from nssi_bayes.blocks.beside import UNIT, Beside, extend, extend_back, grid_beside, stands_beside
+from nssi_bayes.blocks.beside import Beside, Indicator, extend, extend_back, grid_beside, stands_beside
 from nssi_bayes.blocks.compiled import Part, Slots, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
@@ -34,6 +34,8 @@ from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.gaussian import moments
 from nssi_bayes.integrate.kernel import value_and_gradient as kernel
+from nssi_bayes.integrate.kernel import value_and_gradient_raised as kernel_raised
+from nssi_bayes.spec import MOST_BESIDE
 
 __all__ = ["Density", "compile_density", "likelihood_of", "unconstrained"]
 
@@ -97,9 +99,10 @@ def compile_density(built: Built) -> Density:
     if built.explicit:  # functions are sampled: there is no integral
         if not built.spec.explicit:
             _LOG.info(
-                "the explicit route: the outcome is %s, which goes with all functions at once, so that the "
-                "integral over them does not separate; functions are sampled",
+                "the explicit route: the outcome is %s, which goes with all functions at once, and with more "
+                "than %d of them the integral has too many axes; functions are sampled",
                 built.design.outcome_family.replace("_", " "),
+                MOST_BESIDE,
             )
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
@@ -118,6 +121,11 @@ def compile_density(built: Built) -> Density:
         density = _with_sums(free, Sums(built.design, slots))
     else:
         _LOG.debug("people enter one by one: %s", reason)
+        if stands_beside(built.design, slots.where):
+            _LOG.info(
+                "the marginal route: the outcome is %s, and its predictor one more function of one indicator",
+                built.design.outcome_family.replace("_", " "),
+            )
         density = _one_by_one(free, slots, built.design, fine=built.fine)
     return Density(free.size, density, constrain, free.start, free.scaled)
 
@@ -203,10 +211,10 @@ def _with_people(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
 
 
 def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
-    """Return the density of items and, beside them, an outcome that is a yes or no."""
+    """Return the density of items and, beside them, an outcome that is not Gaussian."""
     functions = len(design.plain_of)
     arrangement = arrangement_of(design, grid_beside(functions), beside=True)
-    answers, outcome = Answers(design), Beside.of(design)
+    answers, outcome = Answers(design), Beside(design, slots)
     people = compile_people(design, slots)
     ones = np.ones(len(design.diagnosis))
 
@@ -218,22 +226,25 @@ def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAnd
             raise ValueError("the model has no outcome that stands beside its items")
         whole, constant, row = extend(part.matrix, part.predictor)
         upper, lower = answers.constants(part)
-        value, d_whole, d_upper, d_lower, d_loading, d_gamma = kernel(
+        own, said = outcome.at(theta)
+        value, d_whole, d_upper, d_lower, d_loading, d_gamma, d_power = kernel_raised(
             whole,
-            np.concatenate([upper, outcome.upper], axis=1),
-            np.concatenate([lower, outcome.lower], axis=1),
-            np.append(part.loading, UNIT),
+            np.concatenate([upper, own.upper[:, None]], axis=1),
+            np.concatenate([lower, own.lower[:, None]], axis=1),
+            np.append(part.loading, 1.0),
             part.gamma,
             arrangement,
+            own.tail,
         )
         counts = answers.counts
-        total = log_prior + (part.constant + constant + value).sum() + (counts * part.log_gap).sum()
+        total = log_prior + said + (part.constant + constant + value).sum() + (counts * part.log_gap).sum()
         d_matrix, back = extend_back(d_whole, row, part.predictor)
         by_items = np.ascontiguousarray(d_upper[:, :-1]), np.ascontiguousarray(d_lower[:, :-1])
         by_upper, by_lower, by_shift = answers.back(part, (upper, lower), by_items)
         by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading[:-1], d_gamma,
                   shift=by_shift, predictor=back)  # fmt: skip
-        return float(total), to_x(to_theta(by))
+        by_own = outcome.back(theta, Indicator(d_upper[:, -1], d_lower[:, -1], d_power))
+        return float(total), to_x(to_theta(by) + by_own)
 
     return value_and_gradient
 

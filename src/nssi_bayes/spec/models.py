@@ -15,7 +15,7 @@ __all__ = ["MOST_BESIDE", "ConventionalSpec", "Groups", "JointSpec", "ModelSpec"
 
 
 MOST_BESIDE: Final = 3
-"""Functions beside which a yes or no is integrated: the grid has one axis more, and four at most."""
+"""Functions beside which an outcome that is not Gaussian is integrated: one axis more, and four at most."""
 
 FEWEST_SECOND_ORDER: Final = 4
 """Functions of a second-order factor: three correlations are those of three loadings."""
@@ -122,8 +122,8 @@ class JointSpec(Strict):
         Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
         An outcome of the cohort, of the family that the study says; without it the model says nothing
-        about outcomes. A count, a category, and a yes or no beside more than `MOST_BESIDE` functions
-        take the explicit route.
+        about outcomes. One that is not Gaussian, beside more than `MOST_BESIDE` functions, takes the
+        explicit route.
     general : {"none", "bifactor", "second_order"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a

@@ -18,12 +18,18 @@ import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange
-from nssi_bayes.integrate.kernel.curves import fill_curve, plain_slopes, testlet_slopes
+from nssi_bayes.integrate.kernel.curves import fill_curve, plain_slopes, raised_slopes, testlet_slopes
 from nssi_bayes.integrate.kernel.nodes import integrate, weigh
 from nssi_bayes.integrate.kernel.positions import propose
 from nssi_bayes.integrate.kernel.room import R1, R2, Array, load, make_room
 
-__all__ = ["Arrangement", "arrange", "value_and_gradient", "value_and_moments"]
+__all__ = [
+    "Arrangement",
+    "arrange",
+    "value_and_gradient",
+    "value_and_gradient_raised",
+    "value_and_moments",
+]
 
 _VALUE, _MOMENTS, _SLOPES = range(3)
 
@@ -52,7 +58,41 @@ def value_and_gradient(
         Value [`participant`], NaN where it is not finite, without the constants of prior and
         items; derivatives of its sum by `matrix`, `upper`, `lower`, `loading` and `gamma`.
     """
-    return _walk(*_required(matrix, upper, lower, loading, gamma), arrangement, _SLOPES)
+    given = _required(matrix, upper, lower, loading, gamma, _as_they_are(len(matrix)))
+    found: tuple[Array, Array, Array, Array, Array, Array] = _walk(*given, arrangement, _SLOPES)[:-1]
+    return found
+
+
+def value_and_gradient_raised(
+    matrix: Array,
+    upper: Array,
+    lower: Array,
+    loading: Array,
+    gamma: Array,
+    arrangement: Arrangement,
+    tail: Array,
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """Return the same where the last function's indicators are raised to a power, and tilted.
+
+    Parameters
+    ----------
+    matrix, upper, lower, loading, gamma : numpy.ndarray
+        As in `value_and_gradient`.
+    arrangement : Arrangement
+        As there.
+    tail : numpy.ndarray
+        What is added to the log-likelihood times the last function, and the power of its indicators
+        without a residual factor [`participant`, 2]. A count has both: y and y + 1 / dispersion^2.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        As there, and the derivative by the power [`participant`].
+    """
+    found: tuple[Array, Array, Array, Array, Array, Array, Array] = _walk(
+        *_required(matrix, upper, lower, loading, gamma, tail), arrangement, _SLOPES
+    )
+    return found
 
 
 def value_and_moments(
@@ -82,7 +122,13 @@ def value_and_moments(
         Value [`participant`] and derivative, which is -E[u u'] / 2 of u = (functions, -1).
     """
     wanted = _MOMENTS if moments else _VALUE
-    return _walk(*_required(matrix, upper, lower, loading, gamma), arrangement, wanted)[:2]
+    given = _required(matrix, upper, lower, loading, gamma, _as_they_are(len(matrix)))
+    value, slope = _walk(*given, arrangement, wanted)[:2]
+    return value, slope
+
+
+def _as_they_are(people: int) -> Array:
+    return np.tile([0.0, 1.0], (people, 1))
 
 
 def _required(*given: Array) -> list[Array]:
@@ -93,19 +139,20 @@ def _compile(text: int) -> Any:
     """Compile the walk over people; `text` ties Numba's cache, which looks at this file, to the others."""
 
     def walk(
-        matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, a: Arrangement, wanted: int
-    ) -> Any:
+        matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, tail: Array,
+        a: Arrangement, wanted: int,
+    ) -> Any:  # fmt: skip
         _ = text
         (people, indicators), size = upper.shape, matrix.shape[1]
         value, d_matrix = np.empty(people), np.zeros_like(matrix)
         d_upper, d_lower = np.zeros_like(upper), np.zeros_like(lower)
-        d_loading, d_gamma = np.zeros_like(loading), np.zeros_like(gamma)
+        d_loading, d_gamma, d_power = np.zeros_like(loading), np.zeros_like(gamma), np.zeros(people)
         shift = np.exp(gamma.reshape(-1, 1) * a.position)
         rough_shift = np.exp(gamma.reshape(-1, 1) * a.rough_position)
         room = make_room(indicators, len(gamma), a)
         for start in range(0, people, a.width):
             batch = min(a.width, people - start)
-            load(matrix[start:], upper[start:], lower[start:], batch, room)
+            load(matrix[start:], upper[start:], lower[start:], tail[start:], batch, room)
             propose(loading, rough_shift, room, a)
             for f in range(a.functions):
                 fill_curve(f, loading, shift, room, a)
@@ -119,8 +166,10 @@ def _compile(text: int) -> Any:
             for f in range(a.functions):
                 weigh(f, room, a)
                 if wanted == _SLOPES:
-                    plain_slopes(f, loading, room, a)
                     testlet_slopes(f, loading, shift, room, a)
+                    if f == a.functions - 1:
+                        raised_slopes(d_power[start:], batch, room, a)
+                    plain_slopes(f, loading, room, a)
             for i in range(batch):
                 for p in range(size):
                     for q in range(size):
@@ -131,7 +180,7 @@ def _compile(text: int) -> Any:
                     d_loading[j] += room.slope[j, R2 + i]
                 for s in range(len(gamma)):
                     d_gamma[s] += room.slope_gamma[s, i]
-        return value, d_matrix, d_upper, d_lower, d_loading, d_gamma
+        return value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_power
 
     return compiled(walk)
 

@@ -39,6 +39,8 @@ class Arrangement(NamedTuple):
         Rules over the residual factor: in the integral, and for the node positions.
     newton_steps : int
         Steps to the mode.
+    damped : bool
+        Whether steps are damped instead of clipped, see `quadrature.Newton`.
     largest_step, reach : float
         Clip of a step, residual sd; half-width of the interpolated stretch, posterior sd.
     """
@@ -60,6 +62,7 @@ class Arrangement(NamedTuple):
     rough_position: Array
     rough_weight: Array
     newton_steps: int
+    damped: bool
     largest_step: float
     reach: float
 
@@ -121,6 +124,7 @@ def arrange(
         *quadrature.normal_rule(testlet_nodes),
         *quadrature.normal_rule(position_nodes),
         quadrature.NEWTON_STEPS,
+        False,
         quadrature.LARGEST_STEP,
         quadrature.REACH,
     )

@@ -11,7 +11,7 @@ from nssi_bayes.integrate.kernel.arrangement import Arrangement
 from nssi_bayes.integrate.kernel.positions import exp
 from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, Array, Room
 
-__all__ = ["fill_curve", "plain_slopes", "testlet_slopes"]
+__all__ = ["fill_curve", "plain_slopes", "raised_slopes", "testlet_slopes"]
 
 FACTORS_A_LOG: Final = 4
 """Probabilities multiplied before a logarithm is taken; each may fall to 1e-77."""
@@ -42,6 +42,11 @@ def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement)
                     room.curve[here, i] -= np.log(row[0, i])
                     row[0, i] = 1.0
                 waiting = 0
+        if f == a.functions - 1:
+            for i in range(a.width):
+                room.bare[k, i] = room.curve[here, i]
+                room.curve[here, i] *= room.tail[1, i]
+                room.curve[here, i] += room.tail[0, i] * room.point[here, i]
         for s in range(a.testlet_start[f], a.testlet_start[f + 1]):
             _fill_testlet(s, k, here, loading, shift, room, a)
 
@@ -90,6 +95,19 @@ def _fill_testlet(
     for t in range(nodes):
         for i in range(a.width):
             room.share[first + t, i] *= work[R1 + i]
+
+
+@inlined
+def raised_slopes(found: Array, batch: int, room: Room, a: Arrangement) -> None:
+    """Derive by the power of the last function's indicators, and make its adjoints theirs."""
+    first = (a.functions - 1) * len(a.chebyshev)
+    room.work[:R1] = 0.0
+    for k in range(len(a.nodes)):
+        for i in range(a.width):
+            room.work[i] += room.adjoint[first + k, i] * room.bare[k, i]
+            room.adjoint[first + k, i] *= room.tail[1, i]
+    for i in range(batch):
+        found[i] = room.work[i]
 
 
 @inlined

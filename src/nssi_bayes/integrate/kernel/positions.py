@@ -34,6 +34,7 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     step = room.row[2 * functions : 3 * functions]
     curvature[:] = 0.0
     for f in range(functions):
+        room.steep[f] = _steepest(f, loading, a)
         for i in range(a.width):
             room.mode[f, i] = room.matrix[f * size + functions, i]
     _factorise(curvature, room)
@@ -48,6 +49,8 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
                 for i in range(a.width):
                     step[f, i] -= room.matrix[f * size + g, i] * room.mode[g, i]
         _solve(room.root, step)
+        if a.damped:
+            _damp(step, room)
         for f in range(functions):
             for i in range(a.width):
                 room.mode[f, i] += min(max(step[f, i], -a.largest_step), a.largest_step)
@@ -67,6 +70,34 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
                 room.half[f, i] += step[g, i] ** 2
         for i in range(a.width):
             room.half[f, i] = a.reach * np.sqrt(room.half[f, i])
+
+
+@inlined
+def _steepest(f: int, loading: Array, a: Arrangement) -> float:
+    found = 0.0
+    for j in a.plain[a.plain_start[f] : a.plain_start[f + 1]]:
+        found = max(found, abs(loading[j]))
+    for s in range(a.testlet_start[f], a.testlet_start[f + 1]):
+        for j in a.member[a.member_start[s] : a.member_start[s + 1]]:
+            found = max(found, abs(loading[j]))
+    return found
+
+
+@inlined
+def _damp(step: Array, room: Room) -> None:
+    """Shorten steps so that none goes down, see `quadrature.Newton`."""
+    functions, w = step.shape
+    change = room.work
+    for i in range(w):
+        change[i] = 1e-300
+    for f in range(functions):
+        for i in range(w):
+            change[i] = max(change[i], room.steep[f] * abs(step[f, i]))
+    for i in range(w):
+        change[i] = np.log1p(change[i]) / change[i]
+    for f in range(functions):
+        for i in range(w):
+            step[f, i] *= change[i]
 
 
 @inlined
@@ -129,6 +160,10 @@ def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: 
                 over, under = over * (odds + low) * r, low * (1.0 + over) * r
                 work[i] += size * (under - over)
                 work[R1 + i] += size * size * (under * (1.0 - under) + over * (1.0 - over))
+        if f == a.functions - 1:
+            for i in range(a.width):
+                work[i] = room.tail[1, i] * work[i] + room.tail[0, i]
+                work[R1 + i] *= room.tail[1, i]
         for s in range(a.testlet_start[f], a.testlet_start[f + 1]):
             _testlet_slope(s, f, loading, shift, room, a)
         for i in range(a.width):

@@ -49,6 +49,9 @@ class Room(NamedTuple):
 
     response: Array  # U and V [indicator, 2 x person]
     matrix: Array  # M, symmetric [entry, person]
+    tail: Array  # of the last function: what is added times it, and the power of its indicators [2, person]
+    bare: Array  # log-likelihood of its indicators before it is raised [curve node, person]
+    steep: Array  # largest loading [function]
     mode: Array  # [function, person]
     root: Array  # lower Cholesky of the posterior precision [entry, person]
     half: Array  # half-width of the stretch of a curve [function, person]
@@ -81,6 +84,9 @@ def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
     return Room(
         np.zeros((indicators, 2 * w)),
         np.zeros((entries, w)),
+        np.zeros((2, w)),
+        np.zeros((count, w)),
+        np.zeros(functions),
         np.zeros((functions, w)),
         np.zeros((functions * functions, w)),
         np.zeros((functions, w)),
@@ -104,7 +110,7 @@ def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
 
 
 @inlined
-def load(matrix: Array, upper: Array, lower: Array, batch: int, room: Room) -> None:
+def load(matrix: Array, upper: Array, lower: Array, tail: Array, batch: int, room: Room) -> None:
     """Turn people into the last axis; what is left of the batch is people who answered nothing."""
     size, w = matrix.shape[1], room.mode.shape[1]
     for i in range(w):
@@ -112,6 +118,8 @@ def load(matrix: Array, upper: Array, lower: Array, batch: int, room: Room) -> N
             for q in range(size):
                 own = 0.5 * (matrix[i, p, q] + matrix[i, q, p]) if i < batch else (1.0 if p == q else 0.0)
                 room.matrix[p * size + q, i] = own
+        for p in range(2):
+            room.tail[p, i] = tail[i, p] if i < batch else 0.0
         for j in range(upper.shape[1]):
             room.response[j, i] = upper[i, j] if i < batch else 0.0
             room.response[j, R1 + i] = lower[i, j] if i < batch else 0.0

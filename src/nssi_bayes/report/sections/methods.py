@@ -275,9 +275,8 @@ def _priors(e: Evidence) -> str:
 
 
 def _sampled(model: JointSpec, has: set[str]) -> bool:
-    """Return whether functions were sampled: a yes or no beside few functions is integrated with them."""
-    beside = {"dispersion", "outcome_probability"}.isdisjoint(has) and len(model.functions) <= MOST_BESIDE
-    return model.explicit or bool(_link(has) and not beside)
+    """Return whether functions were sampled: an outcome beside few functions is integrated with them."""
+    return model.explicit or bool(_link(has) and len(model.functions) > MOST_BESIDE)
 
 
 def _link(has: set[str]) -> str:
