@@ -212,16 +212,27 @@ class Person:
             total = total + logsumexp(both, axis=1)
         return total
 
+    def _bias(self, j: int) -> Array:
+        """Bias of one indicator [disorder]; of sparse effects the level that they have in common is gone."""
+        design, theta = self.design, self.theta
+        row = list(design.biased).index(j)
+        if "delta" in theta:
+            return np.asarray(theta["delta"][row])
+        free, found = theta["delta_free"], np.array(theta["delta_free"][row])
+        if len(design.biased) == len(design.categories):
+            mates = [m for m in range(len(free)) if design.function_of[m] == design.function_of[j]]
+            level = sum(free[m] for m in mates) / sum(theta["lambda"][m] for m in mates)
+            found = found - theta["lambda"][j] * level
+        return found
+
     def _item(self, j: int, predictor: Array) -> Array:
         design = self.design
         y, count = design.response[self.i, j], design.categories[j]
         if y == design.missing_response:
             return np.zeros(predictor.shape)
         group = np.flatnonzero(design.categories == count)
-        if "delta" in self.theta and j in design.biased:
-            predictor = (
-                predictor + self.theta["delta"][list(design.biased).index(j)] @ design.diagnosis[self.i]
-            )
+        if design.biased is not None and j in design.biased:
+            predictor = predictor + self._bias(j) @ design.diagnosis[self.i]
         p = self.theta[f"category_probability_{count}"][list(group).index(j)]
         below, above = np.cumsum(p)[:-1], np.cumsum(p[::-1])[::-1][1:]
         edges = np.concatenate([[-np.inf], np.log(below / above), [np.inf]])

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import (
+    bias,
     connectivity,
     continuous,
     factors,
@@ -150,7 +151,7 @@ class _People:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
         self.people = design.diagnosis.shape[0]
-        self.diagnosis: Array = design.diagnosis
+        self.shifts = bias.Shifts(design, slots)
         self.centred: Any = design.centred_diagnosis
         self.further_name = next((v for v in measurement.FURTHER if v in slots.where), "")
         self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
@@ -195,8 +196,7 @@ class _People:
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
-        shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        items = upper, lower, log_gap, loading, gamma, self._further(theta), shift
+        items = upper, lower, log_gap, loading, gamma, self._further(theta), self.shifts(theta)
         part = Part(constant, rest, *items, self._predictor(theta, matrix))
 
         def pull_back(by: Part) -> Array:
@@ -238,7 +238,7 @@ class _People:
         if by.further is not None:
             found[self.slots.where[self.further_name]] = by.further
         if by.shift is not None:
-            found[self.slots.where["delta"]] = (by.shift.T @ self.diagnosis).ravel()
+            self.shifts.back(theta, by.shift, found)
         ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
         return found
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import continuous, groups, predicted
+from nssi_bayes.blocks import bias, continuous, groups, predicted
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
 
@@ -119,8 +119,8 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
     for testlets in design.testlets_of:
         for s, items in testlets:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
-    if "delta" in theta:
-        for row, j in zip(theta["delta"], np.asarray(design.biased), strict=True):
+    if bias.is_biased(theta):
+        for row, j in zip(bias.effects(theta, design), np.asarray(design.biased), strict=True):
             predictor[:, j] += design.diagnosis @ row
     response = np.full(design.response.shape, design.missing_response)
     for count in design.category_groups:

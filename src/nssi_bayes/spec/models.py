@@ -30,9 +30,10 @@ class Measurement(Strict):
     keep_items : tuple of str
         Subscales whose items stay. In a model where such a subscale is not a function by itself
         its items share a residual factor, so that all models of a question observe the same.
-    bias : {"none", "dense"}
-        Whether the meaning of indicators differs by disorder: ``dense`` moves the thresholds of
-        every indicator by disorder, zero-sum over disorders and over the indicators of a function.
+    bias : {"none", "dense", "sparse"}
+        Whether the meaning of indicators differs by disorder, zero-sum over disorders and over the
+        indicators of a function. ``dense`` moves the thresholds of every indicator a little, ``sparse``
+        those of a few (regularised horseshoe, Piironen & Vehtari 2017, 10.1214/17-EJS1337SI).
     cross_loadings : bool
         Whether every indicator may also load on the other functions, a little (Muthen & Asparouhov
         2012, 10.1037/a0026802). Items do not separate by function then: the explicit route.
@@ -45,7 +46,7 @@ class Measurement(Strict):
 
     testlets: Literal["sum", "factor", "none"] = "sum"
     keep_items: tuple[str, ...] = ()
-    bias: Literal["none", "dense"] = "none"
+    bias: Literal["none", "dense", "sparse"] = "none"
     anchors: tuple[str, ...] = ()
     cross_loadings: bool = False
     unit: Literal["sd", "original"] = "sd"
@@ -53,7 +54,7 @@ class Measurement(Strict):
     @model_validator(mode="after")
     def _anchors_hold_something(self) -> Measurement:
         if self.anchors and self.bias == "none":
-            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense")
+            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense or sparse")
         return self
 
 

@@ -293,5 +293,7 @@ def _density(prior: Prior) -> str:
     if prior.family == "mixture":
         parts = [f"{w:.2g} normal({m:.2g}, {s:.2g})" for w, m, s in zip(*prior.components, strict=True)]
         return " + ".join(parts)
-    constants = [f"{value:g}" for value in (prior.mu, prior.sigma, prior.alpha) if value is not None]
+    constants = [
+        f"{value:g}" for value in (prior.mu, prior.sigma, prior.alpha, prior.beta) if value is not None
+    ]
     return f"{prior.family}({', '.join(constants)})"
