@@ -148,13 +148,14 @@ def main() -> None:
     parser.add_argument("--participants", type=int, default=400)
     parser.add_argument("--chains", type=int, default=2)
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--only", help="one fit, as dense_0.8")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     sampler = Sampler(chains=asked.chains, tune=150, draws=asked.draws)
     for size in (_SIZE, 0.0):
         for name in MODELS:
             path = asked.out / f"{name}_{size:g}.json"
-            if not path.exists():
+            if not path.exists() and asked.only in (None, path.stem):
                 write_json(path, run_one(name, size, asked.participants, sampler))
                 _LOG.info("%s", path)
 

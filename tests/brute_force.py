@@ -203,14 +203,30 @@ class Person:
         t = np.arange(-7.5, 7.51, 0.125)
         log_t = -0.5 * t**2 + np.log(0.125) - 0.5 * np.log(2 * np.pi)
         for j in np.flatnonzero((design.function_of == f) & (design.testlet_of < 0)):
-            total = total + self._item(int(j), theta["lambda"][j] * eta)
+            total = total + self._item(int(j), self._load(int(j)) * eta)
         for s in {int(s) for s in design.testlet_of[design.function_of == f] if s >= 0}:
             both = np.zeros((len(eta), len(t))) + log_t
             for j in np.flatnonzero(design.testlet_of == s):
-                predictor = theta["lambda"][j] * eta[:, None] + theta["gamma"][s] * t
+                predictor = self._load(int(j)) * eta[:, None] + theta["gamma"][s] * t
                 both = both + self._item(int(j), predictor)
             total = total + logsumexp(both, axis=1)
         return total
+
+    def _load(self, j: int) -> float:
+        """Loading of one indicator, which may differ by disorder."""
+        design, theta = self.design, self.theta
+        size = float(theta["lambda"][j])
+        if design.biased is None or j not in design.biased:
+            return size
+        row, c = list(design.biased).index(j), design.diagnosis[self.i]
+        if "delta_loading" in theta:
+            size *= np.exp(theta["delta_loading"][row] @ c)
+        if "delta_loading_free" in theta:
+            free = theta["delta_loading_free"]
+            mates = [m for m in range(len(free)) if design.function_of[m] == design.function_of[j]]
+            whole = len(design.biased) == len(design.categories)
+            size *= np.exp((free[row] - whole * free[mates].mean(axis=0)) @ c)
+        return size
 
     def _bias(self, j: int) -> Array:
         """Bias of one indicator [disorder]; of sparse effects the level that they have in common is gone."""

@@ -29,6 +29,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bias": {
         "measurement": {"testlets": "sum", "keep_items": ["self_punishment", "anti_suicide"], "bias": "dense"}
     },
+    "spread": {"disorder": {"levels": True, "spread": True}},
+    "bias, spread and testlets as factors": {
+        "measurement": {"testlets": "factor", "bias": "dense", "nonuniform": True},
+        "disorder": {"levels": True, "slopes": True, "spread": True},
+    },
+}
+SPARSE: dict[str, dict[str, Any]] = {
     "sparse bias": {
         "measurement": {
             "testlets": "sum",
@@ -36,11 +43,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "bias": "sparse",
         }
     },
-    "spread": {"disorder": {"levels": True, "spread": True}},
-    "bias, spread and testlets as factors": {
-        "measurement": {"testlets": "factor", "bias": "dense"},
-        "disorder": {"levels": True, "slopes": True, "spread": True},
+}
+BIASES: dict[str, dict[str, Any]] = {
+    "sparse": {"bias": "sparse"},
+    "anchors and loadings": {
+        "bias": "sparse",
+        "anchors": ["affect_regulation", "isas_03"],
+        "nonuniform": True,
     },
+    "loadings and testlets": {"bias": "sparse", "testlets": "factor", "nonuniform": True},
+    "dense and loadings": {"bias": "dense", "nonuniform": True},
 }
 
 type Array = np.ndarray[Any, Any]
@@ -48,13 +60,19 @@ type Theta = dict[str, Array]
 
 
 def _spec(variant: str) -> JointSpec:
-    return joint_spec("heterogeneity/disorder_means", **VARIANTS[variant])
+    return joint_spec("heterogeneity/disorder_means", **{**VARIANTS, **SPARSE}[variant])
 
 
 def _theta(spec: JointSpec, design: Design, seed: int) -> Theta:
     declared = joint.parameters(spec, design, read_priors())
     theta = {k: v[0] for k, v in draw(declared, design.coords, np.random.default_rng(seed), 1).items()}
-    for name, size in (("delta", 0.8), ("delta_free", 0.8), ("h", 0.4)):
+    for name, size in (
+        ("delta", 0.8),
+        ("delta_free", 0.8),
+        ("h", 0.4),
+        ("delta_loading", 0.5),
+        ("delta_loading_free", 0.5),
+    ):
         if name in theta:
             theta[name] = theta[name] * size / np.abs(theta[name]).max()
     return theta
@@ -86,9 +104,28 @@ def test_the_density_is_that_of_pymc(variant: str) -> None:
         np.testing.assert_allclose(draws[0], named[name], rtol=1e-12, atol=1e-13, err_msg=name)
 
 
-@pytest.mark.parametrize("anchors", [[], ["affect_regulation", "isas_03"]], ids=["sums", "anchors"])
-def test_the_density_of_sparse_bias_is_that_of_pymc(anchors: list[str]) -> None:
-    spec = small_spec(measurement={"bias": "sparse", "anchors": anchors}, disorder={"levels": True})
+def _small(kind: str) -> JointSpec:
+    return small_spec(measurement=BIASES[kind], disorder={"levels": True})
+
+
+@pytest.mark.parametrize("kind", BIASES)
+def test_every_persons_integral_with_bias_is_that_of_a_dense_grid(kind: str) -> None:
+    spec = _small(kind)
+    empty = make_design(small_cohort(20), spec)
+    theta = _theta(spec, empty, 1)
+    design = generate.generate(theta, empty, np.random.default_rng(2))
+    expected = np.array([Person(theta, design, i, joint.BLOCKS).log_likelihood() for i in range(20)])
+    draws = {name: value[None] for name, value in theta.items()}
+    fine = marginal.grid_settings(2, fine=True)
+    found = marginal.evaluate(draws, design, include=joint.BLOCKS, grid=fine).log_integral[0]
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k == "anchors and loadings" else pytest.param(k, marks=pytest.mark.slow) for k in BIASES]
+)
+def test_the_density_of_bias_is_that_of_pymc(kind: str) -> None:
+    spec = _small(kind)
     built = build_design(spec, make_design(small_cohort(40), spec))
     fast, stated, x = assert_density_is_pymcs(built, scales=(0.1, 1.0))
     named = stated.parameters()(x)
@@ -225,6 +262,8 @@ def test_the_average_diagnosis_has_a_residual_sd_of_one() -> None:
         ({"bias": "dense", "anchors": ["affect_regulatoin"]}, "affect_regulation"),
         ({"bias": "dense", "anchors": ["affect_regulation"]}, "none of 'self_punishment'"),
         ({"anchors": ["affect_regulation"]}, "write bias: dense"),
+        ({"nonuniform": True}, "no indicator may be biased"),
+        ({"bias": "dense", "nonuniform": True, "cross_loadings": True}, "Leave one of them out"),
     ],
 )
 def test_anchors_that_do_not_identify_are_refused(measurement: dict[str, Any], said: str) -> None:
@@ -248,8 +287,38 @@ def test_bias_is_summarised_on_the_scale_of_the_response(variant: str) -> None:
         j, k = design.coords[n.INDICATOR].index(row["indicator"]), disorders.index(row["disorder"])
         count = int(design.categories[j])
         at = design.coords[f"{n.INDICATOR}_{count}"].index(row["indicator"])
+        assert "loading" not in row
         assert row["p_moderate"] == np.mean(np.abs(row["draws"]) > 1 / 2.35)
         for s in (0, 299):
             p = drawn[f"category_probability_{count}"][s, at]
             both = ordinal.category_probability(p, np.array([0.0, delta[s, j, k]])) @ np.arange(count)
             assert row["response"]["draws"][s] == pytest.approx((both[1] - both[0]) / (count - 1), abs=1e-12)
+
+
+def test_the_bias_of_loadings_is_summarised_as_a_factor() -> None:
+    spec = _small("loadings and testlets")
+    design = make_design(small_cohort(40), spec)
+    declared = joint.parameters(spec, design, read_priors())
+    drawn = draw(declared, design.coords, np.random.default_rng(6), 200)
+    posterior = label({k: v[None] for k, v in drawn.items()}, declared, design)
+    flat = posterior.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False)
+    rows = bias.item_bias(flat, design, signed=lambda d: {"draws": d}, interval=lambda d: {"draws": d})
+    free = drawn["delta_loading_free"]
+    for row in rows[::5]:
+        j = design.coords[n.INDICATOR].index(row["indicator"])
+        k = design.coords[n.DISORDER].index(row["disorder"])
+        mates = design.function_of == design.function_of[j]
+        expected = np.exp(free[:, j, k] - free[:, mates, k].mean(axis=1))
+        np.testing.assert_allclose(row["loading"]["draws"], expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"disorder": {}}, "differences"),
+        ({"disorder": {"levels": True}, "route": "explicit"}, "pattern of diagnoses"),
+    ],
+)
+def test_loadings_that_nothing_holds_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        small_spec(measurement={"bias": "dense", "nonuniform": True}, **changes)

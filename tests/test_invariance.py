@@ -69,6 +69,20 @@ def test_the_prior_of_bias_and_what_holds_it_are_told(evidence: Evidence) -> Non
     assert "over the indicators of a function" not in said
     assert "regularised horseshoe" in said
     assert "read differently" in said  # beside the model without bias
+    assert "times the loading" not in said
+
+
+def test_loadings_that_differ_are_in_the_table(evidence: Evidence) -> None:
+    own = evidence.models[BIAS]
+    assert isinstance(own, JointSpec)
+    both = own.measurement.model_copy(update={"nonuniform": True})
+    evidence.models[BIAS] = own.model_copy(update={"measurement": both})
+    for row in evidence.estimates[BIAS]["item_bias"]:
+        row["loading"] = {"mean": 1.37, "low": 1.1, "high": 1.72}
+    said = _html(invariance(evidence))
+    assert "times the loading" in said
+    assert "1.37" in said
+    assert "read differently" in said  # the partner has neither
 
 
 def test_the_partner_differs_in_bias_alone(evidence: Evidence) -> None:

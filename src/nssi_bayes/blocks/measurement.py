@@ -87,7 +87,7 @@ class Items:
             self.constants = self.constants._replace(
                 upper=self.constants.upper * odds, lower=self.constants.lower / odds
             )
-        self.loading = theta["lambda"]
+        self.loading = bias.loadings(theta, design)
         self.gamma: Any = theta.get("gamma")
         self.further: Any = next((theta[name] for name in FURTHER if name in theta), None)
         self.design = design
@@ -113,7 +113,7 @@ class Items:
         plain = self.design.plain_of[function]
         if len(plain):
             upper, lower = self._pick(plain)
-            predictor = self.loading[plain][:, None] * points[:, None, :]
+            predictor = self.loading[:, plain, None] * points[:, None, :]
             total = ordinal.log_probability(upper[:, :, None], lower[:, :, None], predictor).sum(axis=1)
         for s, items in self.design.testlets_of[function]:
             total = total + jnp.log(self._testlet(s, items, points, position) @ weight)
@@ -147,9 +147,9 @@ class Items:
             one, two = jnp.zeros_like(points[:, f]), jnp.zeros_like(points[:, f])
             if len(plain):
                 upper, lower = self._pick(plain)
-                loading = self.loading[plain]
+                loading = self.loading[:, plain]
                 score, information = ordinal.derivatives(upper, lower, loading * points[:, f, None])
-                one, two = score @ loading, information @ loading**2
+                one, two = (score * loading).sum(axis=1), (information * loading**2).sum(axis=1)
             for s, items in self.design.testlets_of[f]:
                 score, information = self._testlet_slope(s, items, points[:, f])
                 one, two = one + score, two + information
@@ -166,7 +166,7 @@ class Items:
         shift = jnp.exp(self.gamma[s] * position)
         density = 1.0
         for j, item in enumerate(items):
-            odds = jnp.exp(self.loading[item] * points)[:, :, None] * shift
+            odds = jnp.exp(self.loading[:, item, None] * points)[:, :, None] * shift
             u, v = upper[:, j, None, None], lower[:, j, None, None]
             density = density / (1 + u * v + odds * u + v / odds)
         return density
@@ -176,10 +176,10 @@ class Items:
         share = self._testlet(s, items, points[:, None], position)[:, 0, :] * weight
         share = share / share.sum(axis=1, keepdims=True)
         upper, lower = self._pick(items)
-        loading = self.loading[items]
-        predictor = (loading * points[:, None])[:, :, None] + self.gamma[s] * position
+        loading = self.loading[:, items, None]
+        predictor = loading * points[:, None, None] + self.gamma[s] * position
         score, information = ordinal.derivatives(upper[:, :, None], lower[:, :, None], predictor)
-        score, information = loading @ score, loading**2 @ information
+        score, information = (loading * score).sum(axis=1), (loading**2 * information).sum(axis=1)
         mean = (share * score).sum(axis=1)
         spread = (share * (score - mean[:, None]) ** 2).sum(axis=1)
         return mean, (share * information).sum(axis=1) - spread

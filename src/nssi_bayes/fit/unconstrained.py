@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, gammaln
 
-from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.parameter import STEP, Parameter, slabbed
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.families.mixture import log_density as log_mixture
 
 __all__ = ["Unconstrained"]

@@ -64,7 +64,7 @@ def without_bias(e: Evidence, entry: str) -> str | None:
     """
 
     def core(spec: JointSpec) -> dict[str, Any]:
-        plain = spec.measurement.model_copy(update={"bias": "none", "anchors": ()})
+        plain = spec.measurement.model_copy(update={"bias": "none", "anchors": (), "nonuniform": False})
         told = spec.model_copy(update={"measurement": plain, "description": "", "sampler": {}})
         return told.model_dump()
 
@@ -122,6 +122,8 @@ def _held(e: Evidence, entry: str) -> str:
         return told
     if spec.measurement.anchors:
         told = f"; {', '.join(map(pretty, spec.measurement.anchors))} have none, and tell it from a level."
+    if spec.measurement.nonuniform:
+        told += " Loadings differ, too, under the same constraints; the table tells by which factor."
     if spec.measurement.bias == "sparse":
         told += (
             " A priori most indicators have next to none and a few have much (regularised horseshoe, "
@@ -141,10 +143,19 @@ def _indicators(name: str, rows: Rows) -> str:
             "P(more than negligible)": probability(r["p_moderate"]),
             "share of the response scale|mean": number(r["response"]["mean"]),
             "share of the response scale|interval": span(r["response"]),
+            **_loading(r),
         }
         for r in rows
     ]
     return table(name, shown, words=("function", "disorder"))
+
+
+def _loading(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return by which factor the loading is larger, where loadings differ by disorder."""
+    if "loading" not in row:
+        return {}
+    return {"times the loading|mean": number(row["loading"]["mean"]),
+            "times the loading|interval": span(row["loading"])}  # fmt: skip
 
 
 def _moves(before: Estimates, after: Estimates, *, names: tuple[str, str]) -> list[Part]:

@@ -166,7 +166,8 @@ def _bias(model: JointSpec) -> str:
         else "they sum to zero over the indicators of a function"
     )
     return (
-        f" Thresholds of an indicator may differ by disorder: shifts are {size}, sum to zero over "
+        f" Thresholds {'and log loadings ' if measurement.nonuniform else ''}of an indicator may differ by "
+        f"disorder: shifts are {size}, sum to zero over "
         f"disorders, and {held}."
     )
 
