@@ -75,12 +75,12 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     return found
 
 
-def is_biased(names: Any, kind: str = "") -> bool:
+def is_biased(names: Any, *, kind: str = "") -> bool:
     """Return whether a model with these parameters allows bias; with kind ``_loading``, of loadings."""
     return f"delta{kind}" in names or f"delta{kind}_free" in names
 
 
-def effects(theta: Any, design: Design, kind: str = "") -> Any:
+def effects(theta: Any, design: Design, *, kind: str = "") -> Any:
     """Return delta of one value of the parameters, or of many.
 
     Parameters
@@ -108,9 +108,9 @@ def effects(theta: Any, design: Design, kind: str = "") -> Any:
 
 def loadings(theta: Any, design: Design) -> Any:
     """Return the loadings of everybody [`participant` or 1, `indicator`] (JAX)."""
-    if not is_biased(theta, "_loading"):
+    if not is_biased(theta, kind="_loading"):
         return theta["lambda"][None]
-    tilt = design.diagnosis @ effects(theta, design, "_loading").T
+    tilt = design.diagnosis @ effects(theta, design, kind="_loading").T
     log_ratio = jnp.zeros(design.response.shape).at[:, design.biased].set(tilt)
     return theta["lambda"] * jnp.exp(log_ratio)
 
@@ -165,9 +165,9 @@ class Shifts:
         self._back(theta, by.T @ self._pattern, found, "_loading")
 
     def _of(self, theta: Array, diagnosis: Array, kind: str) -> Array | None:
-        if not is_biased(self._used, kind):
+        if not is_biased(self._used, kind=kind):
             return None
-        return np.asarray(diagnosis @ effects(self._named(theta), self._design, kind).T)
+        return np.asarray(diagnosis @ effects(self._named(theta), self._design, kind=kind).T)
 
     def _back(self, theta: Array, by: Array, found: Array, kind: str) -> None:
         for name, slope in _effects_back(self._named(theta), self._design, by, kind).items():

@@ -111,8 +111,10 @@ def generate(
 
 def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
     load = np.broadcast_to(theta["lambda"], design.response.shape).copy()
-    if bias.is_biased(theta, "_loading"):
-        for row, j in zip(bias.effects(theta, design, "_loading"), np.asarray(design.biased), strict=True):
+    if bias.is_biased(theta, kind="_loading"):
+        for row, j in zip(
+            bias.effects(theta, design, kind="_loading"), np.asarray(design.biased), strict=True
+        ):
             load[:, j] *= np.exp(design.diagnosis @ row)
     predictor = load * eta[:, design.function_of]
     for name in ("cross_loading", "lambda_general"):

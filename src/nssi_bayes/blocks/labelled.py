@@ -68,7 +68,7 @@ def label(values: dict[str, Array], parameters: Sequence[Parameter], design: Des
         if f"delta{kind}_free" in found:
             dims = (n.CHAIN, n.DRAW, n.BIASED_INDICATOR, n.DISORDER)
             units = {"units": found[f"delta{kind}_free"].attrs["units"]}
-            found[f"delta{kind}"] = (dims, bias.effects(values, design, kind), units)
+            found[f"delta{kind}"] = (dims, bias.effects(values, design, kind=kind), units)
     for name, array in found.data_vars.items():
         if n.DISORDER in array.dims and name not in _FACTOR_FIRST:
             found[name] = array.transpose(n.CHAIN, n.DRAW, n.DISORDER, ...)

@@ -101,13 +101,19 @@ class Unconstrained:
                     entries += _zero_sum(at, into, shape[-1], p.zero_sum_groups)
                 else:
                     entries.append((into, at, np.ones(len(at))))
-            if p.scale is not None and p.slab is not None:
-                self._slabs.append(_Slabbed(into, slots.where[p.scale], slots.where[p.slab]))
-            elif p.scale is not None:
-                owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
-                aligned = p.aligned_scale(owner) if p.scale_dims else owner
-                self._scale[into] = np.broadcast_to(aligned, shape).ravel()
+            if p.scale is not None:
+                self._multiply(p, p.scale, slots)
         self._join(entries)
+
+    def _multiply(self, p: Parameter, scale: str, slots: Slots) -> None:
+        """Note what a parameter is multiplied by."""
+        into = np.arange(slots.size)[slots.where[p.name]]
+        if p.slab is not None:
+            self._slabs.append(_Slabbed(into, slots.where[scale], slots.where[p.slab]))
+            return
+        owner = np.arange(slots.size)[slots.where[scale]].reshape(slots.shapes[scale])
+        aligned = p.aligned_scale(owner) if p.scale_dims else owner
+        self._scale[into] = np.broadcast_to(aligned, slots.shapes[p.name]).ravel()
 
     def _join(self, entries: list[tuple[Array, Array, Array]]) -> None:
         """Make one array of what was collected parameter by parameter."""
