@@ -35,7 +35,7 @@ from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
 from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
 
-__all__ = ["Part", "People", "compile_people"]
+__all__ = ["Part", "People", "Slots", "compile_people"]
 
 type Array = np.ndarray[Any, Any]
 
