@@ -203,14 +203,43 @@ class Person:
         t = np.arange(-7.5, 7.51, 0.125)
         log_t = -0.5 * t**2 + np.log(0.125) - 0.5 * np.log(2 * np.pi)
         for j in np.flatnonzero((design.function_of == f) & (design.testlet_of < 0)):
-            total = total + self._item(int(j), theta["lambda"][j] * eta)
+            total = total + self._item(int(j), self._load(int(j)) * eta)
         for s in {int(s) for s in design.testlet_of[design.function_of == f] if s >= 0}:
             both = np.zeros((len(eta), len(t))) + log_t
             for j in np.flatnonzero(design.testlet_of == s):
-                predictor = theta["lambda"][j] * eta[:, None] + theta["gamma"][s] * t
+                predictor = self._load(int(j)) * eta[:, None] + theta["gamma"][s] * t
                 both = both + self._item(int(j), predictor)
             total = total + logsumexp(both, axis=1)
         return total
+
+    def _load(self, j: int) -> float:
+        """Loading of one indicator, which may differ by disorder."""
+        design, theta = self.design, self.theta
+        size = float(theta["lambda"][j])
+        if design.biased is None or j not in design.biased:
+            return size
+        row, c = list(design.biased).index(j), design.diagnosis[self.i]
+        if "delta_loading" in theta:
+            size *= np.exp(theta["delta_loading"][row] @ c)
+        if "delta_loading_free" in theta:
+            free = theta["delta_loading_free"]
+            mates = [m for m in range(len(free)) if design.function_of[m] == design.function_of[j]]
+            whole = len(design.biased) == len(design.categories)
+            size *= np.exp((free[row] - whole * free[mates].mean(axis=0)) @ c)
+        return size
+
+    def _bias(self, j: int) -> Array:
+        """Bias of one indicator [disorder]; of sparse effects the level that they have in common is gone."""
+        design, theta = self.design, self.theta
+        row = list(design.biased).index(j)
+        if "delta" in theta:
+            return np.asarray(theta["delta"][row])
+        free, found = theta["delta_free"], np.array(theta["delta_free"][row])
+        if len(design.biased) == len(design.categories):
+            mates = [m for m in range(len(free)) if design.function_of[m] == design.function_of[j]]
+            level = sum(free[m] for m in mates) / sum(theta["lambda"][m] for m in mates)
+            found = found - theta["lambda"][j] * level
+        return found
 
     def _item(self, j: int, predictor: Array) -> Array:
         design = self.design
@@ -218,10 +247,8 @@ class Person:
         if y == design.missing_response:
             return np.zeros(predictor.shape)
         group = np.flatnonzero(design.categories == count)
-        if "delta" in self.theta and j in design.biased:
-            predictor = (
-                predictor + self.theta["delta"][list(design.biased).index(j)] @ design.diagnosis[self.i]
-            )
+        if design.biased is not None and j in design.biased:
+            predictor = predictor + self._bias(j) @ design.diagnosis[self.i]
         p = self.theta[f"category_probability_{count}"][list(group).index(j)]
         below, above = np.cumsum(p)[:-1], np.cumsum(p[::-1])[::-1][1:]
         edges = np.concatenate([[-np.inf], np.log(below / above), [np.inf]])

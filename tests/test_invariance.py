@@ -13,7 +13,7 @@ from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.invariance import invariance, without_bias
 from nssi_bayes.report.sections.criticism import criticism
 from nssi_bayes.report.tables import table
-from nssi_bayes.spec import read_model
+from nssi_bayes.spec import JointSpec, read_model
 from nssi_bayes.store import Layout
 
 MEANS, BIAS = "heterogeneity/disorder_means", "heterogeneity/item_bias"
@@ -55,6 +55,34 @@ def test_biased_items_stand_first_and_the_contrast_that_moves_is_told(evidence: 
     assert "read differently" in said
     assert "largest move is 3.00 posterior sd" in said
     assert "beyond the ROPE → no evidence either way" in said
+
+
+def test_the_prior_of_bias_and_what_holds_it_are_told(evidence: Evidence) -> None:
+    assert "over the indicators of a function" in _html(invariance(evidence))
+    assert "horseshoe" not in _html(invariance(evidence))
+    own = evidence.models[BIAS]
+    assert isinstance(own, JointSpec)
+    sparse = own.measurement.model_copy(update={"bias": "sparse", "anchors": ("isas_03", "revenge")})
+    evidence.models[BIAS] = own.model_copy(update={"measurement": sparse})
+    said = _html(invariance(evidence))
+    assert "isas 03, revenge have none" in said
+    assert "over the indicators of a function" not in said
+    assert "regularised horseshoe" in said
+    assert "read differently" in said  # beside the model without bias
+    assert "times the loading" not in said
+
+
+def test_loadings_that_differ_are_in_the_table(evidence: Evidence) -> None:
+    own = evidence.models[BIAS]
+    assert isinstance(own, JointSpec)
+    both = own.measurement.model_copy(update={"nonuniform": True})
+    evidence.models[BIAS] = own.model_copy(update={"measurement": both})
+    for row in evidence.estimates[BIAS]["item_bias"]:
+        row["loading"] = {"mean": 1.37, "low": 1.1, "high": 1.72}
+    said = _html(invariance(evidence))
+    assert "times the loading" in said
+    assert "1.37" in said
+    assert "read differently" in said  # the partner has neither
 
 
 def test_the_partner_differs_in_bias_alone(evidence: Evidence) -> None:

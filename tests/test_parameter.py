@@ -63,6 +63,18 @@ def test_a_scale_sampled_by_softplus_is_half_normal() -> None:
     assert integrate.quad(lambda v: np.exp(density(np.array(v))), -40, 60)[0] == pytest.approx(1, abs=1e-6)
 
 
+def test_a_scale_sampled_by_its_logarithm_is_half_cauchy() -> None:
+    one = Parameter("one", (), "halfcauchy", sigma=0.7)
+    logp = _logp(_model(one))
+    for x in (-3.0, 0.2, 4.0):
+        assert logp(np.array(x)) == pytest.approx(stats.halfcauchy(scale=0.7).logpdf(np.exp(x)) + x)
+        assert Unconstrained([one, NORMAL], Slots({"one": (), "normal": (3,)}))(np.array([x, *NORMAL.mu]))[
+            0
+        ] == (pytest.approx(logp(np.array(x)) + stats.norm(0, 0.4).logpdf(np.zeros(3)).sum()))
+    drawn = draw([one], COORDS, np.random.default_rng(0), 4000)["one"]
+    assert stats.kstest(drawn, stats.halfcauchy(scale=0.7).cdf).pvalue > 1e-3
+
+
 def test_zero_sum_effects_are_a_normalised_normal_in_one_dimension_less() -> None:
     flat = Parameter("effect", ("disorder",), zero_sum=True)
     x = np.array([0.4, -1.0, 0.2, 2.0])

@@ -180,6 +180,7 @@ def identity(prints: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(p: Parameter) -> dict[str, Any]:
     kept = ["name", "dims", "family", "mu", "sigma", "alpha", "scale", "zero_sum"]
     kept += ["zero_sum_groups"] if p.zero_sum_groups else []
+    kept += ["slab"] if p.slab is not None else []
     kept += ["beta"] if p.family in ("beta", "gamma") else []
     kept += ["of"] if p.of else []
     kept += ["weights"] if p.family == "mixture" else []

@@ -22,7 +22,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import grid_settings
-from nssi_bayes.blocks.parameter import STEP, Parameter
+from nssi_bayes.blocks.parameter import STEP, Parameter, slabbed
 from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.integrate import quadrature
 
@@ -85,6 +85,8 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
+    elif p.family == "halfcauchy":
+        raw = pm.HalfCauchy(name, beta=p.sigma, dims=p.dims or None)
     elif p.family == "mixture":
         raw = pm.NormalMixture(name, w=p.weights, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     elif p.family == "gamma":
@@ -100,7 +102,7 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         raw = pm.LogNormal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     if p.scale is None:
         return raw
-    scale = theta[p.scale]
+    scale = theta[p.scale] if p.slab is None else slabbed(theta[p.scale], theta[p.slab])
     aligned = p.aligned_scale(scale) if p.scale_dims else scale
     return pm.Deterministic(p.name, aligned * raw, dims=p.dims or None)
 

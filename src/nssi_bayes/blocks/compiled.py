@@ -7,7 +7,7 @@ parameters (`linear`), which is a sparse map here, and what is left is a handful
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import sparse
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import (
+    bias,
     connectivity,
     continuous,
     factors,
@@ -27,6 +28,7 @@ from nssi_bayes.blocks import (
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.blocks.predicted import Predictor, is_curved
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.families import ordinal
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
@@ -36,38 +38,6 @@ from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
 __all__ = ["Part", "People", "Slots", "compile_people"]
 
 type Array = np.ndarray[Any, Any]
-
-
-class Slots:
-    """Where the parameters stand in one flat vector.
-
-    Parameters
-    ----------
-    shapes : mapping of str to tuple
-        Shape by name, in the order of the vector.
-    """
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.shapes = dict(shapes)
-        edges = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
-        self.size = int(edges[-1])
-        self.where = {
-            name: slice(int(a), int(b)) for name, a, b in zip(self.shapes, edges[:-1], edges[1:], strict=True)
-        }
-
-    def named(self, vector: Array) -> dict[str, Array]:
-        """Return views of a vector [..., slot] by name."""
-        lead = vector.shape[:-1]
-        return {
-            name: vector[..., self.where[name]].reshape((*lead, *shape))
-            for name, shape in self.shapes.items()
-        }
-
-    def joined(self, theta: Mapping[str, Array]) -> Array:
-        """Return the vector, or vectors [draw, slot] of draws."""
-        name = next(iter(self.shapes))
-        lead = np.shape(theta[name])[: np.ndim(theta[name]) - len(self.shapes[name])]
-        return np.concatenate([np.asarray(theta[name]).reshape(*lead, -1) for name in self.shapes], axis=-1)
 
 
 class Part(NamedTuple):
@@ -91,6 +61,8 @@ class Part(NamedTuple):
         What bias adds to each predictor [`participant`, biased indicator].
     predictor : Predictor, optional
         Of an outcome that is not Gaussian.
+    tilt : numpy.ndarray, optional
+        What bias adds to the logarithm of each loading [pattern of diagnoses, biased indicator].
     """
 
     constant: Array
@@ -103,6 +75,7 @@ class Part(NamedTuple):
     further: Array | None = None
     shift: Array | None = None
     predictor: Predictor | None = None
+    tilt: Array | None = None
 
 
 class _Measures(NamedTuple):
@@ -150,7 +123,7 @@ class _People:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
         self.people = design.diagnosis.shape[0]
-        self.diagnosis: Array = design.diagnosis
+        self.shifts = bias.Shifts(design, slots)
         self.centred: Any = design.centred_diagnosis
         self.further_name = next((v for v in measurement.FURTHER if v in slots.where), "")
         self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
@@ -195,9 +168,8 @@ class _People:
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
-        shift = self.diagnosis @ self._of("delta", theta).T if "delta" in self.slots.where else None
-        items = upper, lower, log_gap, loading, gamma, self._further(theta), shift
-        part = Part(constant, rest, *items, self._predictor(theta, matrix))
+        items = upper, lower, log_gap, loading, gamma, self._further(theta), self.shifts(theta)
+        part = Part(constant, rest, *items, self._predictor(theta, matrix), self.shifts.tilt(theta))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
@@ -238,7 +210,9 @@ class _People:
         if by.further is not None:
             found[self.slots.where[self.further_name]] = by.further
         if by.shift is not None:
-            found[self.slots.where["delta"]] = (by.shift.T @ self.diagnosis).ravel()
+            self.shifts.back(theta, by.shift, found)
+        if by.tilt is not None:
+            self.shifts.tilt_back(theta, by.tilt, found)
         ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
         return found
 

@@ -282,6 +282,9 @@ def _check_route(spec: JointSpec, family: str, where: str) -> None:
     if spec.route == "marginal" and not beside:
         cure = "write route: auto, which samples the functions of such a model"
         raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)
+    if spec.measurement.nonuniform:
+        cure = "leave `measurement.nonuniform` or `outcome` out"
+        raise SpecError(f"measurement.nonuniform: not beside such data: {reason}", where=where, cure=cure)
     if spec.groups is not None:
         cure = "leave `groups` or `outcome` out"
         said = f"groups: the ladder has closed forms alone, and an outcome that is {family} has none"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import continuous, groups, predicted
+from nssi_bayes.blocks import bias, continuous, groups, predicted
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
 
@@ -110,7 +110,13 @@ def generate(
 
 
 def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
-    predictor = theta["lambda"] * eta[:, design.function_of]
+    load = np.broadcast_to(theta["lambda"], design.response.shape).copy()
+    if bias.is_biased(theta, kind="_loading"):
+        for row, j in zip(
+            bias.effects(theta, design, kind="_loading"), np.asarray(design.biased), strict=True
+        ):
+            load[:, j] *= np.exp(design.diagnosis @ row)
+    predictor = load * eta[:, design.function_of]
     for name in ("cross_loading", "lambda_general"):
         if name in theta:
             further = np.asarray(design.further_indicator), np.asarray(design.further_function)
@@ -119,8 +125,8 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
     for testlets in design.testlets_of:
         for s, items in testlets:
             predictor[:, items] += theta["gamma"][s] * rng.standard_normal((len(eta), 1))
-    if "delta" in theta:
-        for row, j in zip(theta["delta"], np.asarray(design.biased), strict=True):
+    if bias.is_biased(theta):
+        for row, j in zip(bias.effects(theta, design), np.asarray(design.biased), strict=True):
             predictor[:, j] += design.diagnosis @ row
     response = np.full(design.response.shape, design.missing_response)
     for count in design.category_groups:

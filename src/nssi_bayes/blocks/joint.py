@@ -58,7 +58,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
         *structure.parameters(spec, design, priors),
         *groups.parameters(spec, design, priors),
         *factors.parameters(design, priors),
-        *measurement.parameters(design, priors),
+        *measurement.parameters(spec, design, priors),
         *continuous.parameters(spec, design, priors),
         *neural.parameters(spec, design, priors),
         *connectivity.parameters(spec, design, priors),

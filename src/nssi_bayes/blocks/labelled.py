@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import bias
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 
 __all__ = ["label", "theta_of"]
 
-_FACTOR_FIRST: Final = ("M", "delta")
+_FACTOR_FIRST: Final = ("M", "delta", "delta_free", "delta_loading", "delta_loading_free")
 """Of what has a `disorder` dim, the parameters that the contract writes with another dim first."""
 
 type Array = np.ndarray[Any, Any]
@@ -36,7 +37,7 @@ def label(values: dict[str, Array], parameters: Sequence[Parameter], design: Des
     -------
     xarray.Dataset
         What varies by disorder has `disorder` first; complete loadings of regions and
-        edges are added as ``L`` and ``L_edge``.
+        edges are added as ``L`` and ``L_edge``, bias that is sparse as ``delta``.
     """
     first = next(iter(values.values()))
     used = {d for p in parameters for d in p.dims}
@@ -63,6 +64,11 @@ def label(values: dict[str, Array], parameters: Sequence[Parameter], design: Des
         loading = common + ends + found["L_edge_offset"]
         found["L_edge"] = loading.transpose(n.CHAIN, n.DRAW, n.EDGE, n.FUNCTION)
         found["L_edge"].attrs["units"] = found["L_pair"].attrs["units"]
+    for kind in ("", "_loading"):
+        if f"delta{kind}_free" in found:
+            dims = (n.CHAIN, n.DRAW, n.BIASED_INDICATOR, n.DISORDER)
+            units = {"units": found[f"delta{kind}_free"].attrs["units"]}
+            found[f"delta{kind}"] = (dims, bias.effects(values, design, kind=kind), units)
     for name, array in found.data_vars.items():
         if n.DISORDER in array.dims and name not in _FACTOR_FIRST:
             found[name] = array.transpose(n.CHAIN, n.DRAW, n.DISORDER, ...)

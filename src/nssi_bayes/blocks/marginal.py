@@ -18,15 +18,17 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.beside import NEWTON_BESIDE
-from nssi_bayes.blocks.compiled import Part, People, Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, People, compile_people
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.patterns import Patterns
 from nssi_bayes.blocks.predicted import Observed, is_curved
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import jointly, quadrature
 from nssi_bayes.integrate.curve import Curve
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.gaussian import moments as gaussian_moments
-from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_moments
+from nssi_bayes.integrate.kernel import Arrangement, arrange
 from nssi_bayes.integrate.quadrature import Moments
 
 __all__ = [
@@ -169,12 +171,10 @@ def _integrator(
             return jointly.integrate(part.matrix, items, outcome, *nodes)
 
         return jointly_integrated
-    arrangement = arrangement_of(design, grid)
+    patterns = Patterns(design, arrangement_of(design, grid))
 
     def by_function(part: Part, upper: Array, lower: Array, _: Curve | None) -> tuple[Array, Array, Array]:
-        value, d_matrix = value_and_moments(
-            part.matrix, upper, lower, part.loading, part.gamma, arrangement, moments=moments
-        )
+        value, d_matrix = patterns.value_and_moments(part, upper, lower, moments=moments)
         second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
         mean = -second[:, :-1, -1]
         return value, mean, second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]

@@ -8,9 +8,7 @@ fit of any subscale. Where a subscale's items stay and it is no function by itse
 residual factor gamma_s t_is, t ~ N(0, 1), which is integrated out in one dimension at each point
 of the function's curve, so that the item likelihood still separates by function.
 
-Item bias `delta` moves an indicator's thresholds by disorder. It sums to zero over disorders and over
-the indicators of a function, since a mean bias cannot be told from a level; where anchors are named,
-these have none and identify the levels. People without a diagnosis have no bias.
+Item bias `delta` moves an indicator's thresholds by disorder (`blocks.bias`).
 """
 
 from __future__ import annotations
@@ -18,16 +16,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 import jax.numpy as jnp
-import numpy as np
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import bias
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.families import ordinal
 from nssi_bayes.integrate.quadrature import normal_rule
-from nssi_bayes.spec import Prior
+from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["FURTHER", "Items", "parameters", "shifts", "tables"]
+__all__ = ["FURTHER", "Items", "parameters", "tables"]
 
 FURTHER: Final = ("cross_loading", "lambda_general")
 """Loadings on further functions; a model has one of them at most."""
@@ -39,7 +37,7 @@ FINE_TESTLET_NODES: Final = 31
 of items that load on several functions (with a dozen factors, some of size 4, 15 nodes are .04 off)."""
 
 
-def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
+def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
     """Declare loadings, thresholds (as category probabilities) and residual factors."""
     if not design.coords[n.INDICATOR]:  # all are continuous
         return []
@@ -58,20 +56,7 @@ def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
         found.append(from_prior("lambda_general", (n.GENERAL_INDICATOR,), priors["lambda"]))
     if design.coords[n.TESTLET]:
         found.append(from_prior("gamma", (n.TESTLET,), priors["gamma"]))
-    if design.biased is not None:
-        dims = (n.BIASED_INDICATOR, n.DISORDER)
-        everything = len(design.biased) == len(design.categories)  # without anchors
-        groups = np.bincount(design.function_of) if everything else ()
-        found.append(from_prior("tau_bias", (), priors["tau_bias"]))
-        found.append(
-            Parameter("delta", dims, scale="tau_bias", zero_sum=True, zero_sum_groups=tuple(map(int, groups)))
-        )
-    return found
-
-
-def shifts(delta: Any, design: Design) -> Any:
-    """Return what bias adds to each predictor [`participant`, biased indicator], logits."""
-    return design.diagnosis @ delta.T
+    return [*found, *bias.parameters(spec, design, priors)]
 
 
 def tables(theta: dict[str, Any], design: Design) -> ordinal.Table:
@@ -97,15 +82,12 @@ class Items:
     def __init__(self, theta: dict[str, Any], design: Design) -> None:
         self.constants = ordinal.look_up(tables(theta, design), design.response)
         if design.biased is not None:
-            odds = (
-                jnp.ones(design.response.shape)
-                .at[:, design.biased]
-                .set(jnp.exp(shifts(theta["delta"], design)))
-            )
+            shift = design.diagnosis @ bias.effects(theta, design).T
+            odds = jnp.ones(design.response.shape).at[:, design.biased].set(jnp.exp(shift))
             self.constants = self.constants._replace(
                 upper=self.constants.upper * odds, lower=self.constants.lower / odds
             )
-        self.loading = theta["lambda"]
+        self.loading = bias.loadings(theta, design)
         self.gamma: Any = theta.get("gamma")
         self.further: Any = next((theta[name] for name in FURTHER if name in theta), None)
         self.design = design
@@ -131,7 +113,7 @@ class Items:
         plain = self.design.plain_of[function]
         if len(plain):
             upper, lower = self._pick(plain)
-            predictor = self.loading[plain][:, None] * points[:, None, :]
+            predictor = self.loading[:, plain, None] * points[:, None, :]
             total = ordinal.log_probability(upper[:, :, None], lower[:, :, None], predictor).sum(axis=1)
         for s, items in self.design.testlets_of[function]:
             total = total + jnp.log(self._testlet(s, items, points, position) @ weight)
@@ -165,9 +147,9 @@ class Items:
             one, two = jnp.zeros_like(points[:, f]), jnp.zeros_like(points[:, f])
             if len(plain):
                 upper, lower = self._pick(plain)
-                loading = self.loading[plain]
+                loading = self.loading[:, plain]
                 score, information = ordinal.derivatives(upper, lower, loading * points[:, f, None])
-                one, two = score @ loading, information @ loading**2
+                one, two = (score * loading).sum(axis=1), (information * loading**2).sum(axis=1)
             for s, items in self.design.testlets_of[f]:
                 score, information = self._testlet_slope(s, items, points[:, f])
                 one, two = one + score, two + information
@@ -184,7 +166,7 @@ class Items:
         shift = jnp.exp(self.gamma[s] * position)
         density = 1.0
         for j, item in enumerate(items):
-            odds = jnp.exp(self.loading[item] * points)[:, :, None] * shift
+            odds = jnp.exp(self.loading[:, item, None] * points)[:, :, None] * shift
             u, v = upper[:, j, None, None], lower[:, j, None, None]
             density = density / (1 + u * v + odds * u + v / odds)
         return density
@@ -194,10 +176,10 @@ class Items:
         share = self._testlet(s, items, points[:, None], position)[:, 0, :] * weight
         share = share / share.sum(axis=1, keepdims=True)
         upper, lower = self._pick(items)
-        loading = self.loading[items]
-        predictor = (loading * points[:, None])[:, :, None] + self.gamma[s] * position
+        loading = self.loading[:, items, None]
+        predictor = loading * points[:, None, None] + self.gamma[s] * position
         score, information = ordinal.derivatives(upper[:, :, None], lower[:, :, None], predictor)
-        score, information = loading @ score, loading**2 @ information
+        score, information = (loading * score).sum(axis=1), (loading**2 * information).sum(axis=1)
         mean = (share * score).sum(axis=1)
         spread = (share * (score - mean[:, None]) ** 2).sum(axis=1)
         return mean, (share * information).sum(axis=1) - spread

@@ -16,7 +16,7 @@ import numpy as np
 
 from nssi_bayes.spec import Prior
 
-__all__ = ["STEP", "Parameter", "draw", "from_prior", "one_factor"]
+__all__ = ["STEP", "Parameter", "draw", "from_prior", "one_factor", "slabbed"]
 
 STEP: Final = 0.2
 """A scale is sampled in steps of this share of its prior scale."""
@@ -36,9 +36,9 @@ class Parameter:
     dims : tuple of str
         Its dims; a correlation matrix has two, and is sampled by its Cholesky factor.
     family : str
-        ``normal``, ``mixture`` (of normals), ``halfnormal``, ``lognormal``, ``gamma``, ``beta``, ``lkj``,
-        ``dirichlet``, or ``one_factor``: no parameter of its own but the correlations of what loads g on
-        one factor, g g' + diag(1 - g^2).
+        ``normal``, ``mixture`` (of normals), ``halfnormal``, ``halfcauchy``, ``lognormal``, ``gamma``,
+        ``beta``, ``lkj``, ``dirichlet``, or ``one_factor``: no parameter of its own but the correlations
+        of what loads g on one factor, g g' + diag(1 - g^2).
     mu, sigma : float or numpy.ndarray
         Constants, broadcast against `dims`; of a mixture against `dims` and, last, its components.
     weights : numpy.ndarray
@@ -51,6 +51,8 @@ class Parameter:
         The loadings that a ``one_factor`` is computed from, declared before it.
     scale : str, optional
         Parameter that multiplies it, aligned by dim name.
+    slab : str, optional
+        Parameter that bounds the scale: the sd of a slab (`slabbed`).
     zero_sum : bool
         Whether it sums to zero along the last dim.
     zero_sum_groups : tuple of int
@@ -62,7 +64,16 @@ class Parameter:
     name: str
     dims: tuple[str, ...]
     family: Literal[
-        "normal", "mixture", "halfnormal", "lognormal", "gamma", "beta", "lkj", "dirichlet", "one_factor"
+        "normal",
+        "mixture",
+        "halfnormal",
+        "halfcauchy",
+        "lognormal",
+        "gamma",
+        "beta",
+        "lkj",
+        "dirichlet",
+        "one_factor",
     ] = "normal"
     mu: Any = 0.0
     sigma: Any = 1.0
@@ -72,6 +83,7 @@ class Parameter:
     of: str | None = None
     scale: str | None = None
     scale_dims: tuple[str, ...] = ()
+    slab: str | None = None
     zero_sum: bool = False
     zero_sum_groups: tuple[int, ...] = ()
     unit: str = field(default="", compare=False)
@@ -89,6 +101,15 @@ class Parameter:
     def aligned_scale(self, scale: Any) -> Any:
         """Return the values of the scale parameter, broadcastable against this one."""
         return scale[tuple(slice(None) if d in self.scale_dims else None for d in self.dims)]
+
+
+def slabbed(scale: Any, slab: Any) -> Any:
+    """Return the scale of a regularised horseshoe: the smaller, nearly, of `scale` and the slab's sd.
+
+    It is that of the normal of this scale times that of the slab (Piironen & Vehtari 2017,
+    10.1214/17-EJS1337SI, section 2.3).
+    """
+    return (scale**-2 + slab**-2) ** -0.5
 
 
 def from_prior(
@@ -182,12 +203,16 @@ def draw(
             value = value - value.mean(axis=-1, keepdims=True)
             for group in _slices(p.zero_sum_groups):
                 value[:, group] -= value[:, group].mean(axis=1, keepdims=True)
+        if p.family == "halfcauchy":
+            value = p.sigma * np.abs(rng.standard_cauchy(shape))
         if p.family == "halfnormal":
             value = np.abs(value)
         if p.family == "lognormal":
             value = np.exp(value)
         if p.scale is not None:
             scale = found[p.scale]
+            if p.slab is not None:
+                scale = slabbed(scale, found[p.slab].reshape(-1, *[1] * (scale.ndim - 1)))
             value = value * np.stack([np.broadcast_to(p.aligned_scale(s), shape[1:]) for s in scale])
         found[p.name] = value
     return found

@@ -23,8 +23,8 @@ from scipy import sparse
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import continuous, factors, groups, outcomes, structure
-from nssi_bayes.blocks.compiled import Slots
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.integrate.crossproducts import Products, Stated, value_and_slopes
 from nssi_bayes.integrate.gaussian import LOG_2PI
 

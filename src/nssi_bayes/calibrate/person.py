@@ -14,11 +14,12 @@ from scipy.special import logsumexp
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.answers import Answers, all_loadings
-from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.people import few
 from nssi_bayes.blocks.predicted import Observed, given_functions, is_curved
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.integrate.quadrature import normal_rule
 
 __all__ = ["draw_functions", "most_complete"]
@@ -91,7 +92,10 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
 def _items(eta: Array, one: Design, part: Part, answers: Answers) -> Array:
     """Return the log-likelihood of one person's responses at [proposal, `function`]."""
     upper, lower = (constants[0] for constants in answers.constants(part))
-    predictor = eta @ all_loadings(part, one).T
+    load = all_loadings(part, one)
+    if part.tilt is not None:  # of one person there is one pattern
+        load[one.biased] *= np.exp(part.tilt[0])[:, None]
+    predictor = eta @ load.T
     plain = one.testlet_of < 0
     total = _log_probability(upper[plain], lower[plain], predictor[:, plain]).sum(axis=1)
     position, weight = normal_rule(_TESTLET_NODES)

@@ -229,6 +229,8 @@ def _size(p: Parameter, values: Array) -> Array:
         return (p.beta * values - (p.alpha - 1) * np.log(values)).sum(axis=axes)
     if p.family == "mixture":
         return log_density(values, p.weights, p.mu, p.sigma)[0].sum(axis=axes)
+    if p.family == "halfcauchy":
+        return np.log1p((values / p.sigma) ** 2).sum(axis=axes)
     plain = np.log(values) if p.family == "lognormal" else values
     return (((plain - p.mu) / p.sigma) ** 2).sum(axis=axes)
 

@@ -39,11 +39,15 @@ def item_bias(posterior: xr.Dataset, design: Design, *, signed: Summarise, inter
     list of dict
         Bias in logits (positive: endorsed more at equal functions), the probability that it is more
         than `MODERATE`, and under ``response`` the difference in expected score of an average person
-        who has the diagnosis, as a share of the indicator's range.
+        who has the diagnosis, as a share of the indicator's range. Where loadings differ, too, under
+        ``loading`` by which factor the indicator's loading is larger.
     """
     if "delta" not in posterior:
         return []
     delta = posterior["delta"].transpose("sample", n.BIASED_INDICATOR, n.DISORDER).to_numpy()
+    tilt = None
+    if "delta_loading" in posterior:
+        tilt = posterior["delta_loading"].transpose("sample", n.BIASED_INDICATOR, n.DISORDER).to_numpy()
     disorders = posterior[n.DISORDER].to_numpy()
     functions, found = design.coords[n.FUNCTION], []
     for row, j in enumerate(np.asarray(design.biased)):
@@ -61,6 +65,7 @@ def item_bias(posterior: xr.Dataset, design: Design, *, signed: Summarise, inter
                     **signed(draws),
                     "p_moderate": float((np.abs(draws) > MODERATE).mean()),
                     "response": interval(moved),
+                    **({} if tilt is None else {"loading": interval(np.exp(tilt[:, row, k]))}),
                 }
             )
     return found

@@ -24,16 +24,17 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers
 from nssi_bayes.blocks.beside import Beside, Indicator, extend, extend_back, grid_beside, stands_beside
-from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
+from nssi_bayes.blocks.patterns import Patterns
 from nssi_bayes.blocks.people import few
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.build import Built
 from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.gaussian import moments
-from nssi_bayes.integrate.kernel import value_and_gradient as kernel
 from nssi_bayes.integrate.kernel import value_and_gradient_raised as kernel_raised
 from nssi_bayes.spec import MOST_BESIDE
 
@@ -252,7 +253,7 @@ def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAnd
 def _with_kernel(
     free: Unconstrained, slots: Slots, design: Design, *, grid: dict[str, Any]
 ) -> ValueAndGradient:
-    arrangement, answers = arrangement_of(design, grid), Answers(design)
+    patterns, answers = Patterns(design, arrangement_of(design, grid)), Answers(design)
     people = compile_people(design, slots)
     ones = np.ones(len(design.diagnosis))
 
@@ -261,13 +262,12 @@ def _with_kernel(
         log_prior, theta, to_x = free(x)
         part, to_theta = people(theta)
         constants = answers.constants(part)
-        value, d_matrix, d_upper, d_lower, d_loading, d_gamma = kernel(
-            part.matrix, *constants, part.loading, part.gamma, arrangement
-        )
+        found = patterns.value_and_gradient(part, *constants)
+        value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_tilt = found
         counts = answers.counts
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
         by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
-        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift)
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift, tilt=d_tilt)
         return float(total), to_x(to_theta(by))
 
     return value_and_gradient

@@ -17,9 +17,10 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers, all_loadings
-from nssi_bayes.blocks.compiled import Part, Slots, compile_people
+from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.predicted import Observed, Predictor, is_curved
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.curve import derivatives, value

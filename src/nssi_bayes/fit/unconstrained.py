@@ -1,6 +1,6 @@
 """From the sampler's vector to the parameters: priors and transforms of all of them at once.
 
-PyMC states priors and transforms (`build`), one operation for each parameter. There are nine
+PyMC states priors and transforms (`build`), one operation for each parameter. There are ten
 families of parameters and a thousand elements; here every family is one array operation, forwards
 and backwards. `density.reference`, which is PyMC's own, is the oracle.
 """
@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import betaln, expit, gammaln
 
-from nssi_bayes.blocks.compiled import Slots
-from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor
+from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor, slabbed
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.families.mixture import log_density as log_mixture
 from nssi_bayes.fit.roots import Root, by_loading
 
@@ -51,12 +51,14 @@ class Unconstrained:
         self._free = Slots({p.name: _free_shape(p, slots.shapes[p.name]) for p in parameters})
         where, self.size = self._free.where, self._free.size
         self.start = np.zeros(self.size)
-        self.scaled = [pair for p in parameters if p.scale for pair in self._coordinates(p, p.scale)]
+        self.scaled = self._all_scaled(parameters)
         self._mean, self._weight = np.zeros(self.size), np.zeros(self.size)
         self._scale = np.full(slots.size, slots.size)  # slot of the scale; behind the last one stands 1
         self._half: list[Array] = []
         self._exp: list[Array] = []
         self._gammas: list[tuple[Array, Array, float, float]] = []
+        self._cauchys: list[tuple[Array, Array, float]] = []
+        self._slabs: list[_Slabbed] = []
         self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._betas: list[tuple[Array, Array, float, float]] = []
@@ -89,6 +91,10 @@ class Unconstrained:
                 self.start[at] = np.log(p.alpha / p.beta)
             elif p.family == "one_factor":
                 self._one_factors.append((slots.where[str(p.of)], slot))
+            elif p.family == "halfcauchy":
+                self._cauchys.append((at, into, float(np.log(p.sigma))))
+                self.constant += len(at) * float(np.log(2 / np.pi) - np.log(p.sigma))
+                self.start[at] = np.log(p.sigma)
             elif p.family == "mixture":
                 self._mixtures.append((at, p, shape))
                 self.start[at] = np.broadcast_to((p.weights * p.mu).sum(axis=-1), shape).ravel()
@@ -96,10 +102,18 @@ class Unconstrained:
             else:
                 entries += self._add_normal(p, at, into, shape)
             if p.scale is not None:
-                owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
-                aligned = p.aligned_scale(owner) if p.scale_dims else owner
-                self._scale[into] = np.broadcast_to(aligned, shape).ravel()
+                self._multiply(p, p.scale, slots)
         self._join(entries)
+
+    def _multiply(self, p: Parameter, scale: str, slots: Slots) -> None:
+        """Note what a parameter is multiplied by."""
+        into = np.arange(slots.size)[slots.where[p.name]]
+        if p.slab is not None:
+            self._slabs.append(_Slabbed(into, slots.where[scale], slots.where[p.slab]))
+            return
+        owner = np.arange(slots.size)[slots.where[scale]].reshape(slots.shapes[scale])
+        aligned = p.aligned_scale(owner) if p.scale_dims else owner
+        self._scale[into] = np.broadcast_to(aligned, slots.shapes[p.name]).ravel()
 
     def _join(self, entries: list[tuple[Array, Array, Array]]) -> None:
         """Make one array of what was collected parameter by parameter."""
@@ -135,6 +149,16 @@ class Unconstrained:
         self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
         self.start[at] = np.log(p.alpha / p.beta)
 
+    def _of_cauchys(self, x: Array, theta: Array, pull: Array) -> float:
+        """Put half-Cauchy parameters, sampled by their logarithm, into `theta`; as `_of_mixtures`."""
+        total = 0.0
+        for at, into, log_sigma in self._cauchys:
+            twice = 2 * (x[at] - log_sigma)
+            theta[into] = np.exp(x[at])
+            total += float((x[at] - np.logaddexp(0.0, twice)).sum())
+            pull[at] = 2 * expit(twice) - 1.0
+        return total
+
     def _of_mixtures(self, x: Array, pull: Array) -> float:
         """Return their log-density, and put its negative slope into `pull`."""
         total = 0.0
@@ -162,16 +186,38 @@ class Unconstrained:
             theta[slot] = np.linalg.cholesky(one_factor(theta[loading])).ravel()
         return log_prior
 
+    def _back_of_bounded(self, x: Array, theta: Array, by: Array, found: Array) -> None:
+        """Add to the slopes by `x` what goes through shares and positive numbers."""
+        for at, into, _ in self._cauchys:
+            found[at] += by[into] * np.exp(x[at])
+        for x_at, slot, shape, alpha in self._simplex:
+            p = theta[slot].reshape(shape)
+            slope = by[slot].reshape(shape)
+            by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
+            found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
+        for at, into, alpha, beta in self._gammas:
+            found[at] += (by[into] - beta) * theta[into] + alpha
+        for at, into, alpha, beta in self._betas:
+            p = theta[into]
+            found[at] += by[into] * p * (1 - p) + alpha * (1 - p) - beta * p
+
     def positions(self, name: str) -> list[int]:
         """Return where the coordinates of a parameter stand; none of one that there is not."""
         where = self._free.where.get(name, slice(0, 0))
         return list(range(where.start, where.stop))
 
+    def _all_scaled(self, parameters: Sequence[Parameter]) -> list[tuple[int, Array]]:
+        """Match scales with what they multiply: of a horseshoe the scale of all with all effects."""
+        owner = {p.name: p.scale for p in parameters if p.family == "halfcauchy" and p.scale}
+        pairs = [(p, owner.get(p.scale, p.scale)) for p in parameters if p.scale and p.name not in owner]
+        return [pair for p, scale in pairs for pair in self._coordinates(p, scale)]
+
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
         place = self._free.named(np.arange(self.size))
         owner, raw = place[scale], place[p.name]
-        which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
+        aligned = p.scale_dims and p.slab is None  # the scale of a horseshoe is one for all
+        which = np.broadcast_to(p.aligned_scale(owner) if aligned else owner, raw.shape)
         return [(int(one), raw[which == one]) for one in owner.ravel()]
 
     def invert(self, theta: Array) -> Array:
@@ -189,6 +235,8 @@ class Unconstrained:
         """
         raw = theta.copy()
         raw[self._scaled] = theta[self._scaled] / theta[self._owner]
+        for slab in self._slabs:
+            slab.invert(theta, raw)
         # normal ones stand for themselves; the maps to zero sums have orthonormal columns
         x = np.asarray(self._back @ raw)
         x[self._exp_x] = np.log(theta[self._exp_slot])
@@ -201,6 +249,8 @@ class Unconstrained:
             x[at] = np.log(theta[into])
         for at, into, _, _ in self._betas:
             x[at] = np.log(theta[into]) - np.log1p(-theta[into])
+        for at, into, _ in self._cauchys:
+            x[at] = np.log(raw[into])
         for root in self._roots:
             root.invert(theta[root.slot], x)
         return x
@@ -223,6 +273,7 @@ class Unconstrained:
         pull = self._weight * away
         log_prior = self.constant - 0.5 * float(away @ pull) + self._of_mixtures(x, pull)
         theta = self._linear @ x
+        log_prior += self._of_cauchys(x, theta, pull)
         theta[self._exp_slot] = np.exp(x[self._exp_x])
         half = x[self._half_x]
         steps = np.logaddexp(0.0, half)
@@ -236,10 +287,13 @@ class Unconstrained:
             log_prior += log_density
         raw = theta[self._scaled]
         theta[self._scaled] = raw * theta[self._owner]
+        before = [slab.forward(theta) for slab in self._slabs]
 
         def pull_back(by_theta: Array) -> Array:
             by = by_theta.copy()
-            by_scaled = by_theta[self._scaled]
+            for slab, unit in zip(self._slabs, before, strict=True):
+                slab.backward(theta, unit, by)
+            by_scaled = by[self._scaled]
             by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
             by[self._scaled] = by_scaled * theta[self._owner]
             for loading, slot in self._one_factors:
@@ -249,21 +303,41 @@ class Unconstrained:
             rising = expit(half)
             by_steps = by[self._half_slot] * self._half_factor - STEP**2 * steps - 1.0
             found[self._half_x] = by_steps * rising + 1.0
-            for x_at, slot, shape, alpha in self._simplex:
-                p = theta[slot].reshape(shape)
-                slope = by[slot].reshape(shape)
-                by_w = p * (slope - (slope * p).sum(axis=-1, keepdims=True) - alpha * shape[-1])
-                found[x_at] = (by_w[..., :-1] - by_w[..., -1:]).ravel()
-            for at, into, alpha, beta in self._gammas:
-                found[at] += (by[into] - beta) * theta[into] + alpha
-            for at, into, alpha, beta in self._betas:
-                p = theta[into]
-                found[at] += by[into] * p * (1 - p) + alpha * (1 - p) - beta * p
+            self._back_of_bounded(x, theta, by, found)
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found
 
         return log_prior, theta, pull_back
+
+
+class _Slabbed:
+    """Effects of a regularised horseshoe: standardised ones times their scale within a slab."""
+
+    def __init__(self, into: Array, scale: slice, slab: slice) -> None:
+        self._into = into.reshape(scale.stop - scale.start, -1)
+        self._scale, self._slab = scale, slab
+
+    def _size(self, theta: Array) -> Array:
+        return np.asarray(slabbed(theta[self._scale], theta[self._slab]))[:, None]
+
+    def forward(self, theta: Array) -> Array:
+        """Multiply in place, and return what was multiplied."""
+        unit = theta[self._into]
+        theta[self._into] = self._size(theta) * unit
+        return unit
+
+    def invert(self, theta: Array, raw: Array) -> None:
+        """Write what was multiplied into `raw`."""
+        raw[self._into] = theta[self._into] / self._size(theta)
+
+    def backward(self, theta: Array, unit: Array, by: Array) -> None:
+        """Turn the derivative by the effects into that by what was multiplied, and by both scales."""
+        size = self._size(theta)[:, 0]
+        by_size = (by[self._into] * unit).sum(axis=1) * size**3
+        by[self._into] *= size[:, None]
+        by[self._scale] += by_size / theta[self._scale] ** 3
+        by[self._slab] += by_size.sum() / theta[self._slab] ** 3
 
 
 def _free_shape(p: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:

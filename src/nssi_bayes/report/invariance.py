@@ -40,7 +40,7 @@ def invariance(e: Evidence) -> list[Part]:
             not_run(
                 "No model of this question lets the meaning of items differ by disorder: every contrast "
                 "assumes that it does not.",
-                command="a model with `measurement: {bias: dense}` in the roster of params.yaml",
+                command="a model with `measurement: {bias: dense}`, or sparse, in the roster of params.yaml",
             )
         ]
     choices = [(split_name(entry), _of_model(e, entry)) for entry in biased]
@@ -64,7 +64,7 @@ def without_bias(e: Evidence, entry: str) -> str | None:
     """
 
     def core(spec: JointSpec) -> dict[str, Any]:
-        plain = spec.measurement.model_copy(update={"bias": "none", "anchors": ()})
+        plain = spec.measurement.model_copy(update={"bias": "none", "anchors": (), "nonuniform": False})
         told = spec.model_copy(update={"measurement": plain, "description": "", "sampler": {}})
         return told.model_dump()
 
@@ -91,7 +91,7 @@ def _of_model(e: Evidence, entry: str) -> list[Part]:
         text(
             f"{len(likely)} of {len(rows)} pairs of an indicator and a disorder in {name} are more likely "
             "than not to have a bias that is more than negligible (.43 logits). Bias sums to zero over the "
-            "disorders and over the indicators of a function: a shift that all indicators share is a level."
+            f"disorders{_held(e, entry)}"
         )
     ]
     if likely:
@@ -111,6 +111,24 @@ def _of_model(e: Evidence, entry: str) -> list[Part]:
     return [*parts, *_moves(e.estimates[other], found, names=(split_name(other), name))]
 
 
+def _held(e: Evidence, entry: str) -> str:
+    """Return what tells bias from a level, and what is said of its size before data."""
+    spec = e.models.get(entry)
+    told = " and over the indicators of a function: a shift that all indicators share is a level."
+    if not isinstance(spec, JointSpec):
+        return told
+    if spec.measurement.anchors:
+        told = f"; {', '.join(map(pretty, spec.measurement.anchors))} have none, and tell it from a level."
+    if spec.measurement.nonuniform:
+        told += " Loadings differ, too, under the same constraints; the table tells by which factor."
+    if spec.measurement.bias == "sparse":
+        told += (
+            " A priori most indicators have next to none and a few have much (regularised horseshoe, "
+            "Piironen & Vehtari 2017)."
+        )
+    return told
+
+
 def _indicators(name: str, rows: Rows) -> str:
     shown = [
         {
@@ -122,10 +140,19 @@ def _indicators(name: str, rows: Rows) -> str:
             "P(more than negligible)": probability(r["p_moderate"]),
             "share of the response scale|mean": number(r["response"]["mean"]),
             "share of the response scale|interval": span(r["response"]),
+            **_loading(r),
         }
         for r in rows
     ]
     return table(name, shown, words=("function", "disorder"))
+
+
+def _loading(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return by which factor the loading is larger, where loadings differ by disorder."""
+    if "loading" not in row:
+        return {}
+    return {"times the loading|mean": number(row["loading"]["mean"]),
+            "times the loading|interval": span(row["loading"])}  # fmt: skip
 
 
 def _moves(before: Estimates, after: Estimates, *, names: tuple[str, str]) -> list[Part]:

@@ -72,6 +72,8 @@ def _log_density(p: Parameter, values: Array) -> Array:
         return log_density(values, p.weights, p.mu, p.sigma)[0]
     if p.family == "halfnormal":
         return stats.halfnorm.logpdf(values, scale=p.sigma)
+    if p.family == "halfcauchy":
+        return stats.halfcauchy.logpdf(values, scale=p.sigma)
     if p.family == "lognormal":
         return stats.lognorm.logpdf(values, p.sigma, scale=np.exp(p.mu))
     if p.family == "beta":

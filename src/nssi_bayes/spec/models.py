@@ -33,9 +33,13 @@ class Measurement(Strict):
     keep_items : tuple of str
         Subscales whose items stay. In a model where such a subscale is not a function by itself
         its items share a residual factor, so that all models of a question observe the same.
-    bias : {"none", "dense"}
-        Whether the meaning of indicators differs by disorder: ``dense`` moves the thresholds of
-        every indicator by disorder, zero-sum over disorders and over the indicators of a function.
+    bias : {"none", "dense", "sparse"}
+        Whether the meaning of indicators differs by disorder, zero-sum over disorders and over the
+        indicators of a function. ``dense`` moves the thresholds of every indicator a little, ``sparse``
+        those of a few (regularised horseshoe, Piironen & Vehtari 2017, 10.1214/17-EJS1337SI).
+    nonuniform : bool
+        Whether loadings differ by disorder, too, under the same prior and constraints: how strongly an
+        indicator goes with its function.
     cross_loadings : bool
         Whether every indicator may also load on the other functions, a little (Muthen & Asparouhov
         2012, 10.1037/a0026802). Items do not separate by function then: the explicit route.
@@ -48,15 +52,23 @@ class Measurement(Strict):
 
     testlets: Literal["sum", "factor", "none"] = "sum"
     keep_items: tuple[str, ...] = ()
-    bias: Literal["none", "dense"] = "none"
+    bias: Literal["none", "dense", "sparse"] = "none"
     anchors: tuple[str, ...] = ()
+    nonuniform: bool = False
     cross_loadings: bool = False
     unit: Literal["sd", "original"] = "sd"
 
     @model_validator(mode="after")
     def _anchors_hold_something(self) -> Measurement:
         if self.anchors and self.bias == "none":
-            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense")
+            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense or sparse")
+        if self.nonuniform and self.bias == "none":
+            raise ValueError("nonuniform: no indicator may be biased: write bias: dense or sparse")
+        if self.nonuniform and self.cross_loadings:
+            raise ValueError(
+                "nonuniform: loadings on one function differ by disorder; beside cross_loadings that is not "
+                "there. Leave one of them out"
+            )
         return self
 
 
@@ -187,11 +199,22 @@ class JointSpec(Strict):
             raise ValueError("general: bifactor and cross_loadings are two models of the same; choose one")
         if self.general == "bifactor" and self.measurement.bias != "none":
             raise ValueError("measurement.bias: not beside general: bifactor; leave one of them out")
+        if self.measurement.nonuniform:
+            self._check_nonuniform()
         if self.general == "bifactor" and len(self.functions) < 2:
             raise ValueError("general: bifactor needs at least two functions beside the general one")
         if self.general == "bifactor" and "general" in self.functions:
             raise ValueError("functions.general: the name is the bifactor model's; choose another")
         return self
+
+    def _check_nonuniform(self) -> None:
+        if not self.disorder.levels:
+            raise ValueError(
+                "measurement.nonuniform: without levels, loadings would take up their differences; "
+                "write disorder: {levels: true}"
+            )
+        if self.route == "explicit":
+            raise ValueError("measurement.nonuniform: integrated by pattern of diagnoses; write route: auto")
 
     @field_validator("functions")
     @classmethod

@@ -19,6 +19,7 @@ _CONSTANTS: Final = {
     "normal": ("mu", "sigma"),
     "mixture": ("weights", "mus", "sigmas"),
     "halfnormal": ("sigma",),
+    "halfcauchy": ("sigma",),
     "lognormal": ("mu", "sigma"),
     "gamma": ("alpha", "beta"),
     "beta": ("alpha", "beta"),
@@ -27,7 +28,7 @@ _CONSTANTS: Final = {
 }
 _ALL: Final = ("mu", "sigma", "alpha", "beta", "weights", "mus", "sigmas")
 REAL: Final = ("normal", "mixture")
-POSITIVE: Final = ("halfnormal", "lognormal", "gamma")
+POSITIVE: Final = ("halfnormal", "halfcauchy", "lognormal", "gamma")
 """Families that may stand for each other, of any number and of positive ones."""
 _ROUNDED: Final = 1e-6
 
@@ -38,7 +39,8 @@ class Prior(Strict):
     Parameters
     ----------
     family : str
-        ``normal``, ``mixture``, ``halfnormal``, ``lognormal``, ``gamma``, ``beta``, ``lkj`` or ``dirichlet``.
+        ``normal``, ``mixture``, ``halfnormal``, ``halfcauchy``, ``lognormal``, ``gamma``, ``beta``, ``lkj``
+        or ``dirichlet``.
     mu, sigma : float, optional
         Its constants; for ``lkj`` and ``dirichlet`` `alpha`.
     alpha, beta : float, optional
@@ -51,7 +53,9 @@ class Prior(Strict):
         Where the choice comes from.
     """
 
-    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma", "beta", "lkj", "dirichlet"]
+    family: Literal[
+        "normal", "mixture", "halfnormal", "halfcauchy", "lognormal", "gamma", "beta", "lkj", "dirichlet"
+    ]
     mu: float | None = None
     sigma: float | None = None
     alpha: float | None = None
@@ -88,11 +92,11 @@ class PriorChange(Strict):
     """What a spec changes in a default prior; what it leaves out stays.
 
     A positive parameter may be given another family of positive numbers, ``halfnormal``,
-    ``lognormal`` or ``gamma``, and one of any sign ``normal`` or ``mixture``, with all of that family's
-    constants.
+    ``halfcauchy``, ``lognormal`` or ``gamma``, and one of any sign ``normal`` or ``mixture``, with all of
+    that family's constants.
     """
 
-    family: Literal["normal", "mixture", "halfnormal", "lognormal", "gamma"] | None = None
+    family: Literal["normal", "mixture", "halfnormal", "halfcauchy", "lognormal", "gamma"] | None = None
     mu: float | None = None
     sigma: float | None = Field(default=None, gt=0)
     alpha: float | None = Field(default=None, gt=0)

@@ -106,8 +106,7 @@ def arrange(
             f"order {order} with {count} curve nodes: need order <= curve nodes < order^2, "
             f"and order at most {MOST_NODES}"
         )
-    owner, testlet_of = np.asarray(function_of), np.asarray(testlet_of)
-    functions = range(grid.functions)
+    owner, testlet_of, functions = np.asarray(function_of), np.asarray(testlet_of), range(grid.functions)
     plain = [np.flatnonzero((owner == f) & (testlet_of < 0)) for f in functions]
     testlets = [np.unique(testlet_of[(owner == f) & (testlet_of >= 0)]) for f in functions]
     members = [np.flatnonzero(testlet_of == s) for own in testlets for s in own]

@@ -145,7 +145,30 @@ def _measurement(e: Evidence, model: JointSpec) -> str:
     return (
         f"{len(model.functions)} latent functions of self-injury are measured by {' and '.join(kinds)}: "
         f"{functions}.{sums} The residual sd of a function is 1, loadings are positive and "
-        f"{' and '.join(free)} free.{ladder}"
+        f"{' and '.join(free)} free.{ladder}{_bias(model)}"
+    )
+
+
+def _bias(model: JointSpec) -> str:
+    """Return what of the measurement differs by disorder."""
+    measurement = model.measurement
+    if measurement.bias == "none":
+        return ""
+    size = (
+        "normal with one scale"
+        if measurement.bias == "dense"
+        else "under a regularised horseshoe with one scale an indicator (Piironen & Vehtari 2017, "
+        "doi:10.1214/17-EJS1337SI)"
+    )
+    held = (
+        f"{', '.join(map(pretty, measurement.anchors))} have none"
+        if measurement.anchors
+        else "they sum to zero over the indicators of a function"
+    )
+    return (
+        f" Thresholds {'and log loadings ' if measurement.nonuniform else ''}of an indicator may differ by "
+        f"disorder: shifts are {size}, sum to zero over "
+        f"disorders, and {held}."
     )
 
 
