@@ -66,7 +66,11 @@ def epilepsy() -> xr.Dataset:
         cohort[name] = ((n.PARTICIPANT, dim), (value - center) / sd, {"units": "pooled within-site sd"})
         for suffix, constant in ((n.CENTER, center), (n.SCALE, sd)):
             cohort[name + suffix] = ((dim,), constant, {"units": "original"})
-    cohort[n.OUTCOME_EXPOSURE] = ((n.PARTICIPANT, n.OUTCOME), np.ones(count.shape), {"units": "as the study counts"})
+    cohort[n.OUTCOME_EXPOSURE] = (
+        (n.PARTICIPANT, n.OUTCOME),
+        np.ones(count.shape),
+        {"units": "as the study counts"},
+    )
     return cohort.assign_coords({n.OUTCOME_FAMILY: (n.OUTCOME, [n.NEGATIVE_BINOMIAL] * 4)})
 
 
@@ -89,17 +93,19 @@ def _main(out: Path) -> None:
         limit = k_hat_limit(SAMPLER.chains * SAMPLER.draws)
         over = np.flatnonzero(~(result.k_hat <= limit))
         block = repeated.BLOCK
-        refits = [held_out(spec, cohort, np.array([i]), SHORT, seeds=np.random.SeedSequence(int(i))) for i in over]
+        refits = [
+            held_out(spec, cohort, np.array([i]), SHORT, seeds=np.random.SeedSequence(int(i))) for i in over
+        ]
         exact = result.elpd[block].copy()
         exact[over] = [elpd[0] for elpd, _, _ in refits]
         found[name] = {
             "seconds_fit": fitted, "seconds_score": scored, "rerun": int(tree.attrs["rerun"]),
             "divergences": int(tree["sample_stats"]["diverging"].sum()),
-            "mean_and_sd": {str(v): [float(posterior[v].mean()), float(posterior[v].std())] for v in posterior},
+            "mean_and_sd": {str(k): [float(v.mean()), float(v.std())] for k, v in posterior.items()},
             "elpd_psis": float(result.elpd[block].sum()), "elpd": float(exact.sum()),
             "se": float(np.sqrt(len(exact) * exact.var())), "p_loo": result.p_loo[block],
             "people_over": len(over), "largest_k": float(result.k_hat.max()),
-            "refitted": [[float(result.elpd[block][i]), float(exact[i]), float(result.k_hat[i])] for i in over],
+            "refitted": np.column_stack([result.elpd[block], exact, result.k_hat])[over].tolist(),
             "refits_max_rhat": max((r for _, _, r in refits), default=1.0),
             "conditional_over": shares.over, "conditional_counts": shares.counts,
             "conditional_largest_k": shares.largest,

@@ -105,7 +105,9 @@ def rows(spec: RepeatedSpec, cohort: xr.Dataset, *, where: str = "spec") -> Rows
         If a predictor is missing for people who were counted, or the counts do not vary.
     """
     have = _labels(cohort, n.OUTCOME)
-    problems = [f"occasions: no {o!r} in the cohort. {did_you_mean(o, have)}" for o in spec.occasions if o not in have]
+    problems = [
+        f"occasions: no {o!r} in the cohort. {did_you_mean(o, have)}" for o in spec.occasions if o not in have
+    ]
     problems += [
         f"occasions: {o!r} is {family_of(cohort, o)}, no count"
         for o in spec.occasions
@@ -113,7 +115,9 @@ def rows(spec: RepeatedSpec, cohort: xr.Dataset, *, where: str = "spec") -> Rows
     ]
     known = _known(cohort, len(spec.occasions))
     parts = dict.fromkeys(part for term in spec.predictors for part in term.split(INTERACTION))
-    problems += [f"predictors: no {p!r} in the cohort. {did_you_mean(p, known)}" for p in parts if p not in known]
+    problems += [
+        f"predictors: no {p!r} in the cohort. {did_you_mean(p, known)}" for p in parts if p not in known
+    ]
     if problems:
         cure = "name counts of study.yaml (family: negative_binomial), and predictors of the cohort"
         raise SpecError(problems, where=where, cure=cure)
@@ -126,7 +130,9 @@ def rows(spec: RepeatedSpec, cohort: xr.Dataset, *, where: str = "spec") -> Rows
     seen = np.isfinite(count)
     columns = _columns(spec, known, count.shape)
     missing = {name: int((seen & ~np.isfinite(v)).any(axis=1).sum()) for name, v in columns.items()}
-    found = [f"{name}: missing for {number} people who were counted" for name, number in missing.items() if number]
+    found = [
+        f"{name}: missing for {number} people who were counted" for name, number in missing.items() if number
+    ]
     if found:
         raise DataError(found, where=where, cure="complete it in the folder, or leave the predictor out")
     if seen.sum() < 2 or np.ptp(count[seen]) == 0:

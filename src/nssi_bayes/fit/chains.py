@@ -215,7 +215,13 @@ def draw_chain(
 
 
 def run_nuts(
-    compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence, say: Say | None = None
+    compiled: Any,
+    sampler: Sampler,
+    *,
+    accept: float,
+    seeds: np.random.SeedSequence,
+    say: Say | None = None,
+    adaptation: str = "diag",
 ) -> xr.DataTree:
     """Run nutpie on a compiled model.
 
@@ -231,6 +237,8 @@ def run_nuts(
         Source of every random number.
     say : callable, optional
         Is told, now and then, how many draws there will be and how many are finished.
+    adaptation : str
+        nutpie's way to a mass matrix.
 
     Returns
     -------
@@ -256,6 +264,7 @@ def run_nuts(
         tune=sampler.tune,
         draws=sampler.draws,
         target_accept=accept,
+        adaptation=adaptation,
         seed=int(seeds.generate_state(1)[0]),
         save_warmup=False,
         progress_bar=False,

@@ -118,13 +118,15 @@ def fit_table(
         As `fit_conventional`.
     """
     model = build_conventional(spec, data)
-    tree = draw_bambi(model, sampler, seeds)
+    tree = draw_bambi(model, sampler, seeds=seeds)
     tree["posterior"] = _posterior(tree["posterior"].to_dataset(), spec, data.attrs[FAMILY])
     tree.attrs.update(kind=spec.kind, formula=written(spec, data), priors=str(model))
     return tree
 
 
-def draw_bambi(model: Any, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.DataTree:
+def draw_bambi(
+    model: Any, sampler: Sampler, *, seeds: np.random.SeedSequence, adaptation: str = "diag"
+) -> xr.DataTree:
     """Draw from the posterior of any Bambi model; once more, carefully, after a divergence.
 
     Parameters
@@ -135,6 +137,8 @@ def draw_bambi(model: Any, sampler: Sampler, seeds: np.random.SeedSequence) -> x
         Chains and draws; warm-up and target acceptance are raised to what such models need.
     seeds : numpy.random.SeedSequence
         Source of every random number.
+    adaptation : str
+        nutpie's way to a mass matrix.
 
     Returns
     -------
@@ -155,11 +159,11 @@ def draw_bambi(model: Any, sampler: Sampler, seeds: np.random.SeedSequence) -> x
     least = {name: max(getattr(sampler, name), value) for name, value in _FEWEST.items()}
     sampler = sampler.model_copy(update=least)
     accept, rerun = sampler.target_accept, False
-    trace = run_nuts(compiled, sampler, accept=accept, seeds=first)
+    trace = run_nuts(compiled, sampler, accept=accept, seeds=first, adaptation=adaptation)
     if bool(trace.sample_stats["diverging"].any()):
         _LOG.info("divergences: once more at target acceptance %.2f", _CAREFUL)
         accept, rerun = _CAREFUL, True
-        trace = run_nuts(compiled, sampler, accept=accept, seeds=second)
+        trace = run_nuts(compiled, sampler, accept=accept, seeds=second, adaptation=adaptation)
     tree = xr.DataTree.from_dict(
         {
             "posterior": trace.posterior.to_dataset()[kept],

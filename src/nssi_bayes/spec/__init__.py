@@ -19,8 +19,8 @@ from nssi_bayes.store import read_yaml
 
 __all__ = [
     "MOST_BESIDE", "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "Params", "Prior",
-    "Refit", "RepeatedSpec", "Sampler", "Sensitivity", "Simulate", "Strict", "check_question", "parse", "read_model",
-    "read_params", "read_priors",
+    "Refit", "RepeatedSpec", "Sampler", "Sensitivity", "Simulate", "Strict", "check_question", "parse",
+    "read_model", "read_params", "read_priors",
 ]  # fmt: skip
 
 

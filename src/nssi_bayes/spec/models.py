@@ -224,7 +224,10 @@ class ConventionalSpec(Strict):
 
 
 type ModelSpec = JointSpec | ConventionalSpec | RepeatedSpec
-_OF_BAMBI: Final = {"conventional": ConventionalSpec, "repeated": RepeatedSpec}
+_OF_BAMBI: Final[dict[str, type[ConventionalSpec | RepeatedSpec]]] = {
+    "conventional": ConventionalSpec,
+    "repeated": RepeatedSpec,
+}
 _KINDS: Final = ("joint", *_OF_BAMBI)
 
 
