@@ -36,7 +36,7 @@ outcome: seizures
 occasions: [seizures_1, seizures_2, seizures_3, seizures_4]
 predictors: [age, base, treatment, "base:treatment"]
 """
-SAMPLER: Final = Sampler(chains=4, tune=1000, draws=1000)
+SAMPLER: Final = Sampler(chains=4, tune=600, draws=1000)
 SHORT: Final = Sampler(chains=2, tune=500, draws=1000)
 
 type Array = np.ndarray[Any, Any]

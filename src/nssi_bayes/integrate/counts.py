@@ -31,9 +31,9 @@ _LARGEST: Final = 2.0
 _CLOSE: Final = 1e-7
 _AT_ONCE: Final = 500_000
 """Numbers of the largest array."""
-_REACH: Final = 7.0
+_REACH: Final = 6.0
 """Half-width of the grid that effects are drawn from, in sd at the mode."""
-_POINTS: Final = 57
+_POINTS: Final = 41
 
 type Array = np.ndarray[Any, Any]
 
