@@ -37,7 +37,8 @@ def draws(samples: int = 400, **more: float) -> xr.Dataset:
     rng = np.random.default_rng(3)
     about = {
         "Intercept": (1.73, 0.12), "x_age": (0.09, 0.09), "x_base": (0.71, 0.12),
-        "x_treatment": (-0.26, 0.17), "x_base_x_treatment": (0.05, 0.17), "person_sd": (0.54, 0.07), "occasion_sd": (0.37, 0.04),
+        "x_treatment": (-0.26, 0.17), "x_base_x_treatment": (0.05, 0.17),
+        "person_sd": (0.54, 0.07), "occasion_sd": (0.37, 0.04),
     }  # fmt: skip
     values = {k: rng.normal(m, s, (2, samples // 2)) for k, (m, s) in about.items()}
     values |= {k: np.full((2, samples // 2), v) for k, v in more.items()}

@@ -75,7 +75,8 @@ class Rows:
         person, occasion = np.nonzero(np.isfinite(self.count))
         at = person, occasion
         columns = {name: values[at] for name, values in self.columns.items() if np.ptp(values[at]) > 0}
-        names = [f"p{i}" for i in person], [f"r{i}" for i in range(len(person))]
+        labels = [f"p{i}" for i in person], [f"r{i}" for i in range(len(person))]
+        names = [pd.Categorical(label) for label in labels]
         fixed = {COUNT: self.count[at].astype(int), _EXPOSURE: self.exposure[at]}
         return pd.DataFrame({**fixed, **columns, PERSON: names[0], EVERY: names[1]})
 
