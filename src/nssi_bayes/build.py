@@ -17,14 +17,14 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import conventional, joint
+from nssi_bayes.blocks import conventional, joint, repeated
 from nssi_bayes.blocks.beside import grid_beside, stands_beside
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.schema import validate
-from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model, read_priors
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, RepeatedSpec, read_model, read_priors
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, seed_sequence, write_json
 
 if TYPE_CHECKING:
@@ -213,12 +213,14 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     spec = read_model(layout, model)
     where = str(layout.cohort(params.study))
     cohort = validate(read_dataset(layout.cohort(params.study)), where=where)
-    if isinstance(spec, ConventionalSpec):
-        content: dict[str, Any] = {
-            "fingerprint": conventional.fingerprint(spec, cohort, where=str(layout.spec(model))),
-            "points": [],
-            "sampler": {},
-        }
+    if isinstance(spec, ConventionalSpec | RepeatedSpec):
+        where = str(layout.spec(model))
+        mark = (
+            repeated.fingerprint(spec, cohort, where=where)
+            if isinstance(spec, RepeatedSpec)
+            else conventional.fingerprint(spec, cohort, where=where)
+        )
+        content: dict[str, Any] = {"fingerprint": mark, "points": [], "sampler": {}}
     else:
         built = build(spec, cohort, where=str(layout.spec(model)))
         seeds = seed_sequence(params.seed, "build")

@@ -20,7 +20,7 @@ from nssi_bayes.fit import draw_prior
 from nssi_bayes.fit.approximate import LARGEST_K_HAT, Approximation, approximate
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.sensitivity.conclusions import conclusions
-from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_tree
 
 __all__ = ["LABEL", "preview", "run"]
@@ -51,9 +51,9 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         If the model is a conventional one, which is quickly fitted.
     """
     spec, where = read_model(layout, model), str(layout.spec(model))
-    if isinstance(spec, ConventionalSpec):
+    if not isinstance(spec, JointSpec):
         cure = f"run `nssi-bayes fit {model}`, which takes seconds, too"
-        raise SpecError("a conventional model has no preview", where=where, cure=cure)
+        raise SpecError("only a joint model has a preview", where=where, cure=cure)
     cohort = read_dataset(layout.cohort(params.study))
     built = build(spec, cohort, where=where)
     mark = fingerprint(built, spec)

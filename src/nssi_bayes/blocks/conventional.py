@@ -27,6 +27,7 @@ from nssi_bayes.store import digest
 __all__ = [
     "FAMILY",
     "FEWEST_MISSING",
+    "LIBRARIES",
     "fingerprint",
     "formula",
     "log_likelihood",
@@ -44,7 +45,8 @@ FAMILY: Final = "family"
 _EXPOSURE: Final = "log_exposure"
 _ALPHA: Final = "alpha"
 _SIGMA: Final = "sigma"
-_LIBRARIES: Final = ("bambi", "formulae", "pymc", "pytensor", "nutpie", "numpy")
+LIBRARIES: Final = ("bambi", "formulae", "pymc", "pytensor", "nutpie", "numpy")
+"""Whose versions decide the draws of a Bambi model."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -178,7 +180,7 @@ def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spe
             "values": digest(values.tobytes()),
             "patterns": list(data[n.PATTERN]) if spec.pooled else [],
             "priors": "defaults of Bambi",
-            "libraries": {name: version(name) for name in _LIBRARIES},
+            "libraries": {name: version(name) for name in LIBRARIES},
         }
     )
 

@@ -19,7 +19,7 @@ from nssi_bayes.calibrate.replication import Plan, replicate
 from nssi_bayes.calibrate.shards import fill, open_workers, parse_shard, read_all
 from nssi_bayes.calibrate.summary import summarise
 from nssi_bayes.errors import ArtefactError, SpecError
-from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, digest, read_dataset, read_tree, write_json
 
 __all__ = ["Work", "run"]
@@ -78,9 +78,9 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     number, of = parse_shard(work.shard)
     spec = read_model(layout, model)
     where = str(layout.spec(model))
-    if isinstance(spec, ConventionalSpec):
+    if not isinstance(spec, JointSpec):
         raise SpecError(
-            "a conventional model has no replications here", where=where, cure="calibrate a joint model"
+            "only a joint model has replications here", where=where, cure="calibrate a joint model"
         )
     built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
     mark = fingerprint(built, spec)

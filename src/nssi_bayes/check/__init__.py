@@ -21,13 +21,13 @@ from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.build import build_design
-from nssi_bayes.check import estimates, predictive, projection, scores, twin
+from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.report.card import card
-from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, read_model
+from nssi_bayes.spec import ConventionalSpec, JointSpec, ModelSpec, Params, RepeatedSpec, read_model
 from nssi_bayes.store import (
     Layout,
     read_dataset,
@@ -59,7 +59,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     Raises
     ------
     ArtefactError
-        If the posterior is missing or of another model, or if it is not certified and `params`
+        If the posterior is missing or of another model, if single counts of a repeated one are to be
+        scored, or if it is not certified and `params`
         does not say ``allow_uncertified``; verdicts are written all the same.
     """
     spec = read_model(layout, model)
@@ -72,15 +73,19 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
+    rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
+    if isinstance(spec, RepeatedSpec):  # before a twin, whose posterior may be asked for something else
+        repeated.refuse(spec, cohort, tree["posterior"].to_dataset(), rng=rng, where=str(layout.spec(model)))
     made_from = twin.made_from(layout, params, tree)
     other = twin.find(layout, params, model=model, made_from=made_from)
     if other is not None:
         _LOG.info("%s has the posterior of %s, which is judged and scored: copied", model, other)
         twin.copy(layout, other, model=model, description=spec.description)
     else:
-        rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
         if isinstance(spec, ConventionalSpec):
             found = _conventional(spec, cohort, tree)
+        elif isinstance(spec, RepeatedSpec):
+            found = repeated.found(spec, cohort, tree, params=params)
         else:
             found = _joint(spec, cohort, tree, params=params, rng=rng, where=str(layout.spec(model)))
         _write(layout, params, model, spec=spec, tree=tree, found=found, cohort=cohort)
@@ -194,7 +199,7 @@ def _conventional(spec: ConventionalSpec, cohort: xr.Dataset, tree: xr.DataTree)
 
 
 def _write(
-    layout: Layout, params: Params, model: str, *, spec: JointSpec | ConventionalSpec,
+    layout: Layout, params: Params, model: str, *, spec: ModelSpec,
     tree: xr.DataTree, found: dict[str, Any], cohort: xr.Dataset,
 ) -> None:  # fmt: skip
     question, name = model.split("/")

@@ -17,7 +17,7 @@ from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
-__all__ = ["as_met", "contrasts", "estimate"]
+__all__ = ["PARTS", "as_met", "contrasts", "estimate", "rate_ratios"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
@@ -124,6 +124,31 @@ def estimate(
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
     found["min_ess_of_ends"] = summary.fewest()
     return found
+
+
+def rate_ratios(posterior: xr.Dataset, params: Params) -> dict[str, Any]:
+    """Summarise coefficients of a count, ``x_*``, as logs of rate ratios and as ratios.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        Of a model of a repeated count [`chain`, `draw`].
+    params : Params
+        Interval and ROPE.
+
+    Returns
+    -------
+    dict
+        ``outcome`` as in ``estimates.json``, and the fewest effective draws of an interval's end.
+    """
+    summary = _Summary(params.interval, params.rope, chains=posterior.sizes[n.CHAIN])
+    terms = {str(name): str(name).removeprefix("x_") for name in posterior if str(name).startswith("x_")}
+    if not terms:
+        return {}
+    coefficients = xr.Dataset({"w": xr.concat([posterior[name] for name in terms], dim=n.FUNCTION)})
+    coefficients = coefficients.assign_coords({n.FUNCTION: list(terms.values())})
+    rows = _outcome(summary, _flat(coefficients), _RATIOS[n.NEGATIVE_BINOMIAL])
+    return {"outcome": rows, "min_ess_of_ends": summary.fewest()}
 
 
 class _Summary:

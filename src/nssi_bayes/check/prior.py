@@ -20,7 +20,7 @@ from nssi_bayes.build import Built, build
 from nssi_bayes.check.predictive import simulated
 from nssi_bayes.check.statistics import Statistics
 from nssi_bayes.errors import SpecError
-from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_json
 
 __all__ = ["run", "summarise"]
@@ -69,9 +69,9 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         If the spec cannot be understood, or is a conventional one, whose priors are Bambi's.
     """
     spec = read_model(layout, model)
-    if isinstance(spec, ConventionalSpec):
+    if not isinstance(spec, JointSpec):
         raise SpecError(
-            "a conventional model has no prior predictive here",
+            "only a joint model has a prior predictive here",
             where=str(layout.spec(model)),
             cure="ask for it of a joint model",
         )

@@ -18,7 +18,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.compare import FAILED_SHARE, k_hat_limit
 from nssi_bayes.errors import ArtefactError
-from nssi_bayes.spec import ConventionalSpec, Params, check_question, read_model
+from nssi_bayes.spec import JointSpec, Params, RepeatedSpec, check_question, read_model
 from nssi_bayes.store import (
     Layout,
     digest,
@@ -108,7 +108,7 @@ def run(layout: Layout, params: Params, *, question: str) -> None:
 
 
 def _plain(model: _Model) -> bool:
-    return isinstance(model.spec, ConventionalSpec)
+    return not isinstance(model.spec, JointSpec)
 
 
 def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
@@ -359,8 +359,10 @@ class _Work:
             yield _Kept(one.index, elpd, one.of_group, by_person, one.divergences, one.max_rhat)
 
     def _plain_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
-        from nssi_bayes.crossvalidate.conventional import held_out
+        from nssi_bayes.crossvalidate import conventional, repeated
 
+        repeats = isinstance(model.spec, RepeatedSpec)
+        held_out: Any = repeated.held_out if repeats else conventional.held_out
         for i, (out, key) in enumerate(zip(groups, keys, strict=True)):
             seeds = seed_sequence(self.params.seed, f"held out {key}")
             elpd, diverged, worst = held_out(

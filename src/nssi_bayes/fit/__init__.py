@@ -16,7 +16,7 @@ from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, identity
 from nssi_bayes.errors import ArtefactError
-from nssi_bayes.spec import ConventionalSpec, Params, Sampler, read_model
+from nssi_bayes.spec import ConventionalSpec, Params, RepeatedSpec, Sampler, read_model
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, read_tree, seed_sequence, write_tree
 
 __all__ = ["draw_prior", "fit", "run"]
@@ -64,6 +64,10 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         from nssi_bayes.fit.conventional import fit_conventional
 
         tree = fit_conventional(spec, cohort, sampler, seeds)
+    elif isinstance(spec, RepeatedSpec):
+        from nssi_bayes.fit.repeated import fit_repeated
+
+        tree = fit_repeated(spec, cohort, sampler, seeds)
     else:
         tree = fit(build(spec, cohort, where=str(layout.spec(model))), sampler, seeds)
     tree.attrs.update(

@@ -40,6 +40,7 @@ ENOUGH: Final = 4000
 _LOG: Final = logging.getLogger(__name__)
 _POSITION: Final = "position"
 _STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
+_QUIET: Final[dict[str, Any]] = {"save_warmup": False, "progress_bar": False, "progress_rate": 1000}
 _EVERY: Final = 2.0  # seconds between two looks at the chains
 _STEP: Final = 0.2  # share of the draws between two messages
 
@@ -216,7 +217,13 @@ def draw_chain(
 
 
 def run_nuts(
-    compiled: Any, sampler: Sampler, *, accept: float, seeds: np.random.SeedSequence, say: Say | None = None
+    compiled: Any,
+    sampler: Sampler,
+    *,
+    accept: float,
+    seeds: np.random.SeedSequence,
+    say: Say | None = None,
+    adaptation: str = "diag",
 ) -> xr.DataTree:
     """Run nutpie on a compiled model.
 
@@ -232,6 +239,8 @@ def run_nuts(
         Source of every random number.
     say : callable, optional
         Is told, now and then, how many draws there will be and how many are finished.
+    adaptation : str
+        nutpie's way to a mass matrix.
 
     Returns
     -------
@@ -258,11 +267,10 @@ def run_nuts(
         draws=sampler.draws,
         target_accept=accept,
         maxdepth=DEEPEST,
+        adaptation=adaptation,
         seed=int(seeds.generate_state(1)[0]),
-        save_warmup=False,
-        progress_bar=False,
-        progress_rate=1000,
         progress_callback=callback,
+        **_QUIET,
     )
     if trace.posterior.sizes[n.DRAW] < sampler.draws:
         raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted

@@ -26,7 +26,7 @@ from nssi_bayes.blocks.conventional import FAMILY, table, written
 from nssi_bayes.fit.chains import run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
-__all__ = ["build_conventional", "fit_conventional", "fit_table"]
+__all__ = ["build_conventional", "draw_bambi", "fit_conventional", "fit_table"]
 
 _LOG: Final = logging.getLogger(__name__)
 _FEWEST: Final = {"tune": 500, "target_accept": 0.8}
@@ -117,10 +117,38 @@ def fit_table(
     xarray.DataTree
         As `fit_conventional`.
     """
+    model = build_conventional(spec, data)
+    tree = draw_bambi(model, sampler, seeds=seeds)
+    tree["posterior"] = _posterior(tree["posterior"].to_dataset(), spec, data.attrs[FAMILY])
+    tree.attrs.update(kind=spec.kind, formula=written(spec, data), priors=str(model))
+    return tree
+
+
+def draw_bambi(
+    model: Any, sampler: Sampler, *, seeds: np.random.SeedSequence, adaptation: str = "diag"
+) -> xr.DataTree:
+    """Draw from the posterior of any Bambi model; once more, carefully, after a divergence.
+
+    Parameters
+    ----------
+    model : bambi.Model
+        Built.
+    sampler : Sampler
+        Chains and draws; warm-up and target acceptance are raised to what such models need.
+    seeds : numpy.random.SeedSequence
+        Source of every random number.
+    adaptation : str
+        nutpie's way to a mass matrix.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (Bambi's names and dims, in the order of the model, means of rows left out)
+        and ``sample_stats``; attributes say how it was drawn.
+    """
     import nutpie
     import pytensor
 
-    model = build_conventional(spec, data)
     graph = model.backend.model
     every = [*graph.free_RVs, *graph.deterministics]
     kept = [v.name for v in every if v.name not in _BY_PERSON]
@@ -131,32 +159,29 @@ def fit_table(
     least = {name: max(getattr(sampler, name), value) for name, value in _FEWEST.items()}
     sampler = sampler.model_copy(update=least)
     accept, rerun = sampler.target_accept, False
-    trace = run_nuts(compiled, sampler, accept=accept, seeds=first)
+    trace = run_nuts(compiled, sampler, accept=accept, seeds=first, adaptation=adaptation)
     if bool(trace.sample_stats["diverging"].any()):
         _LOG.info("divergences: once more at target acceptance %.2f", _CAREFUL)
         accept, rerun = _CAREFUL, True
-        trace = run_nuts(compiled, sampler, accept=accept, seeds=second)
+        trace = run_nuts(compiled, sampler, accept=accept, seeds=second, adaptation=adaptation)
     tree = xr.DataTree.from_dict(
         {
-            "posterior": _posterior(trace.posterior.to_dataset(), kept, spec, data.attrs[FAMILY]),
+            "posterior": trace.posterior.to_dataset()[kept],
             "sample_stats": statistics(trace, sampler.chains, sampler.draws),
         }
     )
-    tree.attrs.update(
-        kind=spec.kind, target_accept=accept, rerun=int(rerun), tune=sampler.tune,
-        formula=written(spec, data), priors=str(model),
-    )  # fmt: skip
+    tree.attrs.update(target_accept=accept, rerun=int(rerun), tune=sampler.tune)
     return tree
 
 
-def _posterior(draws: xr.Dataset, kept: list[str], spec: ConventionalSpec, family: str) -> xr.Dataset:
-    """Keep the draws in the order of the model, with labels and units and without clocks."""
+def _posterior(draws: xr.Dataset, spec: ConventionalSpec, family: str) -> xr.Dataset:
+    """Give the draws labels and units, and take clocks away."""
     if spec.pooled:
         draws = draws.rename({_BAMBI_DIM: n.PATTERN})
         draws = draws.assign_coords({n.PATTERN: draws[n.PATTERN].to_numpy().astype(str)})
-    found = draws[kept].drop_attrs()
-    for name in kept:
+    found = draws.drop_attrs()
+    for name in found.data_vars:
         said = _UNIT.get(family, "pooled within-site sd of {}").format(spec.outcome)
-        one = "1" if name.endswith("_offset") or name == "alpha" else said
+        one = "1" if str(name).endswith("_offset") or name == "alpha" else said
         found[name].attrs["units"] = one
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nssi_bayes.report.words import number, pretty
-from nssi_bayes.spec import ConventionalSpec, ModelSpec
+from nssi_bayes.spec import ConventionalSpec, ModelSpec, RepeatedSpec
 
 __all__ = ["card"]
 
@@ -85,6 +85,12 @@ def _about(spec: ModelSpec) -> list[str]:
         return [
             "- Sum scores and a formula in Bambi: the field's practice, the baseline.",
             f"- Outcome: {pretty(spec.outcome)}.",
+        ]
+    if isinstance(spec, RepeatedSpec):
+        own = " and of every occasion" if spec.occasion_effect else ""
+        return [
+            f"- A count of {len(spec.occasions)} occasions in Bambi, with an effect of every person{own}.",
+            f"- Outcome: {pretty(spec.outcome)}, {pretty(spec.family)}.",
         ]
     varies = [
         w

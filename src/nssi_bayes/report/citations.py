@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from nssi_bayes.spec import ConventionalSpec
+from nssi_bayes.spec import JointSpec
 
 if TYPE_CHECKING:
     from nssi_bayes.report.evidence import Evidence
@@ -68,7 +68,7 @@ def cited(e: Evidence) -> list[str]:
         keys += ["samejima1969", "thissen1989"]
     if parameters & {"tau_mean", "tau_slope"}:
         keys.append("gelman2006")
-    if any(isinstance(model, ConventionalSpec) for model in e.models.values()):
+    if any(not isinstance(model, JointSpec) for model in e.models.values()):
         keys.append("capretto2022")
     if (e.flow or {}).get("imaging"):
         keys += ["abraham2014", "gorgolewski2016"]

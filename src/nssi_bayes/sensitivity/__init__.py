@@ -28,7 +28,7 @@ from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
-from nssi_bayes.spec import ConventionalSpec, Params, read_model
+from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
 
 __all__ = ["contraction", "run", "scaled"]
@@ -59,10 +59,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     """
     spec = read_model(layout, model)
     where = str(layout.spec(model))
-    if isinstance(spec, ConventionalSpec):
-        raise SpecError(
-            "a conventional model is not analysed here", where=where, cure="ask it of a joint one"
-        )
+    if not isinstance(spec, JointSpec):
+        raise SpecError("only a joint model is analysed here", where=where, cure="ask it of a joint one")
     built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
     mark, tree = fingerprint(built, spec), read_tree(layout.posterior(model))
     if tree.attrs.get("fingerprint") != mark:

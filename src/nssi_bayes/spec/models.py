@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
+from nssi_bayes.spec.repeated import RepeatedSpec
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
@@ -257,8 +258,12 @@ class ConventionalSpec(Strict):
     pooled: bool = False
 
 
-type ModelSpec = JointSpec | ConventionalSpec
-_KINDS: Final = ("joint", "conventional")
+type ModelSpec = JointSpec | ConventionalSpec | RepeatedSpec
+_OF_BAMBI: Final[dict[str, type[ConventionalSpec | RepeatedSpec]]] = {
+    "conventional": ConventionalSpec,
+    "repeated": RepeatedSpec,
+}
+_KINDS: Final = ("joint", *_OF_BAMBI)
 
 
 def read_model(layout: Layout, model: str) -> ModelSpec:
@@ -276,7 +281,7 @@ def read_model(layout: Layout, model: str) -> ModelSpec:
 
     Returns
     -------
-    JointSpec or ConventionalSpec
+    JointSpec, ConventionalSpec or RepeatedSpec
         The resolved spec.
 
     Raises
@@ -289,9 +294,9 @@ def read_model(layout: Layout, model: str) -> ModelSpec:
     kind = content.setdefault("kind", "joint")
     if kind not in _KINDS:
         problem = f"kind: {kind!r} is unknown. {did_you_mean(str(kind), _KINDS)}"
-        raise SpecError(problem, where=where, cure="write kind: joint or kind: conventional")
-    if kind == "conventional":
-        return parse(ConventionalSpec, content, where=where)
+        raise SpecError(problem, where=where, cure="write kind: joint, kind: conventional or kind: repeated")
+    if kind in _OF_BAMBI:
+        return parse(_OF_BAMBI[kind], content, where=where)
     spec = parse(JointSpec, content, where=where)
     known = read_priors()
     unknown = [f"priors.{p}: no such prior. {did_you_mean(p, known)}" for p in spec.priors if p not in known]

@@ -10,7 +10,7 @@ from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, split_name
-from nssi_bayes.spec import MOST_BESIDE, ConventionalSpec, JointSpec, Prior, read_priors
+from nssi_bayes.spec import MOST_BESIDE, ConventionalSpec, JointSpec, Prior, RepeatedSpec, read_priors
 
 __all__ = ["methods", "paragraphs"]
 
@@ -86,6 +86,7 @@ def paragraphs(e: Evidence) -> list[str]:
             _structure(e, model),
             _neural(e, model),
             _conventional(e),
+            _repeated(e),
             _computation(e),
             _decisions(e),
         )
@@ -240,6 +241,17 @@ def _conventional(e: Evidence) -> str:
     )
 
 
+def _repeated(e: Evidence) -> str:
+    names = [split_name(m) for m, spec in e.models.items() if isinstance(spec, RepeatedSpec)]
+    if not names:
+        return ""
+    return (
+        f"Counts of several occasions were regressed in Bambi ({short('capretto2022')}) with an effect of "
+        f"every person ({', '.join(names)}). For scores a person was left out with all counts, and effects "
+        "were integrated out by adaptive Gauss-Hermite quadrature."
+    )
+
+
 def _computation(e: Evidence) -> str:
     s = e.checks.get(str(e.main), {}).get("sampling", {})
     verdict = (
@@ -288,7 +300,8 @@ def _priors(e: Evidence) -> str:
     has = {f"{name}{link}" if name in _BY_LINK else name for name in has}
     if link and "tau_site_outcome" in has:
         has.add(f"tau_site{link}")
-    factors = {f"B_{f}" for model in e.models.values() for f in model.factors}
+    plain = [model for model in e.models.values() if not isinstance(model, RepeatedSpec)]
+    factors = {f"B_{f}" for model in plain for f in model.factors}
     shown = [
         {"parameter": name, "prior": _density(prior), "unit": prior.unit, "source": prior.source}
         for name, prior in priors.items()
