@@ -80,7 +80,7 @@ def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False
     if not beside:
         return found
     steps, largest, _ = NEWTON_BESIDE
-    return found._replace(newton_steps=steps, damped=True, largest_step=largest)
+    return found._replace(newton_steps=steps, raised=True, largest_step=largest)
 
 
 def evaluate(

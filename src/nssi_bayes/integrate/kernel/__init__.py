@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _VALUE, _MOMENTS, _SLOPES = range(3)
+_NO_TAIL = np.zeros((0, 2))
 
 
 def value_and_gradient(
@@ -58,7 +59,7 @@ def value_and_gradient(
         Value [`participant`], NaN where it is not finite, without the constants of prior and
         items; derivatives of its sum by `matrix`, `upper`, `lower`, `loading` and `gamma`.
     """
-    given = _required(matrix, upper, lower, loading, gamma, _as_they_are(len(matrix)))
+    given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
     found: tuple[Array, Array, Array, Array, Array, Array] = _walk(*given, arrangement, _SLOPES)[:-1]
     return found
 
@@ -79,7 +80,7 @@ def value_and_gradient_raised(
     matrix, upper, lower, loading, gamma : numpy.ndarray
         As in `value_and_gradient`.
     arrangement : Arrangement
-        As there.
+        As there, `raised`.
     tail : numpy.ndarray
         What is added to the log-likelihood times the last function, and the power of its indicators
         without a residual factor [`participant`, 2]. A count has both: y and y + 1 / dispersion^2.
@@ -122,13 +123,9 @@ def value_and_moments(
         Value [`participant`] and derivative, which is -E[u u'] / 2 of u = (functions, -1).
     """
     wanted = _MOMENTS if moments else _VALUE
-    given = _required(matrix, upper, lower, loading, gamma, _as_they_are(len(matrix)))
+    given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
     value, slope = _walk(*given, arrangement, wanted)[:2]
     return value, slope
-
-
-def _as_they_are(people: int) -> Array:
-    return np.tile([0.0, 1.0], (people, 1))
 
 
 def _required(*given: Array) -> list[Array]:
@@ -167,7 +164,7 @@ def _compile(text: int) -> Any:
                 weigh(f, room, a)
                 if wanted == _SLOPES:
                     testlet_slopes(f, loading, shift, room, a)
-                    if f == a.functions - 1:
+                    if a.raised and f == a.functions - 1:
                         raised_slopes(d_power[start:], batch, room, a)
                     plain_slopes(f, loading, room, a)
             for i in range(batch):

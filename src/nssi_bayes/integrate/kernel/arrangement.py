@@ -39,10 +39,11 @@ class Arrangement(NamedTuple):
         Rules over the residual factor: in the integral, and for the node positions.
     newton_steps : int
         Steps to the mode.
-    damped : bool
-        Whether steps are damped instead of clipped, see `quadrature.Newton`.
     largest_step, reach : float
         Clip of a step, residual sd; half-width of the interpolated stretch, posterior sd.
+    raised : bool
+        Whether the last function's indicators are raised to a power and tilted; steps are then damped
+        instead of clipped, see `quadrature.Newton`.
     """
 
     functions: int
@@ -62,9 +63,9 @@ class Arrangement(NamedTuple):
     rough_position: Array
     rough_weight: Array
     newton_steps: int
-    damped: bool
     largest_step: float
     reach: float
+    raised: bool = False
 
 
 def arrange(
@@ -123,7 +124,6 @@ def arrange(
         *quadrature.normal_rule(testlet_nodes),
         *quadrature.normal_rule(position_nodes),
         quadrature.NEWTON_STEPS,
-        False,
         quadrature.LARGEST_STEP,
         quadrature.REACH,
     )

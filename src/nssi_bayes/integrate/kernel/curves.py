@@ -42,7 +42,7 @@ def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement)
                     room.curve[here, i] -= np.log(row[0, i])
                     row[0, i] = 1.0
                 waiting = 0
-        if f == a.functions - 1:
+        if a.raised and f == a.functions - 1:
             for i in range(a.width):
                 room.bare[k, i] = room.curve[here, i]
                 room.curve[here, i] *= room.tail[1, i]

@@ -34,7 +34,8 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     step = room.row[2 * functions : 3 * functions]
     curvature[:] = 0.0
     for f in range(functions):
-        room.steep[f] = _steepest(f, loading, a)
+        if a.raised:
+            room.steep[f] = _steepest(f, loading, a)
         for i in range(a.width):
             room.mode[f, i] = room.matrix[f * size + functions, i]
     _factorise(curvature, room)
@@ -49,7 +50,7 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
                 for i in range(a.width):
                     step[f, i] -= room.matrix[f * size + g, i] * room.mode[g, i]
         _solve(room.root, step)
-        if a.damped:
+        if a.raised:
             _damp(step, room)
         for f in range(functions):
             for i in range(a.width):
@@ -160,7 +161,7 @@ def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: 
                 over, under = over * (odds + low) * r, low * (1.0 + over) * r
                 work[i] += size * (under - over)
                 work[R1 + i] += size * size * (under * (1.0 - under) + over * (1.0 - over))
-        if f == a.functions - 1:
+        if a.raised and f == a.functions - 1:
             for i in range(a.width):
                 work[i] = room.tail[1, i] * work[i] + room.tail[0, i]
                 work[R1 + i] *= room.tail[1, i]

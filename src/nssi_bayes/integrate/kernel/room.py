@@ -119,7 +119,7 @@ def load(matrix: Array, upper: Array, lower: Array, tail: Array, batch: int, roo
                 own = 0.5 * (matrix[i, p, q] + matrix[i, q, p]) if i < batch else (1.0 if p == q else 0.0)
                 room.matrix[p * size + q, i] = own
         for p in range(2):
-            room.tail[p, i] = tail[i, p] if i < batch else 0.0
+            room.tail[p, i] = tail[i, p] if i < min(batch, len(tail)) else 0.0
         for j in range(upper.shape[1]):
             room.response[j, i] = upper[i, j] if i < batch else 0.0
             room.response[j, R1 + i] = lower[i, j] if i < batch else 0.0
