@@ -215,7 +215,7 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
 
     joined = Quadratic(whole, prior.constant - 0.5 * (jnp.log(variance) + LOG_2PI))
     grid = quadrature.make_grid(functions + 1, **grid_beside(functions))
-    load, owner = items.loading, np.asarray(design.function_of)
+    load, owner = jnp.asarray(items.loading).max(axis=0), np.asarray(design.function_of)
     steepest = jnp.array([*(load[owner == f].max(initial=0.0) for f in range(functions)), 1.0])
     newton = NEWTON_BESIDE._replace(steepest=steepest)
     return quadrature.integrate(joined, curve, slope, grid, newton=newton) + items.log_gap
