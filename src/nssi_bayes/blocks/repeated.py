@@ -105,20 +105,8 @@ def rows(spec: RepeatedSpec, cohort: xr.Dataset, *, where: str = "spec") -> Rows
     DataError
         If a predictor is missing for people who were counted, or the counts do not vary.
     """
-    have = _labels(cohort, n.OUTCOME)
-    problems = [
-        f"occasions: no {o!r} in the cohort. {did_you_mean(o, have)}" for o in spec.occasions if o not in have
-    ]
-    problems += [
-        f"occasions: {o!r} is {family_of(cohort, o)}, no count"
-        for o in spec.occasions
-        if o in have and family_of(cohort, o) != n.NEGATIVE_BINOMIAL
-    ]
     known = _known(cohort, len(spec.occasions))
-    parts = dict.fromkeys(part for term in spec.predictors for part in term.split(INTERACTION))
-    problems += [
-        f"predictors: no {p!r} in the cohort. {did_you_mean(p, known)}" for p in parts if p not in known
-    ]
+    problems = _unknown_names(spec, cohort, known)
     if problems:
         cure = "name counts of study.yaml (family: negative_binomial), and predictors of the cohort"
         raise SpecError(problems, where=where, cure=cure)
@@ -231,6 +219,23 @@ def _flat(posterior: xr.Dataset, name: str) -> Array:
 
 def _labels(cohort: xr.Dataset, dim: str) -> list[str]:
     return [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
+
+
+def _unknown_names(spec: RepeatedSpec, cohort: xr.Dataset, known: Mapping[str, Any]) -> list[str]:
+    have = _labels(cohort, n.OUTCOME)
+    problems = [
+        f"occasions: no {o!r} in the cohort. {did_you_mean(o, have)}" for o in spec.occasions if o not in have
+    ]
+    problems += [
+        f"occasions: {o!r} is {family_of(cohort, o)}, no count"
+        for o in spec.occasions
+        if o in have and family_of(cohort, o) != n.NEGATIVE_BINOMIAL
+    ]
+    parts = dict.fromkeys(part for term in spec.predictors for part in term.split(INTERACTION))
+    problems += [
+        f"predictors: no {p!r} in the cohort. {did_you_mean(p, known)}" for p in parts if p not in known
+    ]
+    return problems
 
 
 def _known(cohort: xr.Dataset, occasions: int) -> dict[str, dict[str, Array]]:
