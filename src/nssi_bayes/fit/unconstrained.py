@@ -152,6 +152,22 @@ class Unconstrained:
             pull[at] = -slope.ravel()
         return total
 
+    def _multiplied(self, theta: Array) -> tuple[Array, list[Array]]:
+        """Multiply what has a scale in place, and return what was multiplied."""
+        raw = theta[self._scaled]
+        theta[self._scaled] = raw * theta[self._owner]
+        return raw, [slab.forward(theta) for slab in self._slabs]
+
+    def _multiplied_back(self, theta: Array, by_theta: Array, raw: Array, units: list[Array]) -> Array:
+        """Return the derivative by what was multiplied and by its scales."""
+        by = by_theta.copy()
+        for slab, unit in zip(self._slabs, units, strict=True):
+            slab.backward(theta, unit, by)
+        by_scaled = by[self._scaled]
+        by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
+        by[self._scaled] = by_scaled * theta[self._owner]
+        return by
+
     def positions(self, name: str) -> list[int]:
         """Return where the coordinates of a parameter stand; none of one that there is not."""
         where = self._free.where.get(name, slice(0, 0))
@@ -240,17 +256,10 @@ class Unconstrained:
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
             log_prior += log_density
-        raw = theta[self._scaled]
-        theta[self._scaled] = raw * theta[self._owner]
-        before = [slab.forward(theta) for slab in self._slabs]
+        multiplied = self._multiplied(theta)
 
         def pull_back(by_theta: Array) -> Array:
-            by = by_theta.copy()
-            for slab, unit in zip(self._slabs, before, strict=True):
-                slab.backward(theta, unit, by)
-            by_scaled = by[self._scaled]
-            by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
-            by[self._scaled] = by_scaled * theta[self._owner]
+            by = self._multiplied_back(theta, by_theta, *multiplied)
             found = self._back @ by - pull
             for at, into, _ in self._cauchys:
                 found[at] += by[into] * np.exp(x[at])
