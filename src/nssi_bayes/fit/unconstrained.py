@@ -14,10 +14,11 @@ import numpy as np
 from scipy import sparse
 from scipy.special import betaln, expit, gammaln
 
-from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor, slabbed
+from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.families.mixture import log_density as log_mixture
 from nssi_bayes.fit.roots import Root, by_loading
+from nssi_bayes.fit.slabbed import Slabbed
 
 __all__ = ["Unconstrained"]
 
@@ -58,7 +59,7 @@ class Unconstrained:
         self._exp: list[Array] = []
         self._gammas: list[tuple[Array, Array, float, float]] = []
         self._cauchys: list[tuple[Array, Array, float]] = []
-        self._slabs: list[_Slabbed] = []
+        self._slabs: list[Slabbed] = []
         self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
         self._betas: list[tuple[Array, Array, float, float]] = []
@@ -109,7 +110,7 @@ class Unconstrained:
         """Note what a parameter is multiplied by."""
         into = np.arange(slots.size)[slots.where[p.name]]
         if p.slab is not None:
-            self._slabs.append(_Slabbed(into, slots.where[scale], slots.where[p.slab]))
+            self._slabs.append(Slabbed(into, slots.where[scale], slots.where[p.slab]))
             return
         owner = np.arange(slots.size)[slots.where[scale]].reshape(slots.shapes[scale])
         aligned = p.aligned_scale(owner) if p.scale_dims else owner
@@ -201,6 +202,22 @@ class Unconstrained:
             p = theta[into]
             found[at] += by[into] * p * (1 - p) + alpha * (1 - p) - beta * p
 
+    def _multiplied(self, theta: Array) -> tuple[Array, list[Array]]:
+        """Multiply what has a scale in place, and return what was multiplied."""
+        raw = theta[self._scaled]
+        theta[self._scaled] = raw * theta[self._owner]
+        return raw, [slab.forward(theta) for slab in self._slabs]
+
+    def _multiplied_back(self, theta: Array, by_theta: Array, raw: Array, units: list[Array]) -> Array:
+        """Return the derivative by what was multiplied and by its scales."""
+        by = by_theta.copy()
+        for slab, unit in zip(self._slabs, units, strict=True):
+            slab.backward(theta, unit, by)
+        by_scaled = by[self._scaled]
+        by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
+        by[self._scaled] = by_scaled * theta[self._owner]
+        return by
+
     def positions(self, name: str) -> list[int]:
         """Return where the coordinates of a parameter stand; none of one that there is not."""
         where = self._free.where.get(name, slice(0, 0))
@@ -285,17 +302,10 @@ class Unconstrained:
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
             log_prior += log_density
-        raw = theta[self._scaled]
-        theta[self._scaled] = raw * theta[self._owner]
-        before = [slab.forward(theta) for slab in self._slabs]
+        multiplied = self._multiplied(theta)
 
         def pull_back(by_theta: Array) -> Array:
-            by = by_theta.copy()
-            for slab, unit in zip(self._slabs, before, strict=True):
-                slab.backward(theta, unit, by)
-            by_scaled = by[self._scaled]
-            by += np.bincount(self._owner, by_scaled * raw, self._slots.size)
-            by[self._scaled] = by_scaled * theta[self._owner]
+            by = self._multiplied_back(theta, by_theta, *multiplied)
             for loading, slot in self._one_factors:
                 by[loading] += by_loading(theta[loading], theta[slot], by[slot])
             found = self._back @ by - pull
@@ -309,35 +319,6 @@ class Unconstrained:
             return found
 
         return log_prior, theta, pull_back
-
-
-class _Slabbed:
-    """Effects of a regularised horseshoe: standardised ones times their scale within a slab."""
-
-    def __init__(self, into: Array, scale: slice, slab: slice) -> None:
-        self._into = into.reshape(scale.stop - scale.start, -1)
-        self._scale, self._slab = scale, slab
-
-    def _size(self, theta: Array) -> Array:
-        return np.asarray(slabbed(theta[self._scale], theta[self._slab]))[:, None]
-
-    def forward(self, theta: Array) -> Array:
-        """Multiply in place, and return what was multiplied."""
-        unit = theta[self._into]
-        theta[self._into] = self._size(theta) * unit
-        return unit
-
-    def invert(self, theta: Array, raw: Array) -> None:
-        """Write what was multiplied into `raw`."""
-        raw[self._into] = theta[self._into] / self._size(theta)
-
-    def backward(self, theta: Array, unit: Array, by: Array) -> None:
-        """Turn the derivative by the effects into that by what was multiplied, and by both scales."""
-        size = self._size(theta)[:, 0]
-        by_size = (by[self._into] * unit).sum(axis=1) * size**3
-        by[self._into] *= size[:, None]
-        by[self._scale] += by_size / theta[self._scale] ** 3
-        by[self._slab] += by_size.sum() / theta[self._slab] ** 3
 
 
 def _free_shape(p: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
