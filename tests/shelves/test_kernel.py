@@ -72,7 +72,7 @@ def make_case(
 def reference(case: Case) -> tuple[np.ndarray[Any, Any], ...]:
     def total(matrix: Any, upper: Any, lower: Any, loading: Any, gamma: Any) -> Any:
         case.items.constants = case.items.constants._replace(upper=upper, lower=lower)
-        case.items.loading, case.items.gamma = loading, gamma
+        case.items.loading, case.items.gamma = loading[None], gamma
         prior = Quadratic(matrix, jnp.zeros(len(matrix)))
         value = quadrature.integrate(prior, case.items.curve, case.items.slope, case.grid)
         return value.sum(), value

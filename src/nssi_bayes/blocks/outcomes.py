@@ -116,7 +116,7 @@ def log_probability(theta: dict[str, Any], design: Design, mu: Any) -> Any:
         below = jnp.cumsum(theta["outcome_probability"])[:-1]
         inside = jnp.log(below) - jnp.log1p(-below)
         kappa = jnp.concatenate([jnp.full(1, -jnp.inf), inside, jnp.full(1, jnp.inf)])
-        chosen = np.asarray(y, dtype=int)
+        chosen = jnp.asarray(y).astype(int)
         over, under = kappa[chosen + 1] - mu, kappa[chosen] - mu
         # the logarithm of a difference of logistics, which is not 0 in the tails
         found = jax.nn.log_sigmoid(over) + jax.nn.log_sigmoid(-under) + jnp.log1p(-jnp.exp(under - over))
