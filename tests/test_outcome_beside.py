@@ -53,7 +53,7 @@ CASES = ("two functions", "without factors", "one function", "three functions an
 MORE = [
     (n.BERNOULLI, "without factors"),
     (n.NEGATIVE_BINOMIAL, "two functions"),
-    (n.NEGATIVE_BINOMIAL, "three functions and images"),
+    pytest.param(n.NEGATIVE_BINOMIAL, "three functions and images", marks=pytest.mark.slow),
     (n.ORDINAL, "two functions"),
 ]
 """Every family and every arrangement, each once: what PyMC states takes a minute to compile."""
