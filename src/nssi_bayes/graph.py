@@ -78,6 +78,9 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         return pm.Beta(p.name, alpha=p.alpha, beta=p.beta, dims=p.dims or None)
     if p.family == "dirichlet":
         return pm.Dirichlet(p.name, a=np.full(p.shape(coords), p.alpha), dims=p.dims)
+    if p.family == "halfcauchy":
+        beta = p.sigma if p.scale is None else p.sigma * theta[p.scale]
+        return pm.HalfCauchy(p.name, beta=beta, dims=p.dims or None)
     name = p.name if p.scale is None else f"{p.name}_raw"
     if p.zero_sum_groups:
         raw = _declare_groups(p, name, coords)
@@ -85,8 +88,6 @@ def _declare(p: Parameter, coords: Mapping[str, list[Any]], theta: Theta) -> Any
         raw = pm.ZeroSumNormal(name, sigma=1.0, n_zerosum_axes=1, dims=p.dims)
     elif p.family == "normal":
         raw = pm.Normal(name, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
-    elif p.family == "halfcauchy":
-        raw = pm.HalfCauchy(name, beta=p.sigma, dims=p.dims or None)
     elif p.family == "mixture":
         raw = pm.NormalMixture(name, w=p.weights, mu=p.mu, sigma=p.sigma, dims=p.dims or None)
     elif p.family == "gamma":

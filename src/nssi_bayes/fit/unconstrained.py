@@ -17,6 +17,7 @@ from scipy.special import betaln, expit, gammaln
 from nssi_bayes.blocks.parameter import STEP, Parameter, one_factor
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.families.mixture import log_density as log_mixture
+from nssi_bayes.fit.cauchy import Cauchy
 from nssi_bayes.fit.roots import Root, by_loading
 from nssi_bayes.fit.slabbed import Slabbed
 
@@ -58,7 +59,7 @@ class Unconstrained:
         self._half: list[Array] = []
         self._exp: list[Array] = []
         self._gammas: list[tuple[Array, Array, float, float]] = []
-        self._cauchys: list[tuple[Array, Array, float]] = []
+        self._cauchys: list[Cauchy] = []
         self._slabs: list[Slabbed] = []
         self._mixtures: list[tuple[Array, Parameter, tuple[int, ...]]] = []
         self._simplex: list[tuple[slice, slice, tuple[int, ...], float]] = []
@@ -93,18 +94,18 @@ class Unconstrained:
             elif p.family == "one_factor":
                 self._one_factors.append((slots.where[str(p.of)], slot))
             elif p.family == "halfcauchy":
-                self._cauchys.append((at, into, float(np.log(p.sigma))))
-                self.constant += len(at) * float(np.log(2 / np.pi) - np.log(p.sigma))
-                self.start[at] = np.log(p.sigma)
+                self._add_cauchy(p, at, into)
             elif p.family == "mixture":
                 self._mixtures.append((at, p, shape))
                 self.start[at] = np.broadcast_to((p.weights * p.mu).sum(axis=-1), shape).ravel()
                 entries.append((into, at, np.ones(len(at))))
             else:
                 entries += self._add_normal(p, at, into, shape)
-            if p.scale is not None:
+            if p.scale is not None and p.family != "halfcauchy":
                 self._multiply(p, p.scale, slots)
         self._join(entries)
+        for cauchy in self._cauchys:
+            cauchy.begin(self(self.start)[1], self.start)
 
     def _multiply(self, p: Parameter, scale: str, slots: Slots) -> None:
         """Note what a parameter is multiplied by."""
@@ -150,18 +151,19 @@ class Unconstrained:
         self.constant += len(at) * float(p.alpha * np.log(p.beta) - gammaln(p.alpha))
         self.start[at] = np.log(p.alpha / p.beta)
 
-    def _of_cauchys(self, x: Array, theta: Array, pull: Array) -> float:
-        """Put half-Cauchy parameters, sampled by their logarithm, into `theta`; as `_of_mixtures`."""
-        total = 0.0
-        for at, into, log_sigma in self._cauchys:
-            twice = 2 * (x[at] - log_sigma)
-            theta[into] = np.exp(x[at])
-            total += float((x[at] - np.logaddexp(0.0, twice)).sum())
-            pull[at] = 2 * expit(twice) - 1.0
-        return total
+    def _add_cauchy(self, p: Parameter, at: Array, into: Array) -> None:
+        """Add what is half-Cauchy; a scale of it is of its prior and multiplies nothing."""
+        owner = None
+        if p.scale is not None:
+            slots = self._slots
+            owner = np.arange(slots.size)[slots.where[p.scale]].reshape(slots.shapes[p.scale])
+            aligned = p.aligned_scale(owner) if p.scale_dims else owner
+            owner = np.broadcast_to(aligned, slots.shapes[p.name]).ravel()
+        self._cauchys.append(Cauchy(at, into, p.sigma, owner=owner))
+        self.constant += len(at) * float(np.log(2 / np.pi) - np.log(p.sigma))
 
     def _of_mixtures(self, x: Array, pull: Array) -> float:
-        """Return their log-density, and put its negative slope into `pull`."""
+        """Return the log-density of mixtures, and put its negative slope into `pull`."""
         total = 0.0
         for at, p, shape in self._mixtures:
             each, slope = log_mixture(x[at].reshape(shape), p.weights, p.mu, p.sigma)
@@ -189,8 +191,6 @@ class Unconstrained:
 
     def _back_of_bounded(self, x: Array, theta: Array, by: Array, found: Array) -> None:
         """Add to the slopes by `x` what goes through shares and positive numbers."""
-        for at, into, _ in self._cauchys:
-            found[at] += by[into] * np.exp(x[at])
         for x_at, slot, shape, alpha in self._simplex:
             p = theta[slot].reshape(shape)
             slope = by[slot].reshape(shape)
@@ -224,17 +224,15 @@ class Unconstrained:
         return list(range(where.start, where.stop))
 
     def _all_scaled(self, parameters: Sequence[Parameter]) -> list[tuple[int, Array]]:
-        """Match scales with what they multiply: of a horseshoe the scale of all with all effects."""
-        owner = {p.name: p.scale for p in parameters if p.family == "halfcauchy" and p.scale}
-        pairs = [(p, owner.get(p.scale, p.scale)) for p in parameters if p.scale and p.name not in owner]
+        """Match scales with what they multiply; those of a horseshoe are parameters like others."""
+        pairs = [(p, p.scale) for p in parameters if p.scale and p.slab is None and p.family != "halfcauchy"]
         return [pair for p, scale in pairs for pair in self._coordinates(p, scale)]
 
     def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
         place = self._free.named(np.arange(self.size))
         owner, raw = place[scale], place[p.name]
-        aligned = p.scale_dims and p.slab is None  # the scale of a horseshoe is one for all
-        which = np.broadcast_to(p.aligned_scale(owner) if aligned else owner, raw.shape)
+        which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
         return [(int(one), raw[which == one]) for one in owner.ravel()]
 
     def invert(self, theta: Array) -> Array:
@@ -266,8 +264,8 @@ class Unconstrained:
             x[at] = np.log(theta[into])
         for at, into, _, _ in self._betas:
             x[at] = np.log(theta[into]) - np.log1p(-theta[into])
-        for at, into, _ in self._cauchys:
-            x[at] = np.log(raw[into])
+        for cauchy in self._cauchys:
+            cauchy.invert(theta, x)
         for root in self._roots:
             root.invert(theta[root.slot], x)
         return x
@@ -290,7 +288,6 @@ class Unconstrained:
         pull = self._weight * away
         log_prior = self.constant - 0.5 * float(away @ pull) + self._of_mixtures(x, pull)
         theta = self._linear @ x
-        log_prior += self._of_cauchys(x, theta, pull)
         theta[self._exp_slot] = np.exp(x[self._exp_x])
         half = x[self._half_x]
         steps = np.logaddexp(0.0, half)
@@ -298,6 +295,8 @@ class Unconstrained:
         # half-normal in steps, and the slope of the softplus, whose logarithm is x - softplus(x)
         log_prior += float((half - steps - 0.5 * (STEP * steps) ** 2).sum())
         log_prior += self._of_bounded(x, theta)
+        peaks = [cauchy.forward(x, theta) for cauchy in self._cauchys]
+        log_prior += sum(log_density for log_density, _ in peaks)
         kept = [root.forward(x) for root in self._roots]
         for root, (value, log_density, _) in zip(self._roots, kept, strict=True):
             theta[root.slot] = value.ravel()
@@ -306,6 +305,8 @@ class Unconstrained:
 
         def pull_back(by_theta: Array) -> Array:
             by = self._multiplied_back(theta, by_theta, *multiplied)
+            for cauchy, (_, slope) in zip(self._cauchys, peaks, strict=True):
+                cauchy.backward(theta, slope, by)
             for loading, slot in self._one_factors:
                 by[loading] += by_loading(theta[loading], theta[slot], by[slot])
             found = self._back @ by - pull
@@ -314,6 +315,8 @@ class Unconstrained:
             by_steps = by[self._half_slot] * self._half_factor - STEP**2 * steps - 1.0
             found[self._half_x] = by_steps * rising + 1.0
             self._back_of_bounded(x, theta, by, found)
+            for cauchy, (_, slope) in zip(self._cauchys, peaks, strict=True):
+                cauchy.finish(theta, slope, by, found)
             for root, (value, _, norm) in zip(self._roots, kept, strict=True):
                 root.backward(value, norm, by[root.slot], found)
             return found
