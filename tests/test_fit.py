@@ -216,9 +216,10 @@ def _slope_cohort(seed: int, participants: int) -> Built:
     return _simulated(spec, cohort, seed, changes)
 
 
-@pytest.fixture(scope="module")
-def found() -> tuple[Density, Coordinates]:
-    model = compile_density(build(small_spec(), small_cohort()))
+@pytest.fixture(scope="module", params=["none", "sparse"])
+def found(request: pytest.FixtureRequest) -> tuple[Density, Coordinates]:
+    changed = small_spec(measurement={"testlets": "sum", "bias": request.param})
+    model = compile_density(build(changed, small_cohort()))
     return model, find_coordinates(model.value_and_gradient, model.start, scaled=model.scaled)
 
 

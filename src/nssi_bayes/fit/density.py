@@ -34,6 +34,7 @@ from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.build import Built
 from nssi_bayes.fit import explicit
 from nssi_bayes.fit.unconstrained import Unconstrained
+from nssi_bayes.fit.whiten import Scaled
 from nssi_bayes.integrate.gaussian import moments
 from nssi_bayes.integrate.kernel import value_and_gradient_raised as kernel_raised
 from nssi_bayes.spec import MOST_BESIDE
@@ -60,9 +61,8 @@ class Density:
         Vectors [draw, size] to values by name [draw, ...] of all parameters.
     start : numpy.ndarray
         A point of finite density.
-    scaled : list of tuple
-        For each element of a scale parameter: its position in the vector, and the positions of
-        the standardised coordinates that it multiplies.
+    scaled : list of Scaled
+        Elements of scale parameters, and the standardised coordinates that they multiply.
     held : tuple of int
         Positions of correlations of functions that are sampled: their joint mode with the functions is
         at a correlation of 1, without bound, and says nothing of where the posterior is.
@@ -72,7 +72,7 @@ class Density:
     value_and_gradient: ValueAndGradient
     constrain: Callable[[Array], dict[str, Array]]
     start: Array
-    scaled: list[tuple[int, Array]]
+    scaled: list[Scaled]
     held: tuple[int, ...] = ()
 
 

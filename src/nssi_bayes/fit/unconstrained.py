@@ -20,6 +20,7 @@ from nssi_bayes.families.mixture import log_density as log_mixture
 from nssi_bayes.fit.cauchy import Cauchy
 from nssi_bayes.fit.roots import Root, by_loading
 from nssi_bayes.fit.slabbed import Slabbed
+from nssi_bayes.fit.whiten import Scaled
 
 __all__ = ["Unconstrained"]
 
@@ -42,7 +43,7 @@ class Unconstrained:
         Length of the vector.
     start : numpy.ndarray
         Where the priors are, in one sense or another, in the middle.
-    scaled : list of tuple
+    scaled : list of Scaled
         As in `density.Density`.
     constant : float
         What the log prior holds that does not depend on the vector.
@@ -223,17 +224,18 @@ class Unconstrained:
         where = self._free.where.get(name, slice(0, 0))
         return list(range(where.start, where.stop))
 
-    def _all_scaled(self, parameters: Sequence[Parameter]) -> list[tuple[int, Array]]:
-        """Match scales with what they multiply; those of a horseshoe are parameters like others."""
-        pairs = [(p, p.scale) for p in parameters if p.scale and p.slab is None and p.family != "halfcauchy"]
+    def _all_scaled(self, parameters: Sequence[Parameter]) -> list[Scaled]:
+        """Match scales with what they multiply."""
+        pairs = [(p, p.scale) for p in parameters if p.scale and p.family != "halfcauchy"]
         return [pair for p, scale in pairs for pair in self._coordinates(p, scale)]
 
-    def _coordinates(self, p: Parameter, scale: str) -> list[tuple[int, Array]]:
+    def _coordinates(self, p: Parameter, scale: str) -> list[Scaled]:
         """Match each element of a parameter's scale with the coordinates that it multiplies."""
         place = self._free.named(np.arange(self.size))
         owner, raw = place[scale], place[p.name]
+        slab = -1 if p.slab is None else int(place[p.slab].item())
         which = np.broadcast_to(p.aligned_scale(owner) if p.scale_dims else owner, raw.shape)
-        return [(int(one), raw[which == one]) for one in owner.ravel()]
+        return [Scaled(int(one), raw[which == one], slab) for one in owner.ravel()]
 
     def invert(self, theta: Array) -> Array:
         """Return the vector whose parameters are these.

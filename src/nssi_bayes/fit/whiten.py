@@ -5,21 +5,22 @@ beyond what a diagonal mass matrix can undo. The curvature at the mode is known 
 starts; NUTS then walks in x = mode + T y, where the posterior of y is close to N(0, I).
 
 What a scale multiplies is wide where the scale is small and narrow where it is large, as far as data
-speak of it. `Conditional` takes that out, so that a scale is not held in place by its many effects.
+speak of it. `Conditional` takes that out, so that a scale is not held in place by its many effects. The
+local scales of a horseshoe go from next to nothing to large, and their effects with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 
-__all__ = ["Coordinates", "find_coordinates"]
+__all__ = ["Coordinates", "Scaled", "find_coordinates"]
 
 _STEP: Final = 1e-4
 _SMALLEST: Final = 0.1
@@ -38,9 +39,30 @@ _SCALE_SD: Final = 2.0
 the prior scale."""
 
 _HELD_SD: Final = 0.3
+_LOCAL_SD: Final = 1.2
+_SLAB_SD: Final = 0.4
+"""How wide the logarithms of local scales and of the slab's sd are taken to be."""
 
 type Array = np.ndarray[Any, Any]
 type ValueAndGradient = Callable[[Array], tuple[float, Array]]
+
+
+class Scaled(NamedTuple):
+    """One element of a scale, and what it multiplies.
+
+    Parameters
+    ----------
+    scale : int
+        Position of its coordinate: by softplus; with a slab, by its logarithm.
+    members : numpy.ndarray
+        Positions of the standardised effects.
+    slab : int
+        Position of the logarithm of the slab's sd; -1 if there is none.
+    """
+
+    scale: int
+    members: Array
+    slab: int = -1
 
 
 @dataclass(frozen=True)
@@ -54,8 +76,9 @@ class Conditional:
 
     Parameters
     ----------
-    at, owner : numpy.ndarray
-        Positions of the effects, and of each one's scale.
+    at, owner, slab : numpy.ndarray
+        Positions of the effects, of each one's scale (by softplus, or with a slab by its logarithm), and
+        of the logarithm of the slab's sd; -1: there is none.
     information : numpy.ndarray
         Precision from data, in units of the prior's, at the typical point.
     centre, scale : numpy.ndarray
@@ -64,6 +87,7 @@ class Conditional:
 
     at: Array
     owner: Array
+    slab: Array
     information: Array
     centre: Array
     scale: Array
@@ -74,7 +98,7 @@ class Conditional:
         Parameters
         ----------
         x : numpy.ndarray
-            Scales in their softplus coordinate, effects in those of this map [x].
+            Scales in their own coordinate, effects in those of this map [x].
 
         Returns
         -------
@@ -82,8 +106,8 @@ class Conditional:
             [x]; nats; a function from slopes by the model's vector to slopes by `x`, the volume's
             among them.
         """
-        held = x[self.owner]
-        ratio = np.logaddexp(0.0, held) / self.scale
+        size, by_owner, by_slab = _sizes(x, self.owner, self.slab)
+        ratio = size / self.scale
         seen = self.information
         precision = 1.0 + seen * ratio**2
         narrow = np.sqrt((1.0 + seen) / precision)
@@ -96,7 +120,10 @@ class Conditional:
             narrowing = -seen * ratio / precision
             shift = self.centre * (1.0 + seen) * (1.0 - seen * ratio**2) / precision**2
             by_ratio = own * (shift + narrow * narrowing * away) + narrowing
-            result = slope + np.bincount(self.owner, by_ratio * expit(held) / self.scale, len(slope))
+            by_size = by_ratio / self.scale
+            result = slope + np.bincount(self.owner, by_size * by_owner, len(slope))
+            if (self.slab >= 0).any():
+                result += np.bincount(np.maximum(self.slab, 0), by_size * by_slab, len(slope))
             result[self.at] = own * narrow
             return result
 
@@ -104,7 +131,7 @@ class Conditional:
 
     def backward(self, x: Array) -> Array:
         """Return what `forward` takes to the model's vector `x`."""
-        ratio = np.logaddexp(0.0, x[self.owner]) / self.scale
+        ratio = _sizes(x, self.owner, self.slab)[0] / self.scale
         precision = 1.0 + self.information * ratio**2
         narrow = np.sqrt((1.0 + self.information) / precision)
         found = x.copy()
@@ -179,8 +206,20 @@ class Coordinates:
         return y + ((y @ self.directions) * self.gain) @ self.directions.T
 
 
+def _sizes(x: Array, owner: Array, slab: Array) -> tuple[Array, Array, Array]:
+    """Return what multiplies effects, and its derivatives by the coordinates of scale and slab."""
+    within = slab >= 0
+    if not within.any():
+        return np.logaddexp(0.0, x[owner]), expit(x[owner]), np.zeros(len(owner))
+    scale = np.where(within, np.exp(x[owner]), np.logaddexp(0.0, x[owner]))
+    by_x = np.where(within, scale, expit(x[owner]))
+    flat = np.where(within, np.exp(-2 * x[slab]), 0.0)  # slab^-2
+    size = (scale**-2 + flat) ** -0.5
+    return size, (size / scale) ** 3 * by_x, size**3 * flat
+
+
 def find_coordinates(
-    density: ValueAndGradient, start: Array, *, scaled: list[tuple[int, Array]], held: Sequence[int] = ()
+    density: ValueAndGradient, start: Array, *, scaled: Sequence[Scaled], held: Sequence[int] = ()
 ) -> Coordinates:
     """Find a typical point and the curvature there.
 
@@ -194,7 +233,7 @@ def find_coordinates(
         Vector to log-density and gradient.
     start : numpy.ndarray
         Where to begin.
-    scaled : list of tuple
+    scaled : sequence of Scaled
         From `Density`.
     held : sequence of int
         Positions that stay where they begin, as far as the typical point goes.
@@ -204,32 +243,41 @@ def find_coordinates(
     Coordinates
         Typical point and transform.
     """
-    scales = np.array(sorted({one for one, _ in scaled}), dtype=int)
+    plain = [one for one in scaled if one.slab < 0]
+    local = sorted({one.scale for one in scaled if one.slab >= 0})
+    slabs = sorted({one.slab for one in scaled if one.slab >= 0})
+    scales = np.array(sorted({one.scale for one in plain}), dtype=int)
     rest = np.setdiff1d(np.arange(len(start)), [*scales, *held])
     point = start.copy()
     point[scales] = _FIRST_SCALE
     for iteration in range(_ITERATIONS + 1):
         point[rest] = _mode(density, point, rest)
+        if iteration == _ITERATIONS:  # these are at their mode, and have coordinates of their own
+            rest = np.setdiff1d(rest, [*local, *slabs])
         values, vectors = np.linalg.eigh(_curvature(density, point, rest))
         values = np.clip(values, _SMALLEST, _LARGEST)
         variance = np.ones(len(point))
         variance[rest] = ((vectors / np.sqrt(values)) ** 2).sum(axis=1)
         if iteration < _ITERATIONS:
-            point[scales] = _updated_scales(point, variance, scales, scaled)
+            point[scales] = _updated_scales(point, variance, scales, plain)
     near, directions, gain = _thinned(values, vectors)
     whole = _SCALE_SD * np.eye(len(point))
-    whole[list(held), list(held)] = _HELD_SD
+    for those, sd in ((list(held), _HELD_SD), (local, _LOCAL_SD), (slabs, _SLAB_SD)):
+        whole[those, those] = sd
     whole[np.ix_(rest, rest)] = near
     wide = np.zeros((len(point), len(gain)))
     wide[rest] = directions
     return Coordinates(point, sparse.csr_array(whole), wide, gain, _conditional(point, variance, scaled))
 
 
-def _conditional(point: Array, variance: Array, scaled: list[tuple[int, Array]]) -> Conditional:
-    at = np.concatenate([np.zeros(0, int), *(members for _, members in scaled)])
-    owner = np.concatenate([np.zeros(0, int), *(np.full(len(members), one) for one, members in scaled)])
+def _conditional(point: Array, variance: Array, scaled: Sequence[Scaled]) -> Conditional:
+    at = np.concatenate([np.zeros(0, int), *(one.members for one in scaled)])
+    owner, slab = (
+        np.concatenate([np.zeros(0, int), *(np.full(len(one.members), one[k]) for one in scaled)])
+        for k in (0, 2)
+    )
     information = np.maximum(1.0 / variance[at] - 1.0, 0.0)
-    return Conditional(at, owner, information, point[at], np.logaddexp(0.0, point[owner]))
+    return Conditional(at, owner, slab, information, point[at], _sizes(point, owner, slab)[0])
 
 
 def _thinned(values: Array, vectors: Array) -> tuple[Array, Array, Array]:
@@ -248,11 +296,11 @@ def _thinned(values: Array, vectors: Array) -> tuple[Array, Array, Array]:
     return near, directions[:, kept], 1 / np.sqrt(eigenvalues[kept]) - 1
 
 
-def _updated_scales(point: Array, variance: Array, scales: Array, scaled: list[tuple[int, Array]]) -> Array:
+def _updated_scales(point: Array, variance: Array, scales: Array, scaled: Sequence[Scaled]) -> Array:
     """One EM step for each scale, in its softplus coordinate."""
     moved = []
     for scale in scales:
-        members = np.concatenate([raw for one, raw in scaled if one == scale])
+        members = np.concatenate([one.members for one in scaled if one.scale == scale])
         factor = np.sqrt(np.mean(point[members] ** 2 + variance[members]))
         value = np.clip(np.log1p(np.exp(point[scale])) * factor, *_SCALE_RANGE)
         moved.append(np.log(np.expm1(value)))
