@@ -6,23 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from cohort import add_scores
 from scipy.special import expit, logit
 
 from densities import assert_density_is_pymcs
-from designs import few, full_cohort, joint_spec
+from designs import ROOT, few, full_cohort, joint_spec
 from ladders import RUNGS, dense, drawn, ladder, mixed_cohort, two_schools
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import label, theta_of
+from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build, build_design
 from nssi_bayes.calibrate.person import draw_functions
+from nssi_bayes.check.estimates import as_met, estimate
+from nssi_bayes.check.prior import summarise
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import fit
 from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
-from nssi_bayes.spec import JointSpec, Sampler, parse
+from nssi_bayes.spec import JointSpec, Sampler, parse, read_params
 
 FINE = marginal.grid_settings(2, fine=True)
 FEWER = {"strict": "scalar", "scalar": "metric", "metric": "thresholds", "thresholds": "configural"}
@@ -241,6 +245,24 @@ def test_the_shipped_rungs_differ_in_what_they_say(rung: str) -> None:
         "scalar": {"scale_group"}, "strict": set(),
     }  # fmt: skip
     assert by_group == items[rung] | later.get(rung, set())
+
+
+def test_estimates_and_prior_predictive_know_groups() -> None:
+    cohort = two_schools(30)[0]
+    built = build(ladder("thresholds"), cohort)
+    draws = draw(built.parameters, built.design.coords, np.random.default_rng(1), 8)
+    values = {k: v @ v.mT if k.startswith("Omega") else v for k, v in draws.items()}
+    labelled = label({k: v[None] for k, v in values.items()}, built.parameters, built.design)
+    tree = xr.DataTree.from_dict({"posterior": labelled, "prior": labelled})
+    moments = marginal.evaluate(draws, built.design, include=joint.BLOCKS, grid=FINE)
+    met = as_met(moments, built.design, np.random.default_rng(2))
+    params = read_params(ROOT / "params.yaml")
+    rows = estimate(tree, built.design, moments, met, params=params, cohort=cohort)["measurement"]
+    assert [(r["group"], r["indicator"]) for r in rows[7:9]] == [("A", "isas_08"), ("B", "isas_01")]
+    assert rows[8]["loading"]["mean"] == pytest.approx(draws["lambda"][:, 1, 0].mean())
+    assert rows[8]["function"] == "inner"
+    found = summarise(built, np.random.default_rng(3), min_cell=5)["statistics"]
+    assert np.isfinite([r["median"] for r in found if r["name"].startswith("item")]).all()
 
 
 def test_a_group_without_people_has_its_prior() -> None:
