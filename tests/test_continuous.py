@@ -309,8 +309,6 @@ def test_what_the_ladder_cannot_hold_is_refused_with_all_reasons() -> None:
     several = {"by": "disorder", "invariance": "metric"}
     with pytest.raises(SpecError, match="several disorders"):
         make_design(cohort, _ladder("metric", groups=several))
-    with pytest.raises(SpecError, match="ordinal"):
-        make_design(small_cohort(20), small_spec(groups={"by": "site", "invariance": "metric"}, disorder={}))
 
 
 def test_a_rung_makes_equal_what_it_says() -> None:

@@ -36,7 +36,7 @@ _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
 _TOLERANCE: Final = 1e-6
 _SELDOM: Final = ("score", "score_seen", "score_function", "group_of")
-_SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER)
+_SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER, n.SCALED_INDICATOR)
 """Fields and dims of a design that are hashed only where there is something in them."""
 _LIBRARIES: Final = ("pymc", "pytensor", "nutpie", "jax", "numpy", "bambi")
 

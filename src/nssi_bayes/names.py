@@ -37,6 +37,7 @@ TESTLET: Final = "testlet"
 CROSS_LOADED: Final = "cross_loaded"  # "item--function": an indicator and another function
 GENERAL_INDICATOR: Final = "general_indicator"  # indicators of the general and a specific function
 GENERAL: Final = "general"  # label of the general function of a bifactor model
+SCALED_INDICATOR: Final = "scaled_indicator"  # those whose residual scale may differ by group
 BIASED_INDICATOR: Final = "biased_indicator"  # indicators whose meaning may differ by disorder
 MEASURE: Final = "measure"  # one column of everything that was observed on a person
 CHAIN: Final = "chain"

@@ -16,11 +16,12 @@ type Array = np.ndarray[Any, Any]
 
 
 def all_loadings(part: Part, design: Design) -> Array:
-    """Return the loadings on every function [`indicator`, `function`]."""
-    found = np.zeros((len(part.loading), len(design.coords[n.FUNCTION])))
-    found[np.arange(len(part.loading)), design.function_of] = part.loading
+    """Return the loadings on every function [pattern, `indicator`, `function`]; one pattern if all agree."""
+    own = np.atleast_2d(part.loading)
+    found = np.zeros((*own.shape, len(design.coords[n.FUNCTION])))
+    found[:, np.arange(own.shape[1]), design.function_of] = own
     if part.further is not None:
-        found[design.further_indicator, design.further_function] = part.further
+        found[:, design.further_indicator, design.further_function] = part.further
     return found
 
 
@@ -30,18 +31,22 @@ class Answers:
     Parameters
     ----------
     design : Design
-        Responses, and which indicators may be biased.
+        Responses, groups, and which indicators may be biased.
 
     Attributes
     ----------
     counts : numpy.ndarray
-        How often each response occurs [`indicator`, response].
+        How often each response occurs [indicator, response]; with groups one row an indicator and group.
     """
 
     def __init__(self, design: Design) -> None:
         response = np.asarray(design.response)
-        self._shape = response.shape[1], max(design.category_groups, default=0) + 1
-        self._places = response + np.arange(self._shape[0]) * self._shape[1]
+        indicators, groups = response.shape[1], max(len(design.coords[n.GROUP]), 1)
+        self._shape = groups * indicators, max(design.category_groups, default=0) + 1
+        row = np.arange(indicators)
+        if groups > 1:
+            row = row + indicators * np.asarray(design.group_of)[:, None]
+        self._places = response + row * self._shape[1]
         self._flat, self._size = self._places.ravel(), self._shape[0] * self._shape[1]
         self._biased = design.biased
         self.counts = self._sums(np.ones(self._places.shape))
@@ -76,7 +81,7 @@ class Answers:
         Returns
         -------
         tuple
-            By both tables [`indicator`, response], and by the shifts [`participant`, biased
+            By both tables [indicator, response], and by the shifts [`participant`, biased
             indicator] or None.
         """
         (upper, lower), (by_upper, by_lower) = constants, by_constants

@@ -19,6 +19,7 @@ from nssi_bayes.blocks import (
     connectivity,
     continuous,
     factors,
+    groups,
     joint,
     measurement,
     neural,
@@ -29,7 +30,7 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.blocks.predicted import Predictor, is_curved
 from nssi_bayes.blocks.slots import Slots
-from nssi_bayes.families import ordinal
+from nssi_bayes.blocks.tables import Tables
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
@@ -50,9 +51,10 @@ class Part(NamedTuple):
     matrix : numpy.ndarray
         [`participant`, `function` + 1, `function` + 1].
     upper, lower, log_gap : numpy.ndarray
-        Constants by response [`indicator`, response], as in `ordinal.Table`.
+        Constants by response [indicator, response], as in `ordinal.Table`; with groups one row an
+        indicator and group.
     loading : numpy.ndarray
-        [`indicator`].
+        [`indicator`], or [pattern, `indicator`] where people differ (`tables.people_by_pattern`).
     gamma : numpy.ndarray
         [`testlet`].
     further : numpy.ndarray, optional
@@ -61,8 +63,6 @@ class Part(NamedTuple):
         What bias adds to each predictor [`participant`, biased indicator].
     predictor : Predictor, optional
         Of an outcome that is not Gaussian.
-    tilt : numpy.ndarray, optional
-        What bias adds to the logarithm of each loading [pattern of diagnoses, biased indicator].
     """
 
     constant: Array
@@ -75,7 +75,16 @@ class Part(NamedTuple):
     further: Array | None = None
     shift: Array | None = None
     predictor: Predictor | None = None
-    tilt: Array | None = None
+
+
+class _Weighed(NamedTuple):
+    """Residuals of latents whose covariance has one root: whose, K, H and K H (`integrate.rows`)."""
+
+    who: Any
+    root: Array
+    precision: Array
+    rows: Array
+    weighted: Array
 
 
 class _Measures(NamedTuple):
@@ -111,9 +120,9 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
     Raises
     ------
     ValueError
-        If people are in groups, whose means and spreads are not stated here.
+        If people are in groups and indicators continuous, whose residual sds by group are not stated here.
     """
-    if len(design.group_of):
+    if len(design.group_of) and design.coords[n.SCORE]:
         raise ValueError("a ladder of groups enters by sums of cross-products alone (blocks.sums)")
     return _People(design, slots, set(include))
 
@@ -126,7 +135,8 @@ class _People:
         self.shifts = bias.Shifts(design, slots)
         self.centred: Any = design.centred_diagnosis
         self.further_name = next((v for v in measurement.FURTHER if v in slots.where), "")
-        self.latents: dict[str, Map] = {"structure": _linear_map(structure, design, slots)}
+        of_functions = groups if design.coords[n.GROUP] else structure
+        self.latents: dict[str, Map] = {"structure": _linear_map(of_functions, design, slots)}
         if self.factors:
             self.latents["factors"] = _linear_map(factors, design, slots)
         self.measures = [
@@ -137,27 +147,20 @@ class _People:
         curved = "outcome" in include and is_curved(design, slots.where)
         self.outcome = _linear_map(outcomes, design, slots) if curved else None
         self.base, self.constant = _known(design, "factors" in include)
-        counts = design.category_groups
-        self.columns, self.categories = max(counts, default=0) + 1, np.asarray(design.categories)
-        self.start = np.zeros(len(self.categories), int)
-        for count in counts:
-            own = np.flatnonzero(self.categories == count)
-            self.start[own] = slots.where[f"category_probability_{count}"].start + count * np.arange(len(own))
+        self.tables = Tables(design, slots, self.shifts)
+        self.groups = groups.Roots(design, slots)
 
     def __call__(self, theta: Array) -> tuple[Part, PullBack]:
         matrix, constant = self.base.copy(), self.constant.copy()
         kept = []
         for name, linear in self.latents.items():
-            root = self._root(name, theta)
             said = spread(linear, theta)
             rows = self._rows(name, said.mean, said.own)
             if name == "structure" and self.centred is not None:
                 log_sd = self._of("h", theta) @ self.centred.T
                 rows *= np.exp(-log_sd)[:, None, :]
                 constant -= log_sd.sum(axis=0)
-            precision, log_det = inverse(root)
-            constant += 0.5 * (log_det - len(root) * LOG_2PI)
-            kept.append((name, root, rows, precision, weigh(rows, precision, matrix)))
+            kept.append((name, rows, self._weigh(name, theta, rows, matrix, constant)))
         folded = []
         for linear, m in self.measures:
             said = spread(linear, theta)
@@ -166,20 +169,17 @@ class _People:
             folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
         constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
-        upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
-        loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
-        items = upper, lower, log_gap, loading, gamma, self._further(theta), self.shifts(theta)
-        part = Part(constant, rest, *items, self._predictor(theta, matrix), self.shifts.tilt(theta))
+        loading, gamma = self.tables.loadings(theta), self._of("gamma", theta)
+        items = *self.tables.constants(theta), loading, gamma, self._further(theta), self.shifts(theta)
+        part = Part(constant, rest, *items, self._predictor(theta, matrix))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
             self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
-            for name, root, rows, precision, weighted in kept:
-                by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
-                by_root = inverse_back(root, precision, by_precision, self.people)
-                self._root_back(name, theta, by_root, found)
+            for name, rows, weighed in kept:
+                by_rows = self._weigh_back(name, theta, weighed, by_matrix, found)
                 if name == "structure" and self.centred is not None:
                     by_rows *= self._spread_back(theta, by_rows, rows, found)
                 slopes = self.factors if name == "structure" else 0
@@ -203,18 +203,39 @@ class _People:
     def _items_back(self, theta: Array, by: Part) -> Array:
         """Return the derivative by the parameters, as far as it comes through the items."""
         found = np.zeros(self.slots.size)
-        if len(by.loading):
-            found[self.slots.where["lambda"]] = by.loading
+        self.tables.loadings_back(theta, by.loading, found)
         if len(by.gamma):
             found[self.slots.where["gamma"]] = by.gamma
         if by.further is not None:
             found[self.slots.where[self.further_name]] = by.further
         if by.shift is not None:
             self.shifts.back(theta, by.shift, found)
-        if by.tilt is not None:
-            self.shifts.tilt_back(theta, by.tilt, found)
-        ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
+        self.tables.constants_back(theta, (by.upper, by.lower, by.log_gap), found)
         return found
+
+    def _weigh(self, name: str, theta: Array, rows: Array, matrix: Array, constant: Array) -> list[_Weighed]:
+        """Add what residuals of functions or factors say to M and constant, root by root."""
+        found = []
+        for who, root in self._roots(name, theta):
+            precision, log_det = inverse(root)
+            constant[who] += 0.5 * (log_det - len(root) * LOG_2PI)
+            own = np.ascontiguousarray(rows[:, :, who])
+            part = np.ascontiguousarray(matrix[:, :, who])  # of everybody the matrix itself
+            found.append(_Weighed(who, root, precision, own, weigh(own, precision, part)))
+            matrix[:, :, who] = part
+        return found
+
+    def _weigh_back(
+        self, name: str, theta: Array, weighed: list[_Weighed], by_matrix: Array, found: Array
+    ) -> Array:
+        """Return the derivative by the rows, and add that by the roots to `found`."""
+        by_rows = np.empty((len(weighed[0].rows), *by_matrix.shape[1:]))
+        for g, (who, root, precision, rows, weighted) in enumerate(weighed):
+            own = np.ascontiguousarray(by_matrix[:, :, who])
+            by_rows[:, :, who], by_precision = weigh_back(own, rows, weighted)
+            by_root = inverse_back(root, precision, by_precision, rows.shape[2])
+            self._root_back(name, theta, by_root, found, group=g)
+        return by_rows
 
     def _spread_back(self, theta: Array, by_rows: Array, rows: Array, found: Array) -> Array:
         """Add the derivative by what differs in spread; return what rows were multiplied by."""
@@ -254,16 +275,16 @@ class _People:
         """Return the root of a correlation matrix, which of a single latent has no parameter."""
         return self._of(name, theta) if name in self.slots.where else np.eye(size)
 
-    def _root(self, name: str, theta: Array) -> Array:
-        """Return the lower triangular root of the covariance of functions or factors."""
+    def _roots(self, name: str, theta: Array) -> list[tuple[Any, Array]]:
+        """Return whose covariance of functions or factors has which lower triangular root."""
         if name == "structure":
-            return self._correlation("Omega", self.functions, theta)
-        return self._of("sigma_x", theta)[:, None] * self._correlation("Omega_x", self.factors, theta)
+            return self.groups(theta)
+        sd = self._of("sigma_x", theta)[:, None]
+        return [(slice(None), sd * self._correlation("Omega_x", self.factors, theta))]
 
-    def _root_back(self, name: str, theta: Array, by_root: Array, found: Array) -> None:
+    def _root_back(self, name: str, theta: Array, by_root: Array, found: Array, *, group: int) -> None:
         if name == "structure":
-            if "Omega" in self.slots.where:
-                found[self.slots.where["Omega"]] += by_root.ravel()
+            self.groups.back(theta, group, by_root, found)
             return
         root = self._correlation("Omega_x", self.factors, theta)
         found[self.slots.where["sigma_x"]] += (by_root * root).sum(axis=1)
@@ -295,7 +316,8 @@ def _linear_map(block: Any, design: Design, slots: Slots) -> Map:
         return block.linear(slots.named(point), design)
 
     form = at([])
-    columns, rows, values = [], [], []
+    none = np.zeros(0, int)  # a block may have no parameter
+    columns, rows, values = [none], [none], [np.zeros(0)]
     for where in slots.where.values():
         if not _coefficients(at(where)).any():
             continue

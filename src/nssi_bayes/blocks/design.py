@@ -230,7 +230,8 @@ def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str
     scores = make_scores(cohort, spec, where=where)
     continuous = np.asarray(scores["score_function"])
     items = make_indicators(cohort, spec, functions, continuous=continuous, where=where)
-    groups = make_groups(cohort, spec, where=where)
+    residual_factors = items["coords"][n.TESTLET]
+    groups = make_groups(cohort, spec, residual_factors=residual_factors, where=where)
     _check_linked(cohort, functions, items, scores, where=where)
     return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
 

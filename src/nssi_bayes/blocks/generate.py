@@ -110,6 +110,8 @@ def generate(
 
 
 def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
+    if design.coords[n.GROUP]:
+        return _responses_by_group(theta, design, rng, eta)
     load = np.broadcast_to(theta["lambda"], design.response.shape).copy()
     if bias.is_biased(theta, kind="_loading"):
         for row, j in zip(
@@ -133,6 +135,28 @@ def _responses(theta: Theta, design: Design, rng: np.random.Generator, eta: Arra
         rows = theta[f"category_probability_{count}"]
         for row, j in zip(rows, np.flatnonzero(design.categories == count), strict=True):
             response[:, j] = ordinal.simulate(rng, row, predictor[:, j])
+    return np.where(design.response == design.missing_response, design.missing_response, response)
+
+
+def _responses_by_group(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) -> Array:
+    """Draw latent responses nu + lambda eta + s e, e logistic, and cut them at the thresholds."""
+    response = np.full(design.response.shape, design.missing_response)
+    place = {c: list(np.flatnonzero(design.categories == c)) for c in design.category_groups}
+    many = [j for j, count in enumerate(design.categories) if count > 2]
+    for g, j in np.ndindex(len(design.coords[n.GROUP]), len(design.categories)):
+        who, count = np.flatnonzero(design.group_of == g), int(design.categories[j])
+        size, share = theta["lambda"], theta[f"category_probability_{count}"]
+        size, share = (v[g] if v.ndim == full else v for v, full in ((size, 2), (share, 3)))
+        latent, scale = size[j] * eta[who, design.function_of[j]], 1.0
+        if g and "nu_group" in theta:
+            latent = latent + theta["nu_group"][g - 1, j]
+        if g and "scale_group" in theta and count > 2:
+            scale = theta["scale_group"][g - 1, many.index(j)]
+        latent = latent + scale * rng.logistic(size=len(who))
+        own = share[place[count].index(j)]
+        below, above = np.cumsum(own), np.cumsum(own[::-1])
+        kappa = np.log(below[:-1]) - np.log(above[::-1][1:])
+        response[who, j] = (latent[:, None] > kappa).sum(axis=1)
     return np.where(design.response == design.missing_response, design.missing_response, response)
 
 

@@ -140,6 +140,8 @@ def _coords(
         coords[n.GENERAL_INDICATOR] = [labels[j] for j in further[0]]
     if biased is not None:
         coords[n.BIASED_INDICATOR] = [labels[j] for j in biased]
+    if spec.groups is not None:
+        coords[n.SCALED_INDICATOR] = [v for v, c in zip(labels, counts, strict=True) if c > 2]
     for group in sorted(set(counts)):
         coords[f"{n.INDICATOR}_{group}"] = [v for v, c in zip(labels, counts, strict=True) if c == group]
         coords[f"{n.CATEGORY}_{group}"] = list(range(group))

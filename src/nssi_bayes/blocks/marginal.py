@@ -160,7 +160,7 @@ def _integrator(
         def jointly_integrated(
             part: Part, upper: Array, lower: Array, curve: Curve | None
         ) -> tuple[Array, Array, Array]:
-            loading = all_loadings(part, design)
+            loading = all_loadings(part, design)[0]
             items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
             outcome = jointly.no_outcome(len(design.plain_of))
             if curve is not None and part.predictor is not None:

@@ -8,7 +8,8 @@ fit of any subscale. Where a subscale's items stay and it is no function by itse
 residual factor gamma_s t_is, t ~ N(0, 1), which is integrated out in one dimension at each point
 of the function's curve, so that the item likelihood still separates by function.
 
-Item bias `delta` moves an indicator's thresholds by disorder (`blocks.bias`).
+Item bias `delta` moves an indicator's thresholds by disorder (`blocks.bias`); what differs between groups
+of the invariance ladder is in `blocks.ladder`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final
 import jax.numpy as jnp
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import bias
+from nssi_bayes.blocks import bias, ladder
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.families import ordinal
@@ -41,15 +42,18 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     """Declare loadings, thresholds (as category probabilities) and residual factors."""
     if not design.coords[n.INDICATOR]:  # all are continuous
         return []
-    found = [from_prior("lambda", (n.INDICATOR,), priors["lambda"])]
+    by_group = dict.fromkeys(ladder.free(spec), (n.GROUP,))
+    found = [from_prior("lambda", (*by_group.get("lambda", ()), n.INDICATOR), priors["lambda"])]
+    name = "category_probability"
     found += [
         from_prior(
-            f"category_probability_{count}",
-            (f"{n.INDICATOR}_{count}", f"{n.CATEGORY}_{count}"),
-            priors["category_probability"],
+            f"{name}_{count}",
+            (*by_group.get(name, ()), f"{n.INDICATOR}_{count}", f"{n.CATEGORY}_{count}"),
+            priors[name],
         )
         for count in design.category_groups
     ]
+    found += ladder.parameters(spec, design, priors)
     if n.CROSS_LOADED in design.coords:
         found.append(from_prior("cross_loading", (n.CROSS_LOADED,), priors["cross_loading"]))
     if n.GENERAL_INDICATOR in design.coords:
@@ -80,14 +84,20 @@ class Items:
     """
 
     def __init__(self, theta: dict[str, Any], design: Design) -> None:
-        self.constants = ordinal.look_up(tables(theta, design), design.response)
+        if design.coords[n.GROUP]:
+            by_group, who = ladder.tables(theta, design), design.group_of
+            own = ordinal.Table(*(jnp.asarray(part)[who] for part in by_group))
+            self.constants = ordinal.look_up(own, design.response)
+            self.loading = ladder.loadings(theta, design)[who]
+        else:
+            self.constants = ordinal.look_up(tables(theta, design), design.response)
+            self.loading = bias.loadings(theta, design)
         if design.biased is not None:
             shift = design.diagnosis @ bias.effects(theta, design).T
             odds = jnp.ones(design.response.shape).at[:, design.biased].set(jnp.exp(shift))
             self.constants = self.constants._replace(
                 upper=self.constants.upper * odds, lower=self.constants.lower / odds
             )
-        self.loading = bias.loadings(theta, design)
         self.gamma: Any = theta.get("gamma")
         self.further: Any = next((theta[name] for name in FURTHER if name in theta), None)
         self.design = design

@@ -1,7 +1,7 @@
-"""The kernel where loadings differ by disorder: once for each pattern of diagnoses.
+"""The kernel where loadings differ between people: once for each pattern of people who share them.
 
-People of one pattern have the same loadings, and the kernel takes one loading an indicator. Where no
-loading is biased everybody is of one pattern.
+A pattern is a group of the invariance ladder or, where bias is of loadings, a pattern of diagnoses; the
+kernel takes one loading an indicator. Where all loadings agree everybody is of one pattern.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from nssi_bayes.blocks.compiled import Part
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.tables import people_by_pattern
 from nssi_bayes.integrate import kernel
 from nssi_bayes.integrate.kernel import Arrangement
 
@@ -21,25 +22,23 @@ type Array = np.ndarray[Any, Any]
 
 
 class Patterns:
-    """Who has which pattern of diagnoses, in the order of `Part.tilt`.
+    """Who has which loadings, in the order of `Part.loading`.
 
     Parameters
     ----------
     design : Design
-        Who has what, and which indicators may be biased.
+        Who is in which group, and has which diagnoses.
     arrangement : Arrangement
         Of the kernel.
     """
 
     def __init__(self, design: Design, arrangement: Arrangement) -> None:
-        which = np.unique(design.diagnosis, axis=0, return_inverse=True)[1].ravel()
-        self._who = [np.flatnonzero(which == q) for q in range(which.max() + 1)]
-        self._biased, self._arrangement = design.biased, arrangement
+        self._who, self._arrangement = people_by_pattern(design), arrangement
 
     def value_and_gradient(
         self, part: Part, upper: Array, lower: Array
-    ) -> tuple[Array, Array, Array, Array, Array, Array, Array | None]:
-        """Return what `kernel.value_and_gradient` does, and the derivative by `Part.tilt`.
+    ) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Return what `kernel.value_and_gradient` does; the derivative by loadings is like `Part.loading`.
 
         Parameters
         ----------
@@ -48,39 +47,32 @@ class Patterns:
         upper, lower : numpy.ndarray
             U and V [`participant`, `indicator`].
         """
-        if part.tilt is None:
+        if part.loading.ndim == 1:
             given = part.matrix, upper, lower, part.loading, part.gamma
-            return (*kernel.value_and_gradient(*given, self._arrangement), None)
+            return kernel.value_and_gradient(*given, self._arrangement)
         value, by_matrix = np.empty(len(upper)), np.empty_like(part.matrix)
         by_upper, by_lower = np.empty_like(upper), np.empty_like(lower)
         by_loading, by_gamma = np.zeros_like(part.loading), np.zeros_like(part.gamma)
-        by_tilt = np.empty_like(part.tilt)
         for q, who in enumerate(self._who):
-            ratio = self._ratio(part.tilt[q], len(part.loading))
-            found = kernel.value_and_gradient(
-                part.matrix[who], upper[who], lower[who], ratio * part.loading, part.gamma, self._arrangement
-            )
-            value[who], by_matrix[who], by_upper[who], by_lower[who] = found[:4]
-            by_loading += ratio * found[4]
+            if not len(who):
+                continue
+            given = part.matrix[who], upper[who], lower[who], part.loading[q], part.gamma
+            found = kernel.value_and_gradient(*given, self._arrangement)
+            value[who], by_matrix[who], by_upper[who], by_lower[who], by_loading[q] = found[:5]
             by_gamma += found[5]
-            by_tilt[q] = (ratio * part.loading * found[4])[self._biased]
-        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma, by_tilt
+        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma
 
     def value_and_moments(
         self, part: Part, upper: Array, lower: Array, *, moments: bool
     ) -> tuple[Array, Array]:
         """Return what `kernel.value_and_moments` does."""
-        if part.tilt is None:
+        if part.loading.ndim == 1:
             given = part.matrix, upper, lower, part.loading, part.gamma
             return kernel.value_and_moments(*given, self._arrangement, moments=moments)
         value, by_matrix = np.empty(len(upper)), np.empty_like(part.matrix)
         for q, who in enumerate(self._who):
-            loading = self._ratio(part.tilt[q], len(part.loading)) * part.loading
-            given = part.matrix[who], upper[who], lower[who], loading, part.gamma
-            value[who], by_matrix[who] = kernel.value_and_moments(*given, self._arrangement, moments=moments)
+            if len(who):
+                given = part.matrix[who], upper[who], lower[who], part.loading[q], part.gamma
+                found = kernel.value_and_moments(*given, self._arrangement, moments=moments)
+                value[who], by_matrix[who] = found
         return value, by_matrix
-
-    def _ratio(self, tilt: Array, indicators: int) -> Array:
-        found = np.ones(indicators)
-        found[self._biased] = np.exp(tilt)
-        return found

@@ -6,6 +6,7 @@ measures a function. A spec names it under `functions` as it names a subscale of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,9 @@ def _of_items_alone(spec: JointSpec) -> list[str]:
     return found
 
 
-def make_groups(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> dict[str, Any]:
+def make_groups(
+    cohort: xr.Dataset, spec: JointSpec, *, residual_factors: Sequence[str] = (), where: str
+) -> dict[str, Any]:
     """Return the field of `Design` that says who is in which group, and coords.
 
     Parameters
@@ -96,6 +99,8 @@ def make_groups(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> dict[str,
         Satisfies `schema`.
     spec : JointSpec
         The model.
+    residual_factors : sequence of str
+        Subscales whose items share one.
     where : str
         The spec's file, for messages.
 
@@ -116,6 +121,11 @@ def make_groups(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> dict[str,
     if spec.groups is None:
         return none
     problems = _beyond(cohort, spec)
+    if residual_factors:
+        problems.append(
+            f"groups: items of {', '.join(residual_factors)} share a residual factor, which is not in "
+            "a model with groups; write measurement: {testlets: sum} and leave keep_items out"
+        )
     if spec.groups.by == "site":
         site = cohort[n.SITE_OF].to_numpy().astype(str)
         labels = sorted(set(site))
@@ -131,7 +141,7 @@ def make_groups(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> dict[str,
         problems.append("groups.by: the cohort has one group")
     if problems:
         cure = (
-            "leave `groups` out, or let it stand alone: each person in one group, all indicators continuous"
+            "leave `groups` out, or let it stand alone: each person in one group, indicators all of one kind"
         )
         raise SpecError(problems, where=where, cure=cure)
     return {"coords": {n.GROUP: labels, n.GROUP_LATER: labels[1:]}, "group_of": group}
@@ -142,16 +152,25 @@ def _beyond(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     have = scores_of(cohort)
     ordinal = [s for members in spec.functions.values() for s in members if s not in have]
     found = []
-    if ordinal:
+    continuous = [s for members in spec.functions.values() for s in members if s in have]
+    if ordinal and continuous:
         found.append(
-            f"groups: {len(ordinal)} of the indicators are ordinal, and the ladder is for continuous ones"
+            f"groups: {len(ordinal)} of the subscales are ordinal and {len(continuous)} continuous, and a "
+            "ladder is for indicators of one kind; take either out of `functions`"
+        )
+    if spec.groups is not None and spec.groups.invariance == "thresholds" and continuous:
+        found.append(
+            "groups.invariance: thresholds is for ordinal indicators: continuous ones have none. Write "
+            "configural, which makes nothing equal, or metric, which makes loadings equal"
         )
     asked = {
         "neural": spec.neural, "connectivity": spec.connectivity, "disorder.levels": spec.disorder.levels,
         "disorder.slopes": spec.disorder.slopes, "disorder.loadings": spec.disorder.loadings,
-        "disorder.spread": spec.disorder.spread,
+        "disorder.spread": spec.disorder.spread, "measurement.bias": spec.measurement.bias != "none",
+        "measurement.cross_loadings": spec.measurement.cross_loadings,
+        "general: bifactor": spec.general == "bifactor",
     }  # fmt: skip
     found += [f"{key}: not in a model with groups" for key, value in asked.items() if value]
-    if spec.explicit:
-        found.append("route: explicit is not in a model with groups")
+    if spec.route == "explicit" and continuous:
+        found.append("route: explicit is not in a model with groups whose indicators are continuous")
     return found

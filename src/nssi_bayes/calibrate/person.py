@@ -93,9 +93,7 @@ def _items(eta: Array, one: Design, part: Part, answers: Answers) -> Array:
     """Return the log-likelihood of one person's responses at [proposal, `function`]."""
     upper, lower = (constants[0] for constants in answers.constants(part))
     load = all_loadings(part, one)
-    if part.tilt is not None:  # of one person there is one pattern
-        load[one.biased] *= np.exp(part.tilt[0])[:, None]
-    predictor = eta @ load.T
+    predictor = eta @ load[one.group_of[0] if len(load) > 1 else 0].T
     plain = one.testlet_of < 0
     total = _log_probability(upper[plain], lower[plain], predictor[:, plain]).sum(axis=1)
     position, weight = normal_rule(_TESTLET_NODES)

@@ -330,27 +330,18 @@ def _loadings(
 
 def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Row]:
     """Summarise loadings: of ordinal indicators in logits, of continuous ones in their own unit."""
-    functions = design.coords[n.FUNCTION]
-    found = [
-        {"indicator": row.pop(n.INDICATOR), "function": functions[f], "loading": row}
-        for row, f in zip(_table(summary, flat, "lambda", (n.INDICATOR,)), design.function_of, strict=True)
-    ]
-    if "lambda_score" not in flat:
-        return found
-    of = dict(zip(design.coords[n.SCORE], design.score_function, strict=True))
-    dims = tuple(d for d in (n.GROUP, n.SCORE) if d in flat["lambda_score"].dims)
-    for row in _table(summary, flat, "lambda_score", dims):
-        score = row.pop(n.SCORE)
-        group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
-        found.append(
-            {
-                "indicator": score,
-                "function": functions[of[score]],
-                "continuous": True,
-                **group,
-                "loading": row,
-            }
-        )
+    found = []
+    kinds = (("lambda", n.INDICATOR, design.function_of), ("lambda_score", n.SCORE, design.score_function))
+    for name, dim, function_of in kinds:
+        if name not in flat:
+            continue
+        of = dict(zip(design.coords[dim], function_of, strict=True))
+        for row in _table(summary, flat, name, tuple(d for d in (n.GROUP, dim) if d in flat[name].dims)):
+            label = row.pop(dim)
+            continuous = {"continuous": True} if dim == n.SCORE else {}
+            group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
+            place = {"indicator": label, "function": design.coords[n.FUNCTION][of[label]]}
+            found.append({**place, **continuous, **group, "loading": row})
     return found
 
 

@@ -12,7 +12,7 @@ which does not cancel in the tails, needs one exponential, and is 1 for U = V = 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,9 @@ __all__ = [
     "derivatives",
     "log_probability",
     "look_up",
+    "rescale",
+    "rescale_back",
+    "rescaled",
     "simulate",
     "stack",
     "table",
@@ -36,6 +39,10 @@ __all__ = [
     "tabulate_back",
     "through",
 ]
+
+
+_FAR: Final = 0.7
+"""Distance of two thresholds from which on their difference has all digits; below, that of U V and 1 has."""
 
 
 class Table(NamedTuple):
@@ -82,6 +89,105 @@ def table(probability: Any, columns: int) -> Table:
 def stack(tables: list[Table], order: np.ndarray[Any, Any]) -> Table:
     """Join the tables of all groups and put the indicators in order."""
     return Table(*(jnp.concatenate(parts, axis=0)[order] for parts in zip(*tables, strict=True)))
+
+
+def rescaled(given: Table, shift: Any, scale: Any) -> Table:
+    """Return the constants of thresholds (kappa - shift) / scale, from those of kappa.
+
+    Parameters
+    ----------
+    given : Table
+        [`indicator`, response].
+    shift, scale : array
+        Logits, and a factor above 0 [`indicator`].
+
+    Returns
+    -------
+    Table
+        U^(1/s) exp(nu/s), V^(1/s) exp(-nu/s), and log(1 - U V) of these, which is 0 at both ends.
+    """
+    nu, s = shift[:, None], scale[:, None]
+    over, under = given.upper > 0, given.lower > 0
+    log_upper = jnp.log(jnp.where(over, given.upper, 1.0))
+    log_lower = jnp.log(jnp.where(under, given.lower, 1.0))
+    upper = jnp.where(over, jnp.exp((log_upper + nu) / s), 0.0)
+    lower = jnp.where(under, jnp.exp((log_lower - nu) / s), 0.0)
+    between = over & under
+    far = between & (log_upper + log_lower < -_FAR)
+    near = jnp.where(between & ~far, given.log_gap, -1.0)
+    apart = jnp.where(far, -log_upper - log_lower, -jnp.log1p(-jnp.exp(near)))
+    gap = jnp.log(-jnp.expm1(-apart / s))
+    return Table(upper, lower, jnp.where(between, gap, given.log_gap))
+
+
+def rescale(
+    given: tuple[Any, Any, Any], shift: np.ndarray[Any, Any], scale: np.ndarray[Any, Any]
+) -> tuple[Any, Any, Any]:
+    """Return what `rescaled` does (NumPy)."""
+    upper, lower, gap = given
+    nu, s, apart = shift[:, None], scale[:, None], _apart(given)
+    with np.errstate(divide="ignore"):
+        return (
+            np.exp((np.log(upper) + nu) / s),
+            np.exp((np.log(lower) - nu) / s),
+            np.where(np.isfinite(apart), np.log(-np.expm1(-apart / s)), gap),
+        )
+
+
+def rescale_back(
+    given: tuple[Any, Any, Any],
+    scale: np.ndarray[Any, Any],
+    made: tuple[Any, Any, Any],
+    by: tuple[Any, Any, Any],
+) -> tuple[tuple[Any, Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pull derivatives by what `rescale` made of `given` back to its arguments.
+
+    Parameters
+    ----------
+    given : tuple of numpy.ndarray
+        U, V and the rest [`indicator`, response].
+    scale : numpy.ndarray
+        [`indicator`].
+    made : tuple of numpy.ndarray
+        What `rescale` returned.
+    by : tuple of numpy.ndarray
+        Derivatives by `made`.
+
+    Returns
+    -------
+    tuple
+        Derivatives by `given`, and by shift and scale [`indicator`].
+    """
+    upper, lower, gap = given
+    s, apart = scale[:, None], _apart(given)
+    over, under, between = upper > 0, lower > 0, np.isfinite(apart)
+    whole = np.where(between, apart, 1.0)
+    by_apart = np.where(between, by[2] / np.expm1(whole / s) / s, 0.0)
+    # thresholds above and below the response, times s
+    above = np.where(over, -by[0] * made[0], 0.0)
+    below = np.where(under, by[1] * made[1], 0.0)
+    with np.errstate(divide="ignore"):
+        at_above, at_below = (
+            np.where(there, np.log(v), 0.0) for there, v in ((over, made[0]), (under, made[1]))
+        )
+    far = between & (whole > _FAR)
+    through = np.where(far, by_apart, 0.0)
+    by_upper = (-above / s - through) / np.where(over, upper, 1.0)
+    by_lower = (below / s - through) / np.where(under, lower, 1.0)
+    ratio = np.exp(np.where(between & ~far, gap, -1.0))
+    by_gap = np.where(far, 0.0, np.where(between, by_apart * ratio / (1 - ratio), by[2]))
+    by_shift = (-(above + below) / s).sum(axis=1)
+    by_scale = ((above * at_above - below * at_below - by_apart * whole) / s).sum(axis=1)
+    return (by_upper, by_lower, by_gap), by_shift, by_scale
+
+
+def _apart(given: tuple[Any, Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the distance of the two thresholds of a response, infinite at both ends."""
+    upper, lower, gap = given
+    between = (upper > 0) & (lower > 0)
+    far = -np.log(np.where(between, upper, 1.0)) - np.log(np.where(between, lower, 1.0))
+    near = -np.log1p(-np.exp(np.where(between & (far <= _FAR), gap, -1.0)))
+    return np.where(between, np.where(far > _FAR, far, near), np.inf)
 
 
 @compiled
@@ -202,7 +308,7 @@ def look_up(tables: Table, response: Any) -> Table:
     Parameters
     ----------
     tables : Table
-        [`indicator`, response].
+        [`indicator`, response], or [`participant`, `indicator`, response] where people's differ.
     response : integer array
         Category from 0 [`participant`, `indicator`]; missing is the last column of `tables`.
 
@@ -211,8 +317,9 @@ def look_up(tables: Table, response: Any) -> Table:
     Table
         [`participant`, `indicator`].
     """
-    chosen = jax.nn.one_hot(response, tables.upper.shape[1], dtype=tables.upper.dtype)
-    return Table(*(jnp.einsum("ijc,jc->ij", chosen, part) for part in tables))
+    chosen = jax.nn.one_hot(response, tables.upper.shape[-1], dtype=tables.upper.dtype)
+    along = "ijc,jc->ij" if tables.upper.ndim == 2 else "ijc,ijc->ij"
+    return Table(*(jnp.einsum(along, chosen, part) for part in tables))
 
 
 def log_probability(upper: Any, lower: Any, predictor: Any) -> Any:

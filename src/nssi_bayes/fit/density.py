@@ -263,11 +263,11 @@ def _with_kernel(
         part, to_theta = people(theta)
         constants = answers.constants(part)
         found = patterns.value_and_gradient(part, *constants)
-        value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_tilt = found
+        value, d_matrix, d_upper, d_lower, d_loading, d_gamma = found
         counts = answers.counts
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
         by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
-        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift, tilt=d_tilt)
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift)
         return float(total), to_x(to_theta(by))
 
     return value_and_gradient

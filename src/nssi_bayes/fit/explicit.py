@@ -21,6 +21,7 @@ from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.predicted import Observed, Predictor, is_curved
 from nssi_bayes.blocks.slots import Slots
+from nssi_bayes.blocks.tables import people_by_pattern
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.curve import derivatives, value
@@ -84,6 +85,7 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
     latents, answers = Latents.of(design, slots.where), Answers(design)
     people, outcome = compile_people(design, slots), _Outcome(Observed(design), slots)
     ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
+    who: list[Any] = people_by_pattern(design) if design.coords[n.GROUP] else [slice(None)]
     shared, every = testlet_of >= 0, np.arange(len(owner))
     members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
 
@@ -92,8 +94,8 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         log_prior, theta, to_x = free(x[: free.size])
         eta, testlet, rest = latents.split(x[free.size :])
         part, to_theta = people(theta)
-        load, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
-        predictor = eta @ load.T
+        loads, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
+        predictor = _by_pattern(eta, loads.mT, who)
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
         items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
@@ -102,17 +104,18 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
         by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
-        d_load = d_predictor.T @ eta
+        d_loads = np.stack([d_predictor[one].T @ eta[one] for one in who])
         d_shared = d_predictor[:, shared]
         d_gamma = (d_shared * testlet[:, testlet_of[shared]]).sum(axis=0) @ members
         d_further = None
         if part.further is not None:
-            d_further = d_load[design.further_indicator, design.further_function]
+            d_further = d_loads[0, design.further_indicator, design.further_function]
         by = Part(
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
-            d_load[every, owner], d_gamma, d_further, by_shift,
+            d_loads[:, every, owner].reshape(part.loading.shape), d_gamma, d_further, by_shift,
         )  # fmt: skip
-        d_eta, d_rest, d_theta = d_predictor @ load - pulled[:, :-1], rest, np.zeros(slots.size)
+        d_eta = _by_pattern(d_predictor, loads, who) - pulled[:, :-1]
+        d_rest, d_theta = rest, np.zeros(slots.size)
         if part.predictor is not None:
             said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
             total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)
@@ -121,6 +124,14 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         return float(total), np.concatenate([to_x(to_theta(by) + d_theta), tail])
 
     return value_and_gradient
+
+
+def _by_pattern(values: Array, maps: Array, who: list[Any]) -> Array:
+    """Return every person's values times the map of those who share loadings with them."""
+    found = np.empty((len(values), maps.shape[2]))
+    for one, own in zip(who, maps, strict=True):
+        found[one] = values[one] @ own
+    return found
 
 
 class _Outcome:

@@ -74,23 +74,29 @@ class Measurement(Strict):
 
 
 class Groups(Strict):
-    """The classical ladder of measurement invariance, for continuous indicators.
+    """The classical ladder of measurement invariance; indicators are all continuous or all ordinal.
 
-    Each rung makes equal what it names: `configural` nothing, `metric` loadings, `scalar` also
-    intercepts, `strict` also residual sd. Of later groups correlations are always free, spreads from
-    metric on, and means from scalar on; those of the first are 0 and 1 (Meredith 1993,
-    10.1007/BF02294825).
+    Each rung makes equal what it names, and what rungs before it do: `configural` nothing, `thresholds` (of
+    ordinal indicators alone) thresholds, `metric` loadings, `scalar` intercepts, `strict` residual sds
+    or scales. Of later groups correlations are always free, spreads from metric on, and means from
+    scalar on; those of the first are 0 and 1 (continuous: Meredith 1993, 10.1007/BF02294825).
+
+    Of ordinal indicators intercepts and residual scales exist from equal thresholds on (Wu & Estabrook
+    2016, 10.1007/s11336-016-9506-0). An indicator of four categories or more tests equal thresholds.
+    One of three says nothing of them: its two thresholds a group become intercept and scale. One of two
+    does not either, its threshold becomes the intercept, and its scale is 1 on every rung, so that `metric`
+    tests its loading given equal scales, and `strict` is `scalar` (`blocks.ladder`).
 
     Parameters
     ----------
     by : {"disorder", "site"}
         What a group is; of disorders every person needs exactly one.
-    invariance : {"configural", "metric", "scalar", "strict"}
+    invariance : {"configural", "thresholds", "metric", "scalar", "strict"}
         The rung.
     """
 
     by: Literal["disorder", "site"]
-    invariance: Literal["configural", "metric", "scalar", "strict"]
+    invariance: Literal["configural", "thresholds", "metric", "scalar", "strict"]
 
 
 class Disorder(Strict):
