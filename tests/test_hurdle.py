@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 from scipy.special import expit, logsumexp
 from scipy.stats import nbinom
 
@@ -18,17 +22,23 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal, outcomes
 from nssi_bayes.blocks.beside import stands_beside
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.predicted import Predictor, on_axes
 from nssi_bayes.build import build_design
 from nssi_bayes.calibrate.person import draw_functions
-from nssi_bayes.check import scores
+from nssi_bayes.check import estimates, predictive, prior, scores
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate.curve import nothing
 from nssi_bayes.outcome import Outcome
-from nssi_bayes.spec import Sampler, parse
+from nssi_bayes.report import against
+from nssi_bayes.report.claims import answer
+from nssi_bayes.share.allowed import allowed
+from nssi_bayes.spec import Sampler, parse, read_priors
 from outcomes import drawn, full, small, with_family
+
+section, methods = (import_module(f"nssi_bayes.report.sections.{name}") for name in ("outcome", "methods"))
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
@@ -48,7 +58,8 @@ def two_factors(**changes: Any) -> tuple[Any, Design]:
 def log_probability(theta: Theta, design: Design, i: int, mu: Array) -> Array:
     """Log-probability of one person's outcome at predictors [predictor, ...], by SciPy."""
     y, (some, count) = design.outcome[i], mu
-    size, rate = theta["dispersion"] ** -2.0, design.outcome_exposure[i] * np.exp(count)
+    # lower there are no counts but 1, and SciPy's probabilities are 0
+    size, rate = theta["dispersion"] ** -2.0, design.outcome_exposure[i] * np.exp(np.maximum(count, -30.0))
     of = nbinom(size, size / (size + rate))
     if y == 0:
         return np.log(expit(-some))
@@ -224,8 +235,8 @@ def test_predictors_without_uncertain_factors_are_the_limit_of_some_with_them() 
 
 def test_blocks_add_up_and_only_the_outcome_knows_its_slopes() -> None:
     theta, design = _hard()
-    draws = {name: np.repeat(value[None], 40, axis=0) for name, value in theta.items()}
-    draws["w_some"] = draws["w_some"] + np.linspace(-0.2, 0.2, 40)[:, None]
+    draws = {name: np.repeat(value[None], 20, axis=0) for name, value in theta.items()}
+    draws["w_some"] = draws["w_some"] + np.linspace(-0.2, 0.2, 20)[:, None]
     blocks = joint.blocks_of(design)
     sets, _ = scores.evaluate(draws, design)
     found = scores.leave_one_out(sets, blocks, chains=2)
@@ -251,12 +262,12 @@ def test_who_has_none_says_nothing_of_how_many() -> None:
 def test_one_persons_functions_are_drawn_with_both_parts(factors: int) -> None:
     theta, design = _hard(factors=factors)
     fitted = _evaluate(theta, design)
-    draws = {name: np.repeat(value[None], 800, axis=0) for name, value in theta.items()}
+    draws = {name: np.repeat(value[None], 400, axis=0) for name, value in theta.items()}
     person = int(np.flatnonzero(design.outcome > 0)[0])
     found = draw_functions(draws, design, person, np.random.default_rng(3))
     sd = np.sqrt(np.diag(fitted.covariance[0, person]))
-    assert (np.abs(found.mean(axis=0) - fitted.mean[0, person]) < 0.15 * sd).all()
-    np.testing.assert_allclose(found.std(axis=0), sd, rtol=0.12)
+    assert (np.abs(found.mean(axis=0) - fitted.mean[0, person]) < 0.2 * sd).all()
+    np.testing.assert_allclose(found.std(axis=0), sd, rtol=0.15)
 
 
 def test_each_part_is_drawn_from_its_own_predictor() -> None:
@@ -287,6 +298,79 @@ def test_other_names_of_the_family_are_understood(said: str) -> None:
     with pytest.raises(SpecError, match="Did you mean 'hurdle_negative_binomial'"):
         parse(Outcome, {"column": "x", "family": said}, where="study.yaml")
     assert parse(Outcome, {"column": "x", "family": n.HURDLE, "exposure": "m"}, where="s").exposure == "m"
+
+
+def test_zeros_and_tail_are_looked_at_as_of_any_count() -> None:
+    """A model that knows of no hurdle draws too few zeros; the one that made the data does not."""
+    spec, design = small(n.HURDLE, participants=80, factors=())
+    quiet = {"w": 0.2, "w_some": 0.2, "d": 0.0, "d_some": 0.0}
+    theta, data = drawn(spec, design, seed=4, a=1.8, a_some=-0.2, dispersion=0.3, **quiet)
+    draws = {name: np.repeat(value[None], 500, axis=0) for name, value in theta.items()}
+    verdicts = []
+    for changed in ({}, {"a_some": draws["a_some"] + 2.5}):
+        found = predictive.check({**draws, **changed}, data, np.random.default_rng(2), min_cell=5)
+        (one,) = [c for c in found["checks"] if c["name"] == "outcome_counts"]
+        verdicts.append(one["p"])
+    assert verdicts[0] > 0.05
+    assert verdicts[1] < 0.01
+    rows = {
+        r["name"]
+        for r in prior.summarise(build_design(spec, data), np.random.default_rng(1), min_cell=5)["statistics"]
+    }
+    assert {"outcome_zeros", "outcome_size"} <= rows
+
+
+def test_both_parts_are_told_as_ratios_of_their_own() -> None:
+    spec, design = small(n.HURDLE, participants=12)
+    values = draw(joint.parameters(spec, design, read_priors()), design.coords, np.random.default_rng(1), 400)
+    dims = {"w": n.FUNCTION, "q": n.FACTOR, "d": n.DISORDER}
+    dims |= {f"{name}_some": dim for name, dim in dims.items()}
+    flat = xr.Dataset(
+        {k: (("sample", d), values[k]) for k, d in dims.items()},
+        coords={d: design.coords[d] for d in dims.values()},
+    )
+    rows = estimates.outcome_rows(estimates._Summary(0.9, 0.2, chains=4), flat, n.HURDLE)
+    half = len(rows) // 2
+    assert {r["part"] for r in rows[:half]} == {"any"}
+    assert {r["part"] for r in rows[half:]} == {"count"}
+    assert [r["term"] for r in rows[:half]] == [r["term"] for r in rows[half:]]
+    for row, name in ((rows[0], "w_some"), (rows[half], "w")):
+        own = np.exp(flat[name].to_numpy()[:, 0])
+        assert row["ratio"]["median"] == pytest.approx(np.median(own), rel=1e-2)
+    told = {"outcome": json.loads(json.dumps(rows)), "interval": 0.9, "rope": 0.2}
+    parts: dict[str, Any] = {
+        part: [] for part in ("heterogeneity", "contrasts", "slopes", "correlations", "rois", "edges")
+    }
+    claims = [c.text for _, found in answer([], {**parts, **told}) for c in found]
+    some = "Self related and any of the outcome, association: odds ratio of any "
+    count = "Self related and the outcome among those with any, association: rate ratio among those with any "
+    assert claims[0].startswith(some)
+    assert claims[half].startswith(count)
+    table = section._table(told)
+    assert "self related, any of the outcome" in table
+    assert "log of the ratio" in section._unit(told["outcome"])
+    words = " ".join([*claims, section._ratios(told), table]).lower()
+    assert "zeros are cut off" in words
+    assert not any(w in words for w in ("cause", "effect of", "predicts", "risk factor", "leads to"))
+    pairs = against._pairs("outcome", told, told)
+    assert len({name for name, _, _ in pairs}) == len(rows)
+
+
+def test_the_methods_tell_the_priors_of_both_links() -> None:
+    spec, design = small(n.HURDLE, participants=12)
+    has = {p.name for p in joint.parameters(spec, design, read_priors())}
+    table = methods._priors(
+        SimpleNamespace(main="m", priors={"m": read_priors()}, parameters={"m": has}, models={})
+    )
+    for name in ("a_log", "a_logit", "w_log", "w_logit", "tau_site_log", "tau_site_logit", "dispersion"):
+        assert f">{name}<" in table
+    assert ">sigma_outcome<" not in table
+    assert methods._sampled(spec, has)
+    shared = allowed()
+    for name in has:
+        if name.endswith("_some") and not name.startswith("site_"):
+            assert name in shared.variables
+    assert shared.why_not("site_outcome_some", (n.SITE,))
 
 
 @pytest.mark.slow

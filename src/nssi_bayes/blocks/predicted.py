@@ -20,8 +20,8 @@ from nssi_bayes.integrate.quadrature import normal_rule
 
 __all__ = ["Axes", "Observed", "Predictor", "given_functions", "is_curved", "on_axes", "simulate"]
 
-_NODES: Final = 31
-"""Over what factors leave of a predictor given the functions."""
+_NODES: Final = {0: 1, 1: 31, 2: 15}
+"""Over what factors leave of the predictors given the functions, by the number of axes."""
 _LEAST: Final = 1e-30
 
 type Array = np.ndarray[Any, Any]
@@ -284,10 +284,10 @@ def given_functions(curves: list[Curve], predictor: Predictor, eta: Array) -> Ar
         Nats [value].
     """
     mean, own, spread = on_axes(predictor, curves)
-    position, weight = normal_rule(_NODES)
+    position, weight = normal_rule(_NODES[spread.shape[1]])
     places, weights = np.zeros((0, 1)), np.ones(1)
     for _ in range(spread.shape[1]):
-        old = np.repeat(places, _NODES, axis=1)
+        old = np.repeat(places, len(position), axis=1)
         places = np.concatenate([old, np.tile(position, len(weights))[None]])
         weights = np.outer(weights, weight).ravel()
     mu = mean[:, :1] + own[:, 0] @ eta.T

@@ -22,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks.conventional import FAMILY, table, written
+from nssi_bayes.blocks.conventional import FAMILY, formulas, table, written
 from nssi_bayes.fit.chains import run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
@@ -34,9 +34,12 @@ _FEWEST: Final = {"tune": 500, "target_accept": 0.8}
 steps than the joint model's."""
 _CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
-_BY_PERSON: Final = ("mu", "p")
-_BAMBI: Final = {n.GAUSSIAN: "gaussian", n.BERNOULLI: "bernoulli", n.NEGATIVE_BINOMIAL: "negativebinomial"}
-_UNIT: Final = {n.BERNOULLI: "logits of {}", n.NEGATIVE_BINOMIAL: "log of the rate of {}"}
+_BY_PERSON: Final = ("mu", "p", "psi")
+_BAMBI: Final = {
+    n.GAUSSIAN: "gaussian", n.BERNOULLI: "bernoulli", n.NEGATIVE_BINOMIAL: "negativebinomial",
+    n.HURDLE: "hurdle_negativebinomial",
+}  # fmt: skip
+_UNIT: Final = {n.BERNOULLI: "logits of {}", **dict.fromkeys(n.COUNTS, "log of the rate of {}")}
 _BAMBI_DIM: Final = f"{n.PATTERN}__factor_dim"
 
 
@@ -59,7 +62,8 @@ def build_conventional(spec: ConventionalSpec, data: pd.DataFrame) -> Any:
 
     data = data.reset_index(drop=True)
     family = _BAMBI[data.attrs[FAMILY]]
-    model = bambi.Model(written(spec, data), data, family=family, center_predictors=False, noncentered=True)
+    formula = bambi.Formula(*formulas(spec, data))
+    model = bambi.Model(formula, data, family=family, center_predictors=False, noncentered=True)
     model.build()
     return model
 
@@ -182,6 +186,7 @@ def _posterior(draws: xr.Dataset, spec: ConventionalSpec, family: str) -> xr.Dat
     found = draws.drop_attrs()
     for name in found.data_vars:
         said = _UNIT.get(family, "pooled within-site sd of {}").format(spec.outcome)
+        said = f"logits of any {spec.outcome}" if str(name).startswith("psi_") else said
         one = "1" if str(name).endswith("_offset") or name == "alpha" else said
         found[name].attrs["units"] = one
     return found

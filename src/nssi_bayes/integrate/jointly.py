@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
 def no_outcome(functions: int) -> Outcome:
     """Return the outcome of a model that has none, or whose outcome is Gaussian."""
     none, rule = np.zeros((0, 0)), np.zeros(0)
-    return Outcome(none, np.zeros((0, 0, functions)), np.zeros((0, 0, 0)), *[none] * 7, rule, rule)
+    return Outcome(none, np.zeros((0, 0, functions)), np.zeros((0, 0, 0)), *[none] * 7, *[rule] * 2)
 
 
 def make_nodes(grid: Grid) -> tuple[Array, Array]:
