@@ -166,7 +166,8 @@ def _integrator(
             if curves and part.predictor is not None:
                 stacked = (np.array(fields) for fields in zip(*curves, strict=True))
                 axes = on_axes(part.predictor, curves)
-                outcome = jointly.Outcome(*axes, *stacked, points.nodes, points.log_weights)
+                given = [*axes, *stacked, points.nodes, points.log_weights]
+                outcome = jointly.Outcome(*given)
             return jointly.integrate(part.matrix, items, outcome, *nodes)
 
         return jointly_integrated

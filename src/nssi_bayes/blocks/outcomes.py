@@ -90,13 +90,14 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
         "outcome_covariate": design.covariate,
         "site_outcome": design.site,
     }
-    ends, rows = endings(design.outcome_family), []
-    for end in ends:
-        named = {name: theta[name + end] for name in (*columns, "w", "q") if name + end in theta}
-        rows.append((effects(named, columns, 1), named["w"].reshape(1, -1, 1), named.get("q")))
-    effect = joined([one[0] for one, _, _ in rows], 0), rows[0][0][1]
-    loading = joined([one for _, one, _ in rows], 0), np.ones((people, 1))
-    common = None if rows[0][2] is None else joined([one.reshape(1, -1) for _, _, one in rows], 0)
+    named = [
+        {name: theta[name + end] for name in (*columns, "w", "q") if name + end in theta}
+        for end in endings(design.outcome_family)
+    ]
+    coefficients, shared = zip(*(effects(one, columns, 1) for one in named), strict=True)
+    effect = joined(coefficients, 0), shared[0]
+    loading = joined([one["w"].reshape(1, -1, 1) for one in named], 0), np.ones((people, 1))
+    common = joined([one["q"].reshape(1, -1) for one in named], 0) if "q" in named[0] else None
     return make_linear(effect, loading, common=common)
 
 
