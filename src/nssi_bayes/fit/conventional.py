@@ -2,7 +2,8 @@
 
 Priors are Bambi's defaults, computed from the table: coefficients N(0, (2.5 sd(y) / sd(x))^2), the
 intercept N(mean(y), (2.5 sd(y))^2), sigma half-Student-t(4, sd(y)); of a yes N(0, 1 / sd(x)^2) and
-the intercept N(0, 1.5^2); of a count N(0, (2.5 / sd(x))^2), N(0, 2.5^2) and alpha half-Cauchy(1); the
+the intercept N(0, 1.5^2); of a count N(0, (2.5 / sd(x))^2), N(0, 2.5^2) and alpha half-Cauchy(1), and
+behind a hurdle N(0, 1) of all that is of any, whose names begin with ``psi_``; the
 sd of an effect of diagnostic pattern half-normal with the scale of its coefficient's prior. Effects of
 pattern are non-centred, and intercept and slopes are uncorrelated: Bambi's ``|`` is what others
 write ``||``. Bambi's own centring is off: the columns of the table are centred, so that draws and
