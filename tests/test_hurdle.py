@@ -235,8 +235,8 @@ def test_predictors_without_uncertain_factors_are_the_limit_of_some_with_them() 
 
 def test_blocks_add_up_and_only_the_outcome_knows_its_slopes() -> None:
     theta, design = _hard()
-    draws = {name: np.repeat(value[None], 20, axis=0) for name, value in theta.items()}
-    draws["w_some"] = draws["w_some"] + np.linspace(-0.2, 0.2, 20)[:, None]
+    draws = {name: np.repeat(value[None], 40, axis=0) for name, value in theta.items()}
+    draws["w_some"] = draws["w_some"] + np.linspace(-0.2, 0.2, 40)[:, None]
     blocks = joint.blocks_of(design)
     sets, _ = scores.evaluate(draws, design)
     found = scores.leave_one_out(sets, blocks, chains=2)
