@@ -18,6 +18,7 @@ from nssi_bayes.spec import JointSpec, read_priors
 __all__ = ["CATEGORIES", "FAMILIES", "drawn", "full", "small", "with_family"]
 
 FAMILIES = (n.BERNOULLI, n.NEGATIVE_BINOMIAL, n.ORDINAL)
+"""Those of one predictor."""
 CATEGORIES = 4
 
 type Theta = dict[str, np.ndarray[Any, Any]]
@@ -31,6 +32,7 @@ def with_family(cohort: xr.Dataset, family: str, *, seed: int = 3) -> xr.Dataset
         n.BERNOULLI: rng.integers(0, 2, seen.shape),
         n.NEGATIVE_BINOMIAL: rng.poisson(3.0, seen.shape),
         n.ORDINAL: rng.integers(0, CATEGORIES, seen.shape),
+        n.HURDLE: rng.poisson(3.0, seen.shape) * rng.integers(0, 2, seen.shape),
     }[family]
     cohort = cohort.copy(deep=True)
     cohort[n.OUTCOME_VALUE][:] = np.where(seen, value.astype(float), np.nan)
@@ -40,7 +42,7 @@ def with_family(cohort: xr.Dataset, family: str, *, seed: int = 3) -> xr.Dataset
             n.OUTCOME_CATEGORIES: (n.OUTCOME, [CATEGORIES if family == n.ORDINAL else 0]),
         }
     )
-    if family == n.NEGATIVE_BINOMIAL:
+    if family in n.COUNTS:
         exposure = np.where(seen, rng.uniform(0.25, 2.0, seen.shape), np.nan)
         rule = VARIABLES[n.OUTCOME_EXPOSURE]
         cohort[n.OUTCOME_EXPOSURE] = (rule.dims, exposure, {"units": rule.unit})

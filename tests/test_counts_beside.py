@@ -75,7 +75,8 @@ def beside(case: Case, curve: Curve, tail: Array, *, load: Array | None = None) 
     matrix = np.zeros((PEOPLE, FUNCTIONS + 1, FUNCTIONS + 1))
     matrix[:, :-1, :-1] = np.linalg.inv(COVARIANCE)
     own = np.tile(case.load[:, None] if load is None else load[:, None], PEOPLE)
-    whole, constant, _ = extend(matrix, Predictor(case.mean, np.zeros(0), own, np.full(PEOPLE, case.spread)))
+    spread = np.full((1, 1, PEOPLE), case.spread)
+    whole, constant, _ = extend(matrix, Predictor(case.mean[None], np.zeros((1, 0)), own[None], spread))
     grid = quadrature.make_grid(FUNCTIONS + 1, **grid_beside(FUNCTIONS))
     places = np.append(OWNER, FUNCTIONS), np.full(len(OWNER) + 1, -1)
     arrangement = arrange(*places, grid=grid, testlet_nodes=9, position_nodes=5)
@@ -102,8 +103,9 @@ def scored(case: Case, curve: Curve) -> Array:
     items = jointly.Items(
         case.upper, case.lower, loading, np.zeros(0), np.full(len(OWNER), -1), rule[0], rule[1]
     )
-    load, spread = np.tile(case.load, (PEOPLE, 1)), np.full(PEOPLE, case.spread)
-    outcome = jointly.Outcome(case.mean, load, spread, *curve, grid.nodes, grid.log_weights)
+    load, spread = np.tile(case.load, (1, PEOPLE, 1)), np.full((1, 1, PEOPLE), case.spread)
+    fields = (field[None] for field in curve)
+    outcome = jointly.Outcome(case.mean[None], load, spread, *fields, grid.nodes, grid.log_weights)
     value = jointly.integrate(matrix, items, outcome, *jointly.make_nodes(grid))[0]
     return value - FUNCTIONS * np.log(2 * np.pi) / 2 - np.linalg.slogdet(COVARIANCE)[1] / 2
 
@@ -195,6 +197,6 @@ def test_a_missing_outcome_adds_nothing(family: str) -> None:
     case = make_case(np.zeros(PEOPLE), w=2.0, spread=0.5)
     none = np.zeros(PEOPLE)
     power = none if family == n.NEGATIVE_BINOMIAL else none + 1.0
-    found = beside(case, Curve(*[none] * 6), np.stack([none, power], axis=1))[0]
+    found = beside(case, Curve(*[none] * len(Curve._fields)), np.stack([none, power], axis=1))[0]
     np.testing.assert_allclose(found, dense(case, lambda i, mu: 0 * mu), atol=2e-3)
     assert FLOOR < 1e-3

@@ -106,6 +106,10 @@ def test_counts_without_dispersion_are_poisson_and_not_unbounded() -> None:
     np.testing.assert_allclose(found, found[0], atol=1e-3)
 
 
+def _one(mean: Any, own: Any, spread: Any) -> Predictor:
+    return Predictor(mean[None], np.zeros((1, 0)), own[None], spread[None, None])
+
+
 def test_the_larger_matrix_and_its_derivative() -> None:
     rng = np.random.default_rng(2)
     people, functions = 5, 3
@@ -116,15 +120,15 @@ def test_the_larger_matrix_and_its_derivative() -> None:
 
     def value(x: np.ndarray[Any, Any]) -> float:
         mean, own, spread = x[:people], x[people:-people].reshape(functions, people), x[-people:]
-        whole, constant, _ = extend(matrix, Predictor(mean, np.zeros(0), own, spread))
+        whole, constant, _ = extend(matrix, _one(mean, own, spread))
         return float((weight * whole).sum() + constant.sum())
 
     x = rng.standard_normal(people * (functions + 2)) + 0.5
-    predictor = Predictor(x[:people], np.zeros(0), x[people:-people].reshape(functions, people), x[-people:])
+    predictor = _one(x[:people], x[people:-people].reshape(functions, people), x[-people:])
     _, _, row = extend(matrix, predictor)
     by_matrix, by = extend_back(weight, row, predictor)
     assert by.spread is not None
-    found = np.concatenate([by.mean, by.own.ravel(), by.spread])
+    found = np.concatenate([by.mean.ravel(), by.own.ravel(), by.spread.ravel()])
     numeric = [(value(x + s) - value(x - s)) / 2e-6 for s in 1e-6 * np.eye(len(x))]
     np.testing.assert_allclose(found, numeric, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(by_matrix, weight[:, [0, 1, 2, 4]][:, :, [0, 1, 2, 4]])

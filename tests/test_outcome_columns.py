@@ -68,6 +68,16 @@ def test_counts_and_answers_stand_in_the_cohort_as_they_are(tmp_path: Path) -> N
     assert n.OUTCOME_EXPOSURE not in alone
 
 
+def test_a_count_behind_a_hurdle_stands_there_like_any_count(tmp_path: Path) -> None:
+    _, count = assembled(tmp_path / "count", content(), outcomes=OUTCOMES)
+    rule = {**OUTCOMES["nssi_days"], "family": n.HURDLE}
+    _, cohort = assembled(tmp_path / "hurdle", content(), outcomes={**OUTCOMES, "nssi_days": rule})
+    assert schema.violations(cohort) == []
+    assert schema.family_of(cohort, "nssi_days") == n.HURDLE
+    for name in (n.OUTCOME_VALUE, n.OUTCOME_EXPOSURE):
+        np.testing.assert_array_equal(cohort[name], count[name])
+
+
 def test_a_count_without_an_exposure_is_counted_equally_long_for_all(tmp_path: Path) -> None:
     rule = {k: v for k, v in OUTCOMES["nssi_days"].items() if k != "exposure"}
     _, cohort = assembled(tmp_path, content(), outcomes={"nssi_days": rule})
@@ -85,11 +95,12 @@ def test_a_count_without_an_exposure_is_counted_equally_long_for_all(tmp_path: P
         ({(0, "improvement"): "9"}, r"'improvement' holds 1 values outside 1 to 7"),
     ],
 )
+@pytest.mark.parametrize("family", n.COUNTS)
 def test_a_value_that_is_none_of_its_family_is_counted(
-    tmp_path: Path, cells: dict[Any, str], said: str
+    tmp_path: Path, cells: dict[Any, str], said: str, family: str
 ) -> None:
     told = refused(tmp_path, content(cells=cells), mapping(outcomes={**OUTCOMES, "nssi_days": {
-        "column": "days", "family": "negative_binomial", "exposure": "months"}}))  # fmt: skip
+        "column": "days", "family": family, "exposure": "months"}}))  # fmt: skip
     assert pd.Series([told]).str.contains(said).all(), told
     assert "sub-0" not in told
     assert "-3" not in told
@@ -125,14 +136,14 @@ def test_a_rule_that_is_none_is_refused(rule: dict[str, Any], said: str) -> None
         parse(Outcome, rule, where="study.yaml")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, n.HURDLE])
 def test_the_contract_counts_what_contradicts_a_family(family: str) -> None:
     cohort = with_family(small_cohort(), family)
     assert schema.violations(cohort) == []
     cohort[n.OUTCOME_VALUE][:3] = -1.0
     (told,) = schema.violations(cohort)
     assert "3 values" in told
-    if family == n.NEGATIVE_BINOMIAL:
+    if family in n.COUNTS:
         cohort = with_family(small_cohort(), family)
         cohort[n.OUTCOME_EXPOSURE][:2] = 0.0
         assert "2 counts without an exposure over 0" in schema.violations(cohort)[0]

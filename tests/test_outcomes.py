@@ -133,14 +133,14 @@ def test_the_explicit_density_has_scipys_outcome(family: str) -> None:
     spec, design = small(family, **EXPLICIT)
     theta, design = drawn(spec, design)
     rng = np.random.default_rng(7)
-    eta, rest = rng.standard_normal((24, 2)), rng.standard_normal(24)
+    eta, rest = rng.standard_normal((24, 2)), rng.standard_normal((24, 1))
     whole = joint.log_joint(theta, design, eta, rest=rest)
     without = joint.log_joint(theta, _unseen(design, np.zeros(24, dtype=bool)), eta, rest=rest)
     expected = []
     for i in range(24):
         mu, spread = _Dense(theta, design, i, joint.BLOCKS).predictor(eta[[i]].T)
         spread *= np.sign(theta["q"][0])
-        expected.append(_log_probability(theta, design, i, mu + spread * rest[i])[0])
+        expected.append(_log_probability(theta, design, i, mu + spread * rest[i, 0])[0])
     np.testing.assert_allclose(np.asarray(whole - without), expected, atol=1e-9)
 
 

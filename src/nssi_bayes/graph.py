@@ -197,9 +197,9 @@ def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
     eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
     testlets = len(design.coords[n.TESTLET])
     testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
-    curved, rest = is_curved(design, theta), np.zeros(people)
-    if curved and design.coords[n.FACTOR]:
-        rest = pm.Flat("outcome_rest", shape=(people,), dims=(n.PARTICIPANT,))
+    curved, factors = is_curved(design, theta), len(design.coords[n.FACTOR])
+    rests = factors if design.outcome_family == n.HURDLE else min(factors, 1)
+    rest = pm.Flat("outcome_rest", shape=(people, rests)) if curved and rests else np.zeros((people, 0))
 
     def loglik(vector: Any, eta: Any, testlet: Any, rest: Any) -> Any:
         named, own = _unflatten(vector, shapes), rest if curved else None

@@ -98,7 +98,9 @@ OUTCOME_CATEGORIES: Final = "outcome_categories"  # of an ordinal outcome; 0 of 
 GAUSSIAN: Final = "gaussian"
 BERNOULLI: Final = "bernoulli"
 NEGATIVE_BINOMIAL: Final = "negative_binomial"
+HURDLE: Final = "hurdle_negative_binomial"
 ORDINAL: Final = "ordinal"
+COUNTS: Final = (NEGATIVE_BINOMIAL, HURDLE)  # with an exposure
 
 # coords along edge; a and b in the order of the label
 EDGE_NETWORK: Final = "edge_network"  # the pair of networks, "limbic--valuation", sorted

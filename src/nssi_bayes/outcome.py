@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from nssi_bayes import names as n
+from nssi_bayes.errors import did_you_mean
 from nssi_bayes.spec import Strict
 
 __all__ = ["Outcome", "Score"]
+
+type Family = Literal["gaussian", "bernoulli", "negative_binomial", "hurdle_negative_binomial", "ordinal"]
 
 
 class Score(Strict):
@@ -50,18 +54,19 @@ class Outcome(Score):
 
     Parameters
     ----------
-    family : {"gaussian", "bernoulli", "negative_binomial", "ordinal"}
+    family : {"gaussian", "bernoulli", "negative_binomial", "hurdle_negative_binomial", "ordinal"}
         ``gaussian`` outcomes are centred and scaled. ``bernoulli`` is 0 or 1, ``negative_binomial`` a
-        count, ``ordinal`` a whole number from `minimum` to `maximum`, which it needs; these stay as they
-        are.
+        count, ``hurdle_negative_binomial`` one of which whether there is any has a predictor of its own,
+        ``ordinal`` a whole number from `minimum` to `maximum`, which it needs; these stay as they are.
     codes : dict of str to float, optional
         Numbers for a column of words, such as ``{yes: 1, no: 0}``.
     exposure : str, optional
         Of a count: the column, of the same table, of how long or over how much it was counted (months
-        observed). Without it everybody was observed equally long.
+        observed). Without it everybody was observed equally long. Behind a hurdle it is of the counts of
+        those who have any.
     """
 
-    family: Literal["gaussian", "bernoulli", "negative_binomial", "ordinal"] = "gaussian"
+    family: Family = "gaussian"
     codes: dict[str, float] | None = None
     exposure: str | None = None
 
@@ -72,10 +77,21 @@ class Outcome(Score):
             return 0
         return int(self.maximum - self.minimum) + 1
 
+    @field_validator("family", mode="before")
+    @classmethod
+    def _known(cls, family: Any) -> Any:
+        known = get_args(Family.__value__)
+        if family in known:
+            return family
+        said = str(family).lower()
+        hint = f"Did you mean {n.HURDLE!r}?" if said.startswith("hurdle") else did_you_mean(said, known)
+        raise ValueError(f"no family {str(family)!r}. {hint}")
+
     @model_validator(mode="after")
     def _family_has_what_it_needs(self) -> Outcome:
-        if self.exposure is not None and self.family != "negative_binomial":
-            raise ValueError("`exposure` is of a count: write family: negative_binomial, or leave it out")
+        if self.exposure is not None and self.family not in n.COUNTS:
+            cure = "write family: negative_binomial or hurdle_negative_binomial, or leave it out"
+            raise ValueError(f"`exposure` is of a count: {cure}")
         if self.family == "ordinal" and (self.minimum is None or self.maximum is None):
             raise ValueError("an ordinal outcome needs `minimum` and `maximum`, its first and last category")
         if self.codes is not None and self.column is None:

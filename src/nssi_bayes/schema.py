@@ -114,7 +114,7 @@ VARIABLES: Final[dict[str, Variable]] = {
 the original unit, stand beside it along the last dim (or as scalars), frozen in every refit. An outcome
 whose `outcome_family` is not Gaussian stands as it is, with the constants 0 and 1."""
 
-FAMILIES: Final = (n.GAUSSIAN, n.BERNOULLI, n.NEGATIVE_BINOMIAL, n.ORDINAL)
+FAMILIES: Final = (n.GAUSSIAN, n.BERNOULLI, *n.COUNTS, n.ORDINAL)
 """What an outcome may be."""
 
 _CENTRED: Final = (
@@ -223,10 +223,10 @@ def _outcome_violations(cohort: xr.Dataset) -> list[str]:
         values, whole = values[seen], values[seen] == np.round(values[seen])
         if family == n.BERNOULLI and (bad := int((~np.isin(values, (0, 1))).sum())):
             found.append(f"outcome {str(outcome)!r} (bernoulli): {bad} values that are not 0 or 1")
-        if family == n.NEGATIVE_BINOMIAL:
+        if family in n.COUNTS:
             bad = int((~whole | (values < 0)).sum())
             if bad:
-                found.append(f"outcome {str(outcome)!r} (negative_binomial): {bad} values that are no counts")
+                found.append(f"outcome {str(outcome)!r} ({family}): {bad} values that are no counts")
             if n.OUTCOME_EXPOSURE in cohort:
                 exposure = cohort[n.OUTCOME_EXPOSURE].sel({n.OUTCOME: outcome}).to_numpy()[seen]
                 bad = int((~(exposure > 0)).sum())

@@ -281,7 +281,7 @@ class _Maker:
                 n.OUTCOME_CATEGORIES: ((n.OUTCOME,), top),
             }
         )
-        counts = np.array([rule.family == n.NEGATIVE_BINOMIAL for rule in rules])
+        counts = np.array([rule.family in n.COUNTS for rule in rules])
         if counts.any():
             exposure = self._exposures(labels, values, counts)
             dims = (n.PARTICIPANT, n.OUTCOME)

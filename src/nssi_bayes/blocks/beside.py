@@ -115,6 +115,7 @@ def stands_beside(design: Design, names: Any) -> bool:
     """Return whether a model's outcome is integrated beside its items."""
     return (
         is_curved(design, names)
+        and design.outcome_family != n.HURDLE  # which has two predictors
         and len(design.coords[n.FUNCTION]) <= MOST_BESIDE
         and bool(design.coords[n.INDICATOR])
     )
@@ -143,7 +144,7 @@ def extend(matrix: Array, predictor: Predictor) -> tuple[Array, Array, Array]:
     """
     people, size = matrix.shape[0], matrix.shape[1]
     variance = _variance(predictor)
-    row = np.concatenate([-predictor.own.T, np.ones((people, 1)), predictor.mean[:, None]], axis=1)
+    row = np.concatenate([-predictor.own[0].T, np.ones((people, 1)), predictor.mean[0][:, None]], axis=1)
     whole = row[:, :, None] * row[:, None, :] / variance[:, None, None]
     keep = np.r_[: size - 1, size]
     whole[:, keep[:, None], keep] += matrix
@@ -174,12 +175,12 @@ def extend_back(by_whole: Array, row: Array, predictor: Predictor) -> tuple[Arra
     by_variance = -(row * pulled).sum(axis=1) / variance - 0.5 / variance
     by_spread = None if spread is None else 2 * spread * by_variance
     keep = np.r_[: size - 2, size - 1]
-    mean, own = (np.ascontiguousarray(v) for v in (by_row[:, -1], -by_row[:, : size - 2].T))
+    mean, own = (np.ascontiguousarray(v)[None] for v in (by_row[:, -1], -by_row[:, : size - 2].T))
     back = Predictor(mean, predictor.common, own, by_spread)
     return np.ascontiguousarray(by_whole[:, keep[:, None], keep]), back
 
 
 def _variance(predictor: Predictor) -> Array:
     """Return that of the predictor given the functions [`participant`]."""
-    left = np.zeros(len(predictor.mean)) if predictor.spread is None else predictor.spread**2
-    return np.asarray(FLOOR + left)
+    left = 0.0 if predictor.spread is None else (predictor.spread[0] ** 2).sum(axis=0)
+    return np.asarray(FLOOR + left + np.zeros(predictor.mean.shape[1]))

@@ -248,7 +248,7 @@ class _People:
         if self.outcome is None:
             return None
         said = spread(self.outcome, theta)
-        return Predictor(said.mean[0], said.common[0], said.own[0]).given_functions(swept)
+        return Predictor(said.mean, said.common, said.own).given_functions(swept)
 
     def _predictor_back(
         self, theta: Array, by: Predictor | None, swept: Array, by_matrix: Array, found: Array
@@ -257,9 +257,9 @@ class _People:
         if self.outcome is None or by is None:
             return
         said = spread(self.outcome, theta)
-        whole = Predictor(said.mean[0], said.common[0], said.own[0])
+        whole = Predictor(said.mean, said.common, said.own)
         mean, common, own, _ = whole.given_functions_back(by, swept, by_matrix)
-        gather(self.outcome, mean[None], own[None], common[None], np.zeros((1, 0)), found)
+        gather(self.outcome, mean, own, common, np.zeros((len(mean), 0)), found)
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None

@@ -2,9 +2,10 @@
 
 y_i = a + b . scores_i + q . factors_i + m . missing_i + d . diagnoses_i + covariates + site + e_i,
 e_i ~ N(0, sigma^2), or the logit of a yes, or the logarithm of a rate with that of the exposure as
-offset and a negative binomial around it; when pooled, plus an intercept and slopes of the scores for
-each diagnostic pattern. Everybody with an observed outcome is in, nobody is dropped: what is missing is
-set to the mean, and a 0/1 column says so. NumPy and pandas only: the same table serves fit and scoring.
+offset and a negative binomial around it, or this of those who have any and the same terms for the logit of
+any; when pooled, plus an intercept and slopes of the scores for each diagnostic pattern. Everybody with an
+observed outcome is in, nobody is dropped: what is missing is set to the mean, and a 0/1 column says so.
+NumPy and pandas only: the same table serves fit and scoring.
 """
 
 from __future__ import annotations
@@ -20,21 +21,15 @@ from scipy.special import gammaln
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, SpecError, did_you_mean
+from nssi_bayes.integrate.curve import log_any
 from nssi_bayes.schema import family_of
 from nssi_bayes.spec import ConventionalSpec
 from nssi_bayes.store import digest
 
 __all__ = [
-    "FAMILY",
-    "FEWEST_MISSING",
-    "LIBRARIES",
-    "fingerprint",
-    "formula",
-    "log_likelihood",
-    "log_predictive",
-    "table",
-    "written",
-]
+    "FAMILY", "FEWEST_MISSING", "LIBRARIES", "fingerprint", "formula", "formulas", "log_likelihood",
+    "log_predictive", "table", "written",
+]  # fmt: skip
 
 FEWEST_MISSING: Final = 3
 """People that a missing-value column needs; with fewer it tells whose outcome it is."""
@@ -44,6 +39,8 @@ FAMILY: Final = "family"
 """Attribute of a table: the family of its outcome."""
 _EXPOSURE: Final = "log_exposure"
 _ALPHA: Final = "alpha"
+_ANY: Final = "psi"
+"""Bambi's name of the probability of any count, behind a hurdle."""
 _SIGMA: Final = "sigma"
 LIBRARIES: Final = ("bambi", "formulae", "pymc", "pytensor", "nutpie", "numpy")
 """Whose versions decide the draws of a Bambi model."""
@@ -97,7 +94,7 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
         found = "no function has a score that varies among the people with the outcome"
         raise DataError(found, cure="check the items of the functions of this model")
     index = pd.Index(people[n.PARTICIPANT].to_numpy().astype(str), name=n.PARTICIPANT)
-    if family == n.NEGATIVE_BINOMIAL:
+    if family in n.COUNTS:
         columns[_EXPOSURE] = np.zeros(len(outcome))
         if n.OUTCOME_EXPOSURE in people:
             exposure = people[n.OUTCOME_EXPOSURE].sel({n.OUTCOME: spec.outcome}).to_numpy()
@@ -139,8 +136,17 @@ def formula(spec: ConventionalSpec, cohort: xr.Dataset) -> str:
 
 
 def written(spec: ConventionalSpec, data: pd.DataFrame) -> str:
-    """Write the model as a Bambi formula over the columns of a table."""
-    return _formula(spec, _names(data), exposed=_EXPOSURE in data)
+    """Write the model as a Bambi formula over the columns of a table; two are joined."""
+    return "; ".join(formulas(spec, data))
+
+
+def formulas(spec: ConventionalSpec, data: pd.DataFrame) -> list[str]:
+    """Write the formula of each predictor: behind a hurdle that of any has the same terms, without offset."""
+    names = _names(data)
+    found = [_formula(spec, names, exposed=_EXPOSURE in data)]
+    if data.attrs[FAMILY] == n.HURDLE:
+        found.append(_formula(spec, names, exposed=False, of=_ANY))
+    return found
 
 
 def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") -> str:
@@ -176,7 +182,7 @@ def fingerprint(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spe
     return digest(
         {
             **({} if family == n.GAUSSIAN else {"family": family}),
-            "formula": _formula(spec, names, exposed=bool(exposed)),
+            "formula": written(spec, data),
             "values": digest(values.tobytes()),
             "patterns": list(data[n.PATTERN]) if spec.pooled else [],
             "priors": "defaults of Bambi",
@@ -228,25 +234,43 @@ def log_predictive(
     numpy.ndarray
         [sample, `participant`], chains one after the other.
     """
-    names = [name for name in _names(data) if name in posterior]
-    coefficients = np.stack([_flat(posterior[name]) for name in names], axis=1)
-    mean = _flat(posterior[_INTERCEPT])[:, None] + coefficients @ data[names].to_numpy(dtype=float).T
-    if spec.pooled:
-        for name in ("1", *_scores(names)):
-            predictor = 1.0 if name == "1" else data[name].to_numpy(dtype=float)
-            mean += _effects(posterior, name, data[n.PATTERN], rng) * predictor
+    mean = _predictor(posterior, spec, data, rng)
     y = data[n.OUTCOME].to_numpy(dtype=float)
     if data.attrs[FAMILY] == n.BERNOULLI:
         return -np.logaddexp(0.0, (1 - 2 * y) * mean)
-    if data.attrs[FAMILY] == n.NEGATIVE_BINOMIAL:
+    if data.attrs[FAMILY] in n.COUNTS:
         mean = mean + data[_EXPOSURE].to_numpy(dtype=float)
         size = _flat(posterior[_ALPHA])[:, None]
         whole = np.logaddexp(np.log(size), mean)
         ways = gammaln(y + size) - gammaln(size) - gammaln(y + 1)
-        return ways + size * (np.log(size) - whole) + y * (mean - whole)
+        found = ways + size * (np.log(size) - whole) + y * (mean - whole)
+        if data.attrs[FAMILY] == n.NEGATIVE_BINOMIAL:
+            return found
+        some = np.where(y > 0, 1.0, -1.0) * _predictor(posterior, spec, data, rng, of=f"{_ANY}_")
+        found = np.where(y > 0, found - log_any(mean - np.log(size), size + 0 * mean), 0.0)
+        return found - np.logaddexp(0.0, -some)
     sigma = _flat(posterior[_SIGMA])[:, None]
     z = (y - mean) / sigma
     return -0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+
+
+def _predictor(
+    posterior: xr.Dataset,
+    spec: ConventionalSpec,
+    data: pd.DataFrame,
+    rng: np.random.Generator,
+    *,
+    of: str = "",
+) -> Array:
+    """Return a linear predictor [sample, `participant`], of the one whose coefficients begin with `of`."""
+    names = [name for name in _names(data) if of + name in posterior]
+    coefficients = np.stack([_flat(posterior[of + name]) for name in names], axis=1)
+    mean = _flat(posterior[of + _INTERCEPT])[:, None] + coefficients @ data[names].to_numpy(dtype=float).T
+    if spec.pooled:
+        for name in ("1", *_scores(names)):
+            column = 1.0 if name == "1" else data[name].to_numpy(dtype=float)
+            mean += _effects(posterior, of + name, data[n.PATTERN], rng) * column
+    return np.asarray(mean)
 
 
 def _effects(posterior: xr.Dataset, name: str, patterns: pd.Series, rng: np.random.Generator) -> Array:
@@ -272,11 +296,11 @@ def _scores(names: list[str]) -> list[str]:
     return [name for name in names if name.startswith(_SCORE)]
 
 
-def _formula(spec: ConventionalSpec, names: list[str], *, exposed: bool) -> str:
+def _formula(spec: ConventionalSpec, names: list[str], *, exposed: bool, of: str = n.OUTCOME) -> str:
     text = " + ".join(["1", *names, *([f"offset({_EXPOSURE})"] if exposed else [])])
     if spec.pooled:
         text += f" + ({' + '.join(['1', *_scores(names)])} | {n.PATTERN})"
-    return f"{n.OUTCOME} ~ {text}"
+    return f"{of} ~ {text}"
 
 
 def _unknown_names(spec: ConventionalSpec, cohort: xr.Dataset) -> list[str]:

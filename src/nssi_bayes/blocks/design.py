@@ -54,7 +54,7 @@ class Design:
         Indicators that also load on another function, and which: all pairs of cross-loadings, or the
         general function.
     outcome_family : str
-        ``gaussian``, ``bernoulli``, ``negative_binomial`` or ``ordinal``.
+        ``gaussian``, ``bernoulli``, ``negative_binomial``, ``hurdle_negative_binomial`` or ``ordinal``.
     outcome_exposure : numpy.ndarray, optional
         Of a count, how long or over how much it was counted; 1 where it was not [`participant`].
     centred_diagnosis : numpy.ndarray, optional
@@ -262,7 +262,7 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
         return found
     _check_route(spec, family, where)
     found["outcome_family"] = family
-    if family == n.NEGATIVE_BINOMIAL:
+    if family in n.COUNTS:
         exposure = np.ones((people, 1))
         if n.OUTCOME_EXPOSURE in cohort:
             exposure = columns_of(cohort, n.OUTCOME_EXPOSURE, n.OUTCOME, (spec.outcome,), people)
@@ -275,11 +275,16 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
 
 def _check_route(spec: JointSpec, family: str, where: str) -> None:
     """Refuse what a route does not have for an outcome that is not Gaussian."""
-    beside = len(spec.functions) <= MOST_BESIDE
+    beside = len(spec.functions) <= MOST_BESIDE and family != n.HURDLE
     reason = (
         f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
         f"so that the integral over more than {MOST_BESIDE} of them does not separate"
     )
+    if family == n.HURDLE:
+        reason = (
+            f"the outcome {spec.outcome!r} is a hurdle negative binomial, whose two predictors go with all "
+            "functions at once, so that the integral over them does not separate"
+        )
     if spec.route == "marginal" and not beside:
         cure = "write route: auto, which samples the functions of such a model"
         raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)

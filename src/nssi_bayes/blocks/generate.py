@@ -228,11 +228,15 @@ def _connectivity(theta: Theta, design: Design, rng: np.random.Generator, who: L
 
 
 def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
-    value = theta.get("a", 0.0) + design.diagnosis @ theta["d"] + who.function @ theta["w"]
-    if "q" in theta:
-        value = value + who.factor @ theta["q"]
-    if "outcome_covariate" in theta:
-        value = value + design.covariate @ theta["outcome_covariate"]
-    if "site_outcome" in theta:
-        value = value + design.site @ theta["site_outcome"]
-    return np.where(design.outcome_seen, predicted.simulate(theta, design, rng, value), 0.0)
+    predictors = []
+    for end in ("_some", "") if "w_some" in theta else ("",):
+        value = theta.get(f"a{end}", 0.0) + design.diagnosis @ theta[f"d{end}"]
+        value = value + who.function @ theta[f"w{end}"]
+        if f"q{end}" in theta:
+            value = value + who.factor @ theta[f"q{end}"]
+        if f"outcome_covariate{end}" in theta:
+            value = value + design.covariate @ theta[f"outcome_covariate{end}"]
+        if f"site_outcome{end}" in theta:
+            value = value + design.site @ theta[f"site_outcome{end}"]
+        predictors.append(value)
+    return np.where(design.outcome_seen, predicted.simulate(theta, design, rng, predictors), 0.0)

@@ -191,14 +191,14 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
     origin = jnp.zeros((people, functions))
     mean, spread = predictor(theta, design, origin)
     own = [predictor(theta, design, origin.at[:, f].set(1.0))[0] - mean for f in range(functions)]
-    row = jnp.stack([*(-one for one in own), jnp.ones(people), mean], axis=1)
-    variance = FLOOR + spread**2
+    row = jnp.stack([*(-one[0] for one in own), jnp.ones(people), mean[0]], axis=1)
+    variance = FLOOR + (spread[0] ** 2).sum(axis=0)
     keep = np.r_[:functions, functions + 1]
     whole = row[:, :, None] * row[:, None, :] / variance[:, None, None]
     whole = whole.at[:, keep[:, None], keep].add(prior.matrix)
 
     def outcome(mu: Any) -> Any:
-        return outcomes.log_probability(theta, design, mu)
+        return outcomes.log_probability(theta, design, mu[None])
 
     def curve(f: int, points: Any) -> Any:
         return items.curve(f, points) if f < functions else jax.vmap(outcome, 1, 1)(points)
@@ -232,7 +232,7 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
 
 
 def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
-    """Return mean and sd of the outcome's predictor given the functions and all Gaussian data.
+    """Return the outcome's predictors given the functions and all Gaussian data.
 
     Parameters
     ----------
@@ -246,16 +246,22 @@ def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
     Returns
     -------
     tuple of array
-        [`participant`]; of a single factor the sd has the sign of its slope.
+        Mean [predictor, `participant`] and loadings on standard normal rests [predictor, rest,
+        `participant`]: of one predictor its sd, of a single factor with the sign of its slope; of two as
+        many as there are factors.
     """
     said, count = outcomes.linear(theta, design), len(design.coords[n.FACTOR])
-    mean = said.mean[:, 0] + (eta @ said.own.T)[:, 0]
+    mean = (said.mean + eta @ said.own.T).T
     if not count:
-        return mean, jnp.zeros_like(mean)
+        return mean, jnp.zeros((len(mean), 0, len(eta)))
     constant, onto, left = factors_given(theta, design, include=BLOCKS)
-    factor, slope = constant + (onto @ eta[:, :, None])[:, :, 0], said.common[0]
-    sign = jnp.where(slope[0] < 0, -1.0, 1.0) if count == 1 else 1.0
-    return mean + factor @ slope, sign * jnp.sqrt(jnp.einsum("p,ipr,r->i", slope, left, slope))
+    factor, slope = constant + (onto @ eta[:, :, None])[:, :, 0], said.common
+    if len(mean) > 1:
+        spread = jnp.einsum("kp,ipr->kri", slope, jnp.linalg.cholesky(left))
+    else:
+        sign = jnp.where(slope[0, 0] < 0, -1.0, 1.0) if count == 1 else 1.0
+        spread = sign * jnp.sqrt(jnp.einsum("kp,ipr,kr->ki", slope, left, slope))[:, None]
+    return mean + slope @ factor.T, spread
 
 
 def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, rest: Any = None) -> Any:
@@ -273,8 +279,8 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, re
         Residual factors of items [`participant`, `testlet`], which are part of the density then; they
         are integrated out otherwise, which needs items of one function each.
     rest : array, optional
-        What factors that are integrated out leave of the predictor of an outcome that is not Gaussian,
-        in its sd [`participant`]: part of the density then.
+        What factors that are integrated out leave of the predictors of an outcome that is not Gaussian,
+        standard normal [`participant`, rest]: part of the density then.
 
     Returns
     -------
@@ -287,9 +293,9 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, re
     gaussian = prior.constant - 0.5 * quadratic
     if rest is not None:
         mean, spread = predictor(theta, design, eta)
-        gaussian = gaussian + outcomes.log_probability(theta, design, mean + spread * rest)
-        if design.coords[n.FACTOR]:
-            gaussian = gaussian - 0.5 * (rest**2 + LOG_2PI)
+        mu = mean + jnp.einsum("kri,ir->ki", spread, rest)
+        gaussian = gaussian + outcomes.log_probability(theta, design, mu)
+        gaussian = gaussian - 0.5 * (rest**2 + LOG_2PI).sum(axis=1)
     if not design.coords[n.INDICATOR]:
         return gaussian
     items = measurement.Items(theta, design)

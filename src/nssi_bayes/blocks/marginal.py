@@ -21,7 +21,7 @@ from nssi_bayes.blocks.beside import NEWTON_BESIDE
 from nssi_bayes.blocks.compiled import Part, People, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.patterns import Patterns
-from nssi_bayes.blocks.predicted import Observed, is_curved
+from nssi_bayes.blocks.predicted import Observed, is_curved, on_axes
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.sums import Sums, persons
 from nssi_bayes.integrate import jointly, quadrature
@@ -134,9 +134,9 @@ def evaluate(
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
-        curve = None if observed is None else observed.curve(slots.named(vectors[s]))
+        curves = [] if observed is None else observed.curves(slots.named(vectors[s]))
         upper, lower = answers.constants(part)
-        value, mean, covariance = integrate(part, items * upper, items * lower, curve)
+        value, mean, covariance = integrate(part, items * upper, items * lower, curves)
         found.log_integral[s] = part.constant + items * answers.log_gap(part) + value
         if moments:
             found.mean[s], found.covariance[s] = mean, covariance
@@ -145,7 +145,7 @@ def evaluate(
     return found
 
 
-type Integrator = Callable[[Part, Array, Array, Curve | None], tuple[Array, Array, Array]]
+type Integrator = Callable[[Part, Array, Array, list[Curve]], tuple[Array, Array, Array]]
 
 
 def _integrator(
@@ -158,22 +158,22 @@ def _integrator(
         rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
 
         def jointly_integrated(
-            part: Part, upper: Array, lower: Array, curve: Curve | None
+            part: Part, upper: Array, lower: Array, curves: list[Curve]
         ) -> tuple[Array, Array, Array]:
             loading = all_loadings(part, design)[0]
             items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
             outcome = jointly.no_outcome(len(design.plain_of))
-            if curve is not None and part.predictor is not None:
-                mean, _, own, left = part.predictor
-                spread = np.zeros_like(mean) if left is None else np.abs(left)
-                load = np.ascontiguousarray(own.T)
-                outcome = jointly.Outcome(mean, load, spread, *curve, points.nodes, points.log_weights)
+            if curves and part.predictor is not None:
+                stacked = (np.array(fields) for fields in zip(*curves, strict=True))
+                axes = on_axes(part.predictor, curves)
+                given = [*axes, *stacked, points.nodes, points.log_weights]
+                outcome = jointly.Outcome(*given)
             return jointly.integrate(part.matrix, items, outcome, *nodes)
 
         return jointly_integrated
     patterns = Patterns(design, arrangement_of(design, grid))
 
-    def by_function(part: Part, upper: Array, lower: Array, _: Curve | None) -> tuple[Array, Array, Array]:
+    def by_function(part: Part, upper: Array, lower: Array, _: list[Curve]) -> tuple[Array, Array, Array]:
         value, d_matrix = patterns.value_and_moments(part, upper, lower, moments=moments)
         second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
         mean = -second[:, :-1, -1]

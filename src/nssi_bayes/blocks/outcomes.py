@@ -4,7 +4,9 @@
 
 Gaussian with the identity link and y_i ~ N(mu_i, sigma_outcome^2); Bernoulli and ordinal with the
 logit, of which the ordinal one has category probabilities instead of `a`; negative binomial with the
-logarithm of the rate per unit of exposure. The Gaussian one folds into what is Gaussian of a person.
+logarithm of the rate per unit of exposure. A count behind a hurdle has two predictors of the same terms:
+that of any in logits, whose parameters end with `SOME`, and the logarithm of the rate, whose parameters
+are named like those of any count. The Gaussian one folds into what is Gaussian of a person.
 Of the others this page states the density in JAX, as its family's textbook has it; what samples and
 scores them is in `predicted`.
 """
@@ -25,10 +27,18 @@ from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["linear", "log_probability", "observed", "parameters"]
+__all__ = ["SOME", "endings", "linear", "log_probability", "observed", "parameters"]
 
-_LINK: Final = {n.GAUSSIAN: "", n.BERNOULLI: "_logit", n.ORDINAL: "_logit", n.NEGATIVE_BINOMIAL: "_log"}
+type Array = np.ndarray[Any, Any]
+
+SOME: Final = "_some"
+"""What parameters of the predictor of any count end with, behind a hurdle."""
+_LINK: Final = {
+    n.GAUSSIAN: "", n.BERNOULLI: "_logit", n.ORDINAL: "_logit", **dict.fromkeys(n.COUNTS, "_log"),
+}  # fmt: skip
 """What the names of priors end with, by family: their unit is that of the link."""
+_BEHIND: Final = 3
+"""Where the further parameter of a family stands: behind the intercept, d and w."""
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -36,38 +46,59 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if spec.outcome is None:
         return []
     family = design.outcome_family
-    own = {name: priors[name + _LINK[family]] for name in ("a", "d", "w", "q", "outcome_covariate")}
-    found = [from_prior("a", (), own["a"])]
-    if family == n.ORDINAL:
+    found = [p for end in endings(family) for p in _of_predictor(design, priors, end)]
+    if family == n.GAUSSIAN:
+        found.insert(_BEHIND, from_prior("sigma_outcome", (), priors["sigma_outcome"]))
+    if family == n.NEGATIVE_BINOMIAL:
+        found.insert(_BEHIND, from_prior("dispersion", (), priors["dispersion"]))
+    if family == n.HURDLE:
+        found.append(from_prior("dispersion", (), priors["dispersion"]))
+    return found
+
+
+def endings(family: str) -> tuple[str, ...]:
+    """Return what the parameters of each predictor of a family end with, in the predictors' order."""
+    return (SOME, "") if family == n.HURDLE else ("",)
+
+
+def _of_predictor(design: Design, priors: dict[str, Prior], end: str) -> list[Parameter]:
+    """Declare what is linear in one predictor."""
+    link = "_logit" if end else _LINK[design.outcome_family]
+    own = {name: priors[name + link] for name in ("a", "d", "w", "q", "outcome_covariate")}
+    found = [from_prior("a" + end, (), own["a"])]
+    if design.outcome_family == n.ORDINAL:
         probability = priors["category_probability"]
         found = [from_prior("outcome_probability", (n.OUTCOME_CATEGORY,), probability)]
-    found += [from_prior("d", (n.DISORDER,), own["d"]), from_prior("w", (n.FUNCTION,), own["w"])]
-    if family == n.GAUSSIAN:
-        found.append(from_prior("sigma_outcome", (), priors["sigma_outcome"]))
-    if family == n.NEGATIVE_BINOMIAL:
-        found.append(from_prior("dispersion", (), priors["dispersion"]))
+    found += [from_prior("d" + end, (n.DISORDER,), own["d"]), from_prior("w" + end, (n.FUNCTION,), own["w"])]
     if design.coords[n.FACTOR]:
-        found.append(from_prior("q", (n.FACTOR,), own["q"]))
+        found.append(from_prior("q" + end, (n.FACTOR,), own["q"]))
     if design.coords[n.COVARIATE]:
-        found.append(from_prior("outcome_covariate", (n.COVARIATE,), own["outcome_covariate"]))
+        found.append(from_prior("outcome_covariate" + end, (n.COVARIATE,), own["outcome_covariate"]))
     if len(design.coords[n.SITE]) > 1:
-        found.append(from_prior("tau_site_outcome", (), priors["tau_site" + _LINK[family]]))
-        found.append(Parameter("site_outcome", (n.SITE,), scale="tau_site_outcome", zero_sum=True))
+        scale = "tau_site_outcome" + end
+        found.append(from_prior(scale, (), priors["tau_site" + link]))
+        found.append(Parameter("site_outcome" + end, (n.SITE,), scale=scale, zero_sum=True))
     return found
 
 
 def linear(theta: dict[str, Any], design: Design) -> Linear:
-    """Return what is linear in the parameters: of one measure, the outcome."""
+    """Return what is linear in the parameters: a row for each predictor of the outcome."""
     people = design.outcome.shape[0]
-    columns = {
+    columns: dict[str, Array] = {
         "a": np.ones(people),
         "d": design.diagnosis,
         "outcome_covariate": design.covariate,
         "site_outcome": design.site,
     }
-    loading = theta["w"].reshape(1, -1, 1), np.ones((people, 1))
-    common = theta["q"].reshape(1, -1) if "q" in theta else None
-    return make_linear(effects(theta, columns, 1), loading, common=common)
+    named = [
+        {name: theta[name + end] for name in (*columns, "w", "q") if name + end in theta}
+        for end in endings(design.outcome_family)
+    ]
+    coefficients, shared = zip(*(effects(one, columns, 1) for one in named), strict=True)
+    effect = joined(coefficients, 0), shared[0]
+    loading = joined([one["w"].reshape(1, -1, 1) for one in named], 0), np.ones((people, 1))
+    common = joined([one["q"].reshape(1, -1) for one in named], 0) if "q" in named[0] else None
+    return make_linear(effect, loading, common=common)
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
@@ -97,21 +128,25 @@ def log_probability(theta: dict[str, Any], design: Design, mu: Any) -> Any:
     design : Design
         The data.
     mu : array
-        Predictor [`participant`].
+        Predictors [predictor, `participant`]: two behind a hurdle, of any and of the count; else one.
 
     Returns
     -------
     array
         [`participant`], nats; 0 where it is missing.
     """
-    y = design.outcome
+    y, some, mu = design.outcome, mu[0], mu[-1]
     if design.outcome_family == n.BERNOULLI:
         found = jax.nn.log_sigmoid((2 * y - 1) * mu)
-    elif design.outcome_family == n.NEGATIVE_BINOMIAL:
+    elif design.outcome_family in n.COUNTS:
         size = 1 / theta["dispersion"] ** 2
         log_rate = mu + jnp.log(design.outcome_exposure)
         found = gammaln(y + size) - gammaln(size) - gammaln(y + 1)
         found += y * log_rate + size * jnp.log(size) - (y + size) * jnp.logaddexp(log_rate, jnp.log(size))
+        if design.outcome_family == n.HURDLE:
+            none = -size * jnp.logaddexp(0.0, log_rate - jnp.log(size))
+            found = jnp.where(y > 0, found - jnp.log(-jnp.expm1(none)), 0.0)
+            found += jax.nn.log_sigmoid(jnp.where(y > 0, some, -some))
     else:
         below = jnp.cumsum(theta["outcome_probability"])[:-1]
         inside = jnp.log(below) - jnp.log1p(-below)

@@ -84,7 +84,7 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
         log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1)
         log_weight += _items(eta, one, part, answers) - log_proposal
         if observed is not None and part.predictor is not None:
-            log_weight += given_functions(observed.curve(slots.named(vector)), part.predictor, eta)
+            log_weight += given_functions(observed.curves(slots.named(vector)), part.predictor, eta)
         found[s] = eta[rng.choice(_PROPOSALS, p=np.exp(log_weight - logsumexp(log_weight)))]
     return found
 

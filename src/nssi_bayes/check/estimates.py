@@ -11,13 +11,14 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
-__all__ = ["PARTS", "as_met", "contrasts", "estimate", "rate_ratios"]
+__all__ = ["PARTS", "as_met", "contrasts", "estimate", "outcome_rows", "rate_ratios"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
@@ -29,7 +30,9 @@ _RATIOS: Final = {
     n.BERNOULLI: "odds ratio",
     n.NEGATIVE_BINOMIAL: "rate ratio",
     n.ORDINAL: "odds ratio of a higher category",
+    n.HURDLE: "rate ratio among those with any",
 }
+_SOME: Final = "odds ratio of any"
 
 type Array = np.ndarray[Any, Any]
 type Row = dict[str, Any]
@@ -118,7 +121,7 @@ def estimate(
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
     found["edges"] = _edges(summary, posterior, design, moments, cohort)
     found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
-    found["outcome"] = _outcome(summary, posterior, _RATIOS.get(design.outcome_family))
+    found["outcome"] = outcome_rows(summary, posterior, design.outcome_family)
     found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
@@ -345,10 +348,19 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
     return found
 
 
-def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None) -> list[Row]:
-    """Summarise slopes of the outcome; unless it is Gaussian also as a `ratio`."""
+def outcome_rows(summary: _Summary, flat: xr.Dataset, family: str) -> list[Row]:
+    """Summarise slopes of the outcome; behind a hurdle those of any first, each with its `part`."""
+    if family != n.HURDLE:
+        return _outcome(summary, flat, _RATIOS.get(family))
+    some = _outcome(summary, flat, _SOME, end=outcomes.SOME)
+    parts = ("any", some), ("count", _outcome(summary, flat, _RATIOS[family]))
+    return [{**row, "part": part} for part, rows in parts for row in rows]
+
+
+def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None, *, end: str = "") -> list[Row]:
+    """Summarise slopes of a predictor of the outcome; unless it is Gaussian also as a `ratio`."""
     found = []
-    for name, dim in (("w", n.FUNCTION), ("q", n.FACTOR), ("d", n.DISORDER)):
+    for name, dim in ((f"w{end}", n.FUNCTION), (f"q{end}", n.FACTOR), (f"d{end}", n.DISORDER)):
         for row in _table(summary, flat, name, (dim,)):
             term = row.pop(dim)
             if ratio is not None:

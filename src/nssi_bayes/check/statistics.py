@@ -144,7 +144,7 @@ class Statistics:
         value, family = design.outcome[design.outcome_seen], design.outcome_family
         if family == n.GAUSSIAN:
             return "outcome", _shape(column[:, None])
-        if family != n.NEGATIVE_BINOMIAL:
+        if family not in n.COUNTS:
             share = np.array([(value == c).mean() for c in _answers(design)])
             return "outcome_share", (share, np.minimum(share, 1 - share) * len(value))
         hits = [(value == 0).mean(), *((value > k * self._mean_count).mean() for k in _TAIL)]
@@ -233,7 +233,7 @@ def _scores(design: Design) -> Array:
 
 
 def _outcome(design: Design) -> Array:
-    value = np.log1p(design.outcome) if design.outcome_family == n.NEGATIVE_BINOMIAL else design.outcome
+    value = np.log1p(design.outcome) if design.outcome_family in n.COUNTS else design.outcome
     return np.where(design.outcome_seen, value, np.nan)
 
 

@@ -165,7 +165,7 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
 def _moved(work: _Work, model: _Model) -> dict[int, tuple[dict[str, float], float]]:
     """Score people over the limit by moved draws, where these are few: scores and k-hat by position."""
     few = 0 < len(model.over) <= _MATCHED_SHARE * len(work.cohort[n.PARTICIPANT])
-    if not few or _plain(model) or model.spec.explicit:
+    if not few or _plain(model) or work.built(model).explicit:
         return {}
     found = dict(work.moved(model))
     _LOG.info("%s: draws were moved for %d of %d people", model.entry, len(found), len(model.over))

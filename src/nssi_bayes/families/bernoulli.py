@@ -28,7 +28,7 @@ def curve(y: Array) -> Curve:
         -log(1 + exp(mu)) for a 0 and -log(1 + exp(-mu)) for a 1, which do not cancel in the tails.
     """
     one, none = np.asarray(y, dtype=float), np.zeros(np.shape(y))
-    return Curve(none, 1.0 - one, none, one, none, none)
+    return Curve(none, 1.0 - one, none, one, none, none, none)
 
 
 def simulate(rng: np.random.Generator, predictor: Array) -> Array:

@@ -18,7 +18,7 @@ from scipy.special import expit, gammaln
 
 from nssi_bayes.integrate.curve import Curve
 
-__all__ = ["by_dispersion", "curve", "simulate", "through"]
+__all__ = ["by_dispersion", "curve", "none_by_s", "simulate", "through"]
 
 _SMALL: Final = 1e-3
 """s rate below which a difference of two nearly equal numbers is written as a series."""
@@ -48,7 +48,7 @@ def curve(y: Array, exposure: Array, dispersion: float) -> Curve:
     constant = _products(np.log1p(s * _below(whole)), whole) - gammaln(whole + 1.0)
     log_exposure = np.log(exposure)
     constant = constant + whole * log_exposure
-    return Curve(whole, whole + 1.0 / s, log_exposure + np.log(s), none, none, constant)
+    return Curve(whole, whole + 1.0 / s, log_exposure + np.log(s), none, none, constant, none)
 
 
 def by_dispersion(y: Array, exposure: Array, dispersion: float, predictor: Array) -> Array:
@@ -71,13 +71,30 @@ def by_dispersion(y: Array, exposure: Array, dispersion: float, predictor: Array
     s = dispersion**2
     whole = np.asarray(y, dtype=float)
     log_x = np.log(s) + np.log(exposure) + predictor
-    share = expit(log_x)  # x / (1 + x) of x = s rate, which may be beyond any number
+    below = _below(whole)
+    by_s = _products(below / (1.0 + s * below), whole) + none_by_s(log_x, s)
+    return 2.0 * dispersion * (by_s - whole * expit(log_x) / s)
+
+
+def none_by_s(log_x: Array, s: float) -> Array:
+    """Return the derivative of log P(0) = -log(1 + s rate) / s by s.
+
+    Parameters
+    ----------
+    log_x : numpy.ndarray
+        Logarithm of s rate, which may be beyond any number.
+    s : float
+        dispersion^2.
+
+    Returns
+    -------
+    numpy.ndarray
+        Nats per unit of s.
+    """
     x = np.exp(np.minimum(log_x, 0.0))
     near = (x / s) ** 2 * (1 / 2 - x * (2 / 3 - x * (3 / 4 - x * 4 / 5)))
-    far = (np.logaddexp(0.0, log_x) - share) / s**2
-    below = _below(whole)
-    by_s = _products(below / (1.0 + s * below), whole) + np.where(x < _SMALL, near, far)
-    return 2.0 * dispersion * (by_s - whole * share / s)
+    far = (np.logaddexp(0.0, log_x) - expit(log_x)) / s**2
+    return np.where(x < _SMALL, near, far)
 
 
 def through(y: Array, exposure: Array, dispersion: float, by: tuple[Array, Array]) -> Array:

@@ -267,7 +267,7 @@ def curve(y: np.ndarray[Any, Any], probability: np.ndarray[Any, Any]) -> Curve:
     none = np.zeros(y.shape)
     with np.errstate(divide="ignore"):
         at, below = (np.where(part > 0, np.log(part), 0.0) for part in (upper, lower))
-    return Curve(none, (upper > 0).astype(float), at, (lower > 0).astype(float), below, gap)
+    return Curve(none, (upper > 0).astype(float), at, (lower > 0).astype(float), below, gap, none)
 
 
 def curve_back(

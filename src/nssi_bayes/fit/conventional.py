@@ -2,7 +2,8 @@
 
 Priors are Bambi's defaults, computed from the table: coefficients N(0, (2.5 sd(y) / sd(x))^2), the
 intercept N(mean(y), (2.5 sd(y))^2), sigma half-Student-t(4, sd(y)); of a yes N(0, 1 / sd(x)^2) and
-the intercept N(0, 1.5^2); of a count N(0, (2.5 / sd(x))^2), N(0, 2.5^2) and alpha half-Cauchy(1); the
+the intercept N(0, 1.5^2); of a count N(0, (2.5 / sd(x))^2), N(0, 2.5^2) and alpha half-Cauchy(1), and
+behind a hurdle N(0, 1) of all that is of any, whose names begin with ``psi_``; the
 sd of an effect of diagnostic pattern half-normal with the scale of its coefficient's prior. Effects of
 pattern are non-centred, and intercept and slopes are uncorrelated: Bambi's ``|`` is what others
 write ``||``. Bambi's own centring is off: the columns of the table are centred, so that draws and
@@ -22,7 +23,7 @@ import pandas as pd
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks.conventional import FAMILY, table, written
+from nssi_bayes.blocks.conventional import FAMILY, formulas, table, written
 from nssi_bayes.fit.chains import run_nuts, statistics
 from nssi_bayes.spec import ConventionalSpec, Sampler
 
@@ -34,9 +35,12 @@ _FEWEST: Final = {"tune": 500, "target_accept": 0.8}
 steps than the joint model's."""
 _CAREFUL: Final = 0.97
 """Target acceptance of the one rerun after a divergence."""
-_BY_PERSON: Final = ("mu", "p")
-_BAMBI: Final = {n.GAUSSIAN: "gaussian", n.BERNOULLI: "bernoulli", n.NEGATIVE_BINOMIAL: "negativebinomial"}
-_UNIT: Final = {n.BERNOULLI: "logits of {}", n.NEGATIVE_BINOMIAL: "log of the rate of {}"}
+_BY_PERSON: Final = ("mu", "p", "psi")
+_BAMBI: Final = {
+    n.GAUSSIAN: "gaussian", n.BERNOULLI: "bernoulli", n.NEGATIVE_BINOMIAL: "negativebinomial",
+    n.HURDLE: "hurdle_negativebinomial",
+}  # fmt: skip
+_UNIT: Final = {n.BERNOULLI: "logits of {}", **dict.fromkeys(n.COUNTS, "log of the rate of {}")}
 _BAMBI_DIM: Final = f"{n.PATTERN}__factor_dim"
 
 
@@ -59,7 +63,8 @@ def build_conventional(spec: ConventionalSpec, data: pd.DataFrame) -> Any:
 
     data = data.reset_index(drop=True)
     family = _BAMBI[data.attrs[FAMILY]]
-    model = bambi.Model(written(spec, data), data, family=family, center_predictors=False, noncentered=True)
+    formula = bambi.Formula(*formulas(spec, data))
+    model = bambi.Model(formula, data, family=family, center_predictors=False, noncentered=True)
     model.build()
     return model
 
@@ -182,6 +187,7 @@ def _posterior(draws: xr.Dataset, spec: ConventionalSpec, family: str) -> xr.Dat
     found = draws.drop_attrs()
     for name in found.data_vars:
         said = _UNIT.get(family, "pooled within-site sd of {}").format(spec.outcome)
+        said = f"logits of any {spec.outcome}" if str(name).startswith("psi_") else said
         one = "1" if str(name).endswith("_offset") or name == "alpha" else said
         found[name].attrs["units"] = one
     return found

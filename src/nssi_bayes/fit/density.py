@@ -99,12 +99,7 @@ def compile_density(built: Built) -> Density:
 
     if built.explicit:  # functions are sampled: there is no integral
         if not built.spec.explicit:
-            _LOG.info(
-                "the explicit route: the outcome is %s, which goes with all functions at once, and with more "
-                "than %d of them the integral has too many axes; functions are sampled",
-                built.design.outcome_family.replace("_", " "),
-                MOST_BESIDE,
-            )
+            _LOG.info("the explicit route: the outcome is %s; functions are sampled", _why(built.design))
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         density = explicit.density(free, slots, built.design)
@@ -129,6 +124,14 @@ def compile_density(built: Built) -> Density:
             )
         density = _one_by_one(free, slots, built.design, fine=built.fine)
     return Density(free.size, density, constrain, free.start, free.scaled)
+
+
+def _why(design: Design) -> str:
+    """Say what an outcome is that is not integrated beside the items, and why it is not."""
+    said = f"{design.outcome_family.replace('_', ' ')}, which goes with all functions at once, and with "
+    if design.outcome_family == n.HURDLE:
+        return f"{said}two predictors"
+    return f"{said}more than {MOST_BESIDE} of them the integral has too many axes"
 
 
 def unconstrained(built: Built, theta: dict[str, Array]) -> Array:

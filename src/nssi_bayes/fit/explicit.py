@@ -4,7 +4,8 @@ Behind the parameters the vector holds every person's functions and, where items
 one, residual factors. Latent factors x* are integrated out in closed form. The predictor of an outcome
 that is not Gaussian holds q . x*, which is normal given functions and Gaussian data: its standardised
 rest z is sampled, one number a person, so that nothing is approximated. (To sample x* itself would have a
-mode at sigma_x = 0, without bound.) Gaussian data are folded in as on the marginal route, so that both
+mode at sigma_x = 0, without bound.) A hurdle has two predictors, and as many rests as there are factors.
+Gaussian data are folded in as on the marginal route, so that both
 have one text; what the kernel integrates is evaluated at the functions here.
 """
 
@@ -49,7 +50,8 @@ class Latents(NamedTuple):
     @classmethod
     def of(cls, design: Design, names: Container[str]) -> Latents:
         """Count the latents of a design and a model's parameters."""
-        rests = int(bool(design.coords[n.FACTOR]) and is_curved(design, names))
+        factors = len(design.coords[n.FACTOR]) if is_curved(design, names) else 0
+        rests = factors if design.outcome_family == n.HURDLE else min(factors, 1)
         functions, testlets = len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET])
         return cls(len(design.diagnosis), functions, testlets, rests)
 
@@ -147,18 +149,19 @@ class _Outcome:
         mean, common, own, spread = predictor
         if spread is None:
             raise ValueError("the factors are not integrated out of the outcome's predictor")
-        mu = mean + (eta * own.T).sum(axis=1) + spread * rest.sum(axis=1)
+        mu = mean + np.einsum("if,kfi->ki", eta, own) + np.einsum("ir,kri->ki", rest, spread)
         named = self.slots.named(theta)
-        curve = self.observed.curve(named)
-        by_mu = derivatives(curve, mu)[0]
+        curves = self.observed.curves(named)
+        by_mu = np.array([derivatives(*pair)[0] for pair in zip(curves, mu, strict=True)])
         by_theta = np.zeros(self.slots.size)
         for name, slope in self.observed.slopes(named, mu).items():
             by_theta[self.slots.where[name]] = slope
-        by_own = np.ascontiguousarray((by_mu[:, None] * eta).T)
-        back = Predictor(by_mu, common, by_own, by_mu * rest.sum(axis=1))
-        by_rest = np.tile((by_mu * spread)[:, None], rest.shape[1]) - rest
-        nats = value(curve, mu).sum() - 0.5 * (rest**2).sum() - 0.5 * rest.size * LOG_2PI
-        return float(nats), by_mu[:, None] * own.T, by_rest, back, by_theta
+        by_own = np.ascontiguousarray(by_mu[:, None] * eta.T)
+        back = Predictor(by_mu, common, by_own, by_mu[:, None] * rest.T)
+        by_rest = np.einsum("ki,kri->ir", by_mu, spread) - rest
+        nats = sum(value(*pair).sum() for pair in zip(curves, mu, strict=True))
+        nats -= 0.5 * (rest**2).sum() + 0.5 * rest.size * LOG_2PI
+        return float(nats), np.einsum("ki,kfi->if", by_mu, own), by_rest, back, by_theta
 
 
 @compiled

@@ -194,7 +194,7 @@ def _check_family(reader: Reader, table: str, column: str, *, numbers: Numbers, 
     whole = values == np.round(values)
     wrong, what = {
         n.BERNOULLI: (~np.isin(values, (0, 1)), "are not 0 or 1; write `codes` if they are words"),
-        n.NEGATIVE_BINOMIAL: (~whole | (values < 0), "are no counts (whole numbers of 0 or more)"),
+        **dict.fromkeys(n.COUNTS, (~whole | (values < 0), "are no counts (whole numbers of 0 or more)")),
         n.ORDINAL: (~whole, "are no categories (whole numbers)"),
     }.get(family, (np.zeros(len(values), dtype=bool), ""))
     if wrong.any():

@@ -6,7 +6,8 @@ enough for the pointwise scores of a posterior. Residual factors of items are on
 
 So is what the predictor of an outcome that is not Gaussian has beside the functions: factors that were
 integrated out leave it normal given them, and this normal z is one more axis of the rotated grid, the
-innermost, along which no item changes.
+innermost, along which no item changes. A count behind a hurdle has two predictors and two such axes, of
+which the inner one moves the count's alone; who has none has one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled, inlined
+from nssi_bayes.integrate.curve import FAR, SMALL
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.quadrature import LARGEST_STEP, Grid
 
@@ -24,6 +26,7 @@ __all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
 type Array = np.ndarray[Any, Any]
 
 NEWTON_STEPS = 8
+LARGE = 700.0
 TIGHT = 1e-9
 """Spread of a predictor given the functions under which it has none."""
 
@@ -60,10 +63,11 @@ class Outcome(NamedTuple):
     Parameters
     ----------
     mean, load, spread : numpy.ndarray
-        The predictor is mean + load . functions + spread z, z ~ N(0, 1): [`participant`],
-        [`participant`, `function`], [`participant`].
-    slope, over, at, under, below, constant : numpy.ndarray
-        Its curve, as in `curve.Curve` [`participant`].
+        A predictor is mean + load . functions + spread . z, z ~ N(0, 1): [predictor, `participant`],
+        [predictor, `participant`, `function`], [predictor, axis, `participant`]. There are up to two
+        axes; of two the first is nested in the second.
+    slope, over, at, under, below, constant, cut : numpy.ndarray
+        Its curve, as in `curve.Curve` [predictor, `participant`].
     position, log_weight : numpy.ndarray
         One axis of the rule, over z.
     """
@@ -77,14 +81,15 @@ class Outcome(NamedTuple):
     under: Array
     below: Array
     constant: Array
+    cut: Array
     position: Array
     log_weight: Array
 
 
 def no_outcome(functions: int) -> Outcome:
     """Return the outcome of a model that has none, or whose outcome is Gaussian."""
-    none = np.zeros(0)
-    return Outcome(none, np.zeros((0, functions)), *[none] * 9)
+    none, rule = np.zeros((0, 0)), np.zeros(0)
+    return Outcome(none, np.zeros((0, 0, functions)), np.zeros((0, 0, 0)), *[none] * 7, *[rule] * 2)
 
 
 def make_nodes(grid: Grid) -> tuple[Array, Array]:
@@ -121,7 +126,8 @@ def integrate(
     value, mean = np.empty(people), np.zeros((people, size))
     covariance = np.zeros((people, size, size))
     point, total = np.empty((len(nodes), size)), np.empty(len(nodes))
-    first = 1 if len(outcome.mean) else 0  # of the functions; z stands before them
+    first = outcome.spread.shape[1]  # of the functions; z stands before them
+    place = np.empty(first)
     for i in range(people):
         precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
         mode, root = _mode(i, precision, information, items, outcome)
@@ -132,11 +138,11 @@ def integrate(
                 for b in range(size):
                     point[q, a] += inverse[first + a, first + b] * nodes[q, b]
             total[q] = log_weight[q] + _log_items(i, point[q], items)
-            if first:
-                z = mode[0]
+            for a in range(first):
+                place[a] = mode[a]
                 for b in range(size):
-                    z += inverse[0, 1 + b] * nodes[q, b]
-                total[q] += _log_outcome(i, point[q], z, inverse[0, 0], outcome)
+                    place[a] += inverse[a, first + b] * nodes[q, b]
+            total[q] += _log_outcome(i, point[q], place, inverse, outcome)
             for a in range(size):
                 total[q] += information[a] * point[q, a]
                 for b in range(size):
@@ -181,18 +187,24 @@ def _log_items(i: int, eta: Array, items: Items) -> float:
 
 
 @inlined
-def _log_outcome(i: int, eta: Array, z: float, step: float, outcome: Outcome) -> float:
-    """Return one person's outcome log-likelihood at one value of the functions, z integrated around `z`."""
-    predictor = outcome.mean[i]
-    for f in range(len(eta)):
-        predictor += outcome.load[i, f] * eta[f]
-    if outcome.spread[i] < TIGHT:
-        return _log_curve(i, predictor, outcome)
+def _log_outcome(i: int, eta: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
+    """Return one person's outcome log-likelihood at one value of the functions, z integrated out."""
+    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
+    mu = np.empty(predictors)
+    for k in range(predictors):
+        mu[k] = outcome.mean[k, i]
+        for f in range(len(eta)):
+            mu[k] += outcome.load[k, i, f] * eta[f]
+    if axes < 2 or _is_tight(i, 1, outcome):
+        return _log_along(i, mu, place, inverse, outcome)
+    moved, inner, step = mu.copy(), place.copy(), inverse[1, 1]
     total, top = np.empty(len(outcome.position)), -np.inf
     for t in range(len(total)):
-        place = z + step * outcome.position[t]
-        total[t] = outcome.log_weight[t] - 0.5 * place**2
-        total[t] += _log_curve(i, predictor + outcome.spread[i] * place, outcome)
+        z = place[1] + step * outcome.position[t]
+        inner[0] = place[0] + inverse[0, 1] * outcome.position[t]
+        for k in range(predictors):
+            moved[k] = mu[k] + outcome.spread[k, 1, i] * z
+        total[t] = outcome.log_weight[t] - 0.5 * z**2 + _log_along(i, moved, inner, inverse, outcome)
         top = max(top, total[t])
     whole = 0.0
     for t in range(len(total)):
@@ -201,13 +213,79 @@ def _log_outcome(i: int, eta: Array, z: float, step: float, outcome: Outcome) ->
 
 
 @inlined
-def _log_curve(i: int, predictor: float, outcome: Outcome) -> float:
+def _log_along(i: int, mu: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
+    """Return the same at one value of all but the innermost axis of z, or where there is none."""
+    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
+    if axes == 0 or _is_tight(i, 0, outcome):
+        found = 0.0
+        for k in range(predictors):
+            found += _log_curve(k, i, mu[k], outcome)
+        return found
+    still = 0.0
+    for k in range(predictors):
+        if abs(outcome.spread[k, 0, i]) < TIGHT:
+            still += _log_curve(k, i, mu[k], outcome)
+    total, top, step = np.empty(len(outcome.position)), -np.inf, inverse[0, 0]
+    for t in range(len(total)):
+        z = place[0] + step * outcome.position[t]
+        total[t] = outcome.log_weight[t] - 0.5 * z**2
+        for k in range(predictors):
+            if abs(outcome.spread[k, 0, i]) >= TIGHT:
+                total[t] += _log_curve(k, i, mu[k] + outcome.spread[k, 0, i] * z, outcome)
+        top = max(top, total[t])
+    whole = 0.0
+    for t in range(len(total)):
+        whole += np.exp(total[t] - top)
+    return still + top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
+
+
+@inlined
+def _is_tight(i: int, axis: int, outcome: Outcome) -> bool:
+    """Return whether no predictor of a person changes along an axis of z."""
+    largest = 0.0
+    for k in range(outcome.spread.shape[0]):
+        largest = max(largest, abs(outcome.spread[k, axis, i]))
+    return largest < TIGHT
+
+
+@inlined
+def _log_curve(k: int, i: int, predictor: float, outcome: Outcome) -> float:
     """Evaluate one person's curve, as `curve.value`."""
-    high, low = predictor + outcome.at[i], outcome.below[i] - predictor
+    high, low = predictor + outcome.at[k, i], outcome.below[k, i] - predictor
     rising = max(high, 0.0) + np.log1p(np.exp(-abs(high)))
     falling = max(low, 0.0) + np.log1p(np.exp(-abs(low)))
-    found = outcome.slope[i] * predictor + outcome.constant[i]
-    return found - outcome.over[i] * rising - outcome.under[i] * falling
+    found = outcome.slope[k, i] * predictor + outcome.constant[k, i]
+    found -= outcome.over[k, i] * rising + outcome.under[k, i] * falling
+    cut = outcome.cut[k, i]
+    if cut > 0.0:
+        hazard = cut * rising
+        if hazard < SMALL:
+            log_rise = high if high < FAR else np.log(rising)
+            found -= log_rise + np.log(cut) - 0.5 * hazard
+        else:
+            found -= np.log(-np.expm1(-hazard))
+    return found
+
+
+@inlined
+def _slopes(k: int, i: int, predictor: float, outcome: Outcome) -> tuple[float, float]:
+    """Return slope and bend of one person's curve, as `curve.derivatives`; the bend not under 0."""
+    high = 1.0 / (1.0 + np.exp(-predictor - outcome.at[k, i]))
+    low = 1.0 / (1.0 + np.exp(predictor - outcome.below[k, i]))
+    slope = outcome.slope[k, i] - outcome.over[k, i] * high + outcome.under[k, i] * low
+    bend = outcome.over[k, i] * high * (1.0 - high) + outcome.under[k, i] * low * (1.0 - low)
+    cut = outcome.cut[k, i]
+    if cut > 0.0:
+        place = predictor + outcome.at[k, i]
+        rising = max(place, 0.0) + np.log1p(np.exp(-abs(place)))
+        hazard, rate = cut * rising, 1.0 if place < FAR else high / rising
+        first, toward = rate, rate
+        if hazard > SMALL:
+            first = rate * hazard / np.expm1(min(hazard, LARGE))
+            toward = rate * hazard / -np.expm1(-hazard)
+        slope -= first
+        bend = max(bend + first * (1.0 - high - toward), 0.0)
+    return slope, bend
 
 
 @inlined
@@ -219,33 +297,31 @@ def _mode(
     Only positions depend on it: residual factors are taken at 0, less steep by what they blur. With an
     outcome z stands before the functions in both.
     """
-    first = 1 if len(outcome.mean) else 0
+    first = outcome.spread.shape[1]
     size = len(information)
     whole, known = np.eye(first + size), np.zeros(first + size)
     for a in range(size):
         known[first + a] = information[a]
         for b in range(size):
             whole[first + a, first + b] = precision[a, b]
-    load = np.zeros(first + size)
-    if first:
-        load[0] = outcome.spread[i]
+    predictors = outcome.spread.shape[0]
+    load = np.zeros((predictors, first + size))
+    for k in range(predictors):
+        for a in range(first):
+            load[k, a] = outcome.spread[k, a, i]
         for a in range(size):
-            load[1 + a] = outcome.load[i, a]
+            load[k, first + a] = outcome.load[k, i, a]
     mode = np.linalg.solve(whole, known)
     root = np.linalg.cholesky(whole)
     for step in range(NEWTON_STEPS + 1):
         gradient = known - whole @ mode
         curvature = whole.copy()
-        if first:
-            predictor = outcome.mean[i] + (load * mode).sum()
-            high = 1.0 / (1.0 + np.exp(-predictor - outcome.at[i]))
-            low = 1.0 / (1.0 + np.exp(predictor - outcome.below[i]))
-            slope = outcome.slope[i] - outcome.over[i] * high + outcome.under[i] * low
-            bend = outcome.over[i] * high * (1.0 - high) + outcome.under[i] * low * (1.0 - low)
-            for a in range(1 + size):
-                gradient[a] += slope * load[a]
-                for b in range(1 + size):
-                    curvature[a, b] += bend * load[a] * load[b]
+        for k in range(predictors):
+            slope, bend = _slopes(k, i, outcome.mean[k, i] + (load[k] * mode).sum(), outcome)
+            for a in range(first + size):
+                gradient[a] += slope * load[k, a]
+                for b in range(first + size):
+                    curvature[a, b] += bend * load[k, a] * load[k, b]
         for j in range(len(items.loading)):
             up, low = items.upper[i, j], items.lower[i, j]
             s = items.testlet_of[j]

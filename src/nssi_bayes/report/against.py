@@ -34,7 +34,7 @@ _KEYS: Final = {
     "correlations": ("function", "other"),
     "rois": ("roi", "function"),
     "edges": ("edge", "function"),
-    "outcome": ("term",),
+    "outcome": ("term", "part"),
 }
 _JUDGED: Final = ("contrasts", "slopes", "outcome", "rois", "edges")
 _MOVED: Final = 0.005  # what is printed with two digits has not moved below it
@@ -201,7 +201,9 @@ def _word(row: Row | None, estimates: Row) -> str:
 
 def _pairs(part: str, now: Row, then: Row) -> list[tuple[str, Row | None, Row | None]]:
     keys = _KEYS[part]
-    new, old = ({tuple(str(r.get(k)) for k in keys): r for r in side.get(part, [])} for side in (now, then))
+    new, old = (
+        {tuple(str(r[k]) for k in keys if k in r): r for r in side.get(part, [])} for side in (now, then)
+    )
     return [(", ".join(map(pretty, key)), new.get(key), old.get(key)) for key in dict.fromkeys([*new, *old])]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from nssi_bayes.report.words import interval, number, pretty, probability
+from nssi_bayes.report.words import interval, number, outcome_of, pretty, probability
 
 __all__ = ["LABELS", "Claim", "answer", "finding", "judged", "tail"]
 
@@ -203,7 +203,7 @@ def _outcome(estimates: Row) -> list[Claim]:
     return [
         _claim(f"{pretty(r['term']).capitalize()} and the outcome, association", r, estimates, unit="sd")
         if "ratio" not in r
-        else _ratio(f"{pretty(r['term']).capitalize()} and the outcome, association", r, estimates)
+        else _ratio(f"{pretty(r['term']).capitalize()} and {outcome_of(r)}, association", r, estimates)
         for r in estimates["outcome"]
     ]
 

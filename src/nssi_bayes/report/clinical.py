@@ -11,7 +11,7 @@ from nssi_bayes.report.panels import Row, dot, limits
 from nssi_bayes.report.parts import Part, Section, claims, figure, guarded, missing, text
 from nssi_bayes.report.render import asked, render_page
 from nssi_bayes.report.sections.answer import banner
-from nssi_bayes.report.words import pretty
+from nssi_bayes.report.words import outcome_of, pretty
 
 __all__ = ["clinical", "sure"]
 
@@ -135,7 +135,7 @@ def _together(estimates: Row) -> list[Claim]:
 
 
 def _with_outcome(estimates: Row) -> list[Claim]:
-    return [_goes(pretty(r["term"]), "the outcome", r, estimates) for r in estimates["outcome"]]
+    return [_goes(pretty(r["term"]), outcome_of(r), r, estimates) for r in estimates["outcome"]]
 
 
 def _goes(one: str, other: str, row: Row, estimates: Row) -> Claim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["interval", "number", "pretty", "probability", "split_name"]
+__all__ = ["interval", "number", "outcome_of", "pretty", "probability", "split_name"]
 
 type Row = Mapping[str, Any]
 
@@ -18,6 +18,12 @@ def pretty(name: str) -> str:
 def split_name(model: str) -> str:
     """Return the model's own name from ``question/model``."""
     return model.split("/")[-1]
+
+
+def outcome_of(row: Row) -> str:
+    """Return what of the outcome an association is with: of a count behind a hurdle there are two parts."""
+    parts = {"any": "any of the outcome", "count": "the outcome among those with any"}
+    return parts.get(str(row.get("part")), "the outcome")
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -18,7 +18,10 @@ from nssi_bayes.check.estimates import contrasts
 
 __all__ = ["changes", "conclusions", "state"]
 
-_PRINTED: Final = ("A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d")
+_PRINTED: Final = (
+    "A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
+    "d_some",
+)  # fmt: skip
 BEYOND: Final = 0.95
 
 type Array = np.ndarray[Any, Any]

@@ -142,7 +142,7 @@ class JointSpec(Strict):
     outcome : str, optional
         An outcome of the cohort, of the family that the study says; without it the model says nothing
         about outcomes. One that is not Gaussian, beside more than `MOST_BESIDE` functions, takes the
-        explicit route.
+        explicit route, and so does a count behind a hurdle.
     general : {"none", "bifactor", "second_order"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a

@@ -297,7 +297,11 @@ def _priors(e: Evidence) -> str:
     priors = e.priors[str(e.main)]
     has = set(e.parameters.get(str(e.main), []))
     link = _link(has)
+    some = {name.removesuffix("_some") for name in has if name.endswith("_some")}  # of any count, in logits
     has = {f"{name}{link}" if name in _BY_LINK else name for name in has}
+    has |= {f"{name}_logit" for name in some & _BY_LINK}
+    if "tau_site_outcome" in some:
+        has.add("tau_site_logit")
     if link and "tau_site_outcome" in has:
         has.add(f"tau_site{link}")
     plain = [model for model in e.models.values() if not isinstance(model, RepeatedSpec)]
@@ -312,7 +316,8 @@ def _priors(e: Evidence) -> str:
 
 def _sampled(model: JointSpec, has: set[str]) -> bool:
     """Return whether functions were sampled: an outcome beside few functions is integrated with them."""
-    return model.explicit or bool(_link(has) and len(model.functions) > MOST_BESIDE)
+    curved = bool(_link(has) and len(model.functions) > MOST_BESIDE)
+    return model.explicit or curved or "w_some" in has
 
 
 def _link(has: set[str]) -> str:

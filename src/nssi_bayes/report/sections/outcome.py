@@ -12,7 +12,7 @@ from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.panels import Row, Rows, dot, limits, span
 from nssi_bayes.report.parts import Part, figure, missing, not_run, tabulated, text
 from nssi_bayes.report.tables import table
-from nssi_bayes.report.words import number, pretty, probability, split_name
+from nssi_bayes.report.words import number, outcome_of, pretty, probability, split_name
 
 __all__ = ["outcome"]
 
@@ -36,7 +36,7 @@ def outcome(e: Evidence) -> list[Part]:
         return [missing("There are no estimates to show.")]
     estimates = e.shown
     if estimates["outcome"]:
-        dots = [dot(r, pretty(r["term"]), note=probability(r["p_positive"])) for r in estimates["outcome"]]
+        dots = [dot(r, _term(r), note=probability(r["p_positive"])) for r in estimates["outcome"]]
         low, high = limits(estimates["outcome"])
         ends = (low, high + 0.16 * (high - low))
         parts = [
@@ -117,19 +117,34 @@ def _ratios(estimates: Row) -> str:
     ends = [number(float(np.exp(sign * estimates["rope"]))) for sign in (-1, 1)]
     kind = estimates["outcome"][0]["ratio"]["kind"]
     what = "rates (counts per unit of exposure)" if kind == "rate ratio" else "odds"
+    hurdle = ""
+    if "part" in estimates["outcome"][0]:
+        what = "odds of any, or rates (counts per unit of exposure) among those with any,"
+        hurdle = (
+            " Rates are those of the distribution whose zeros are cut off: the mean of those with any, who "
+            "have one at least, differs by less."
+        )
     return (
         f"A ratio compares {what} between people who differ by one unit of the term and in nothing else that "
         f"the model holds; it is an association. Ratios of {ends[0]} to {ends[1]} are practically none."
-    )
+    ) + hurdle
+
+
+def _term(row: Row) -> str:
+    """Name a term, and the part of the outcome where there are two."""
+    return f"{pretty(row['term'])}{', ' + outcome_of(row) if 'part' in row else ''}"
 
 
 def _table(estimates: Row) -> str:
     content, rope = estimates["interval"], estimates["rope"]
     shown = [
         {
-            "term": pretty(r["term"]),
+            "term": _term(r),
             **(
-                {r["ratio"]["kind"]: number(r["ratio"]["median"]), "its interval": span(r["ratio"])}
+                {
+                    "ratio" if "part" in r else r["ratio"]["kind"]: number(r["ratio"]["median"]),
+                    "its interval": span(r["ratio"]),
+                }
                 if "ratio" in r
                 else {}
             ),
@@ -149,7 +164,7 @@ def _unit(rows: Rows) -> str:
     ratio = rows[0].get("ratio")
     if ratio is None:
         return "sd of the outcome per unit of the term"
-    return f"log of the {ratio['kind']} per unit of the term"
+    return f"log of the {'ratio' if 'part' in rows[0] else ratio['kind']} per unit of the term"
 
 
 def _any(name: str, rows: list[Row]) -> str:
