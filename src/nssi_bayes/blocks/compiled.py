@@ -34,6 +34,7 @@ from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
 from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
+from nssi_bayes.integrate.sinh_arcsinh import shape_back, shape_of
 
 __all__ = ["Part", "People", "Slots", "compile_people"]
 
@@ -63,6 +64,8 @@ class Part(NamedTuple):
         Of an outcome that is not Gaussian.
     tilt : numpy.ndarray, optional
         What bias adds to the logarithm of each loading [pattern of diagnoses, biased indicator].
+    shape : numpy.ndarray, optional
+        How functions are skewed, as `sinh_arcsinh.shape_of` [`function`, 4].
     """
 
     constant: Array
@@ -76,6 +79,7 @@ class Part(NamedTuple):
     shift: Array | None = None
     predictor: Predictor | None = None
     tilt: Array | None = None
+    shape: Array | None = None
 
 
 class _Measures(NamedTuple):
@@ -169,7 +173,8 @@ class _People:
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
         loading, gamma = self._of("lambda", theta), self._of("gamma", theta)
         items = upper, lower, log_gap, loading, gamma, self._further(theta), self.shifts(theta)
-        part = Part(constant, rest, *items, self._predictor(theta, matrix), self.shifts.tilt(theta))
+        predictor, tilt = self._predictor(theta, matrix), self.shifts.tilt(theta)
+        part = Part(constant, rest, *items, predictor, tilt, self._shape(theta))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
@@ -213,6 +218,9 @@ class _People:
             self.shifts.back(theta, by.shift, found)
         if by.tilt is not None:
             self.shifts.tilt_back(theta, by.tilt, found)
+        if by.shape is not None:
+            back = shape_back(self._of("epsilon", theta), self._of("tailweight", theta), by.shape)
+            found[self.slots.where["epsilon"]], found[self.slots.where["tailweight"]] = back
         ordinal.tabulate_back(theta, self.start, self.categories, by.upper, by.lower, by.log_gap, found)
         return found
 
@@ -242,6 +250,12 @@ class _People:
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None
+
+    def _shape(self, theta: Array) -> Array | None:
+        if "epsilon" not in self.slots.where:
+            return None
+        found: Array = shape_of(self._of("epsilon", theta), self._of("tailweight", theta))
+        return found
 
     def _one(self, theta: Array, name: str) -> float:
         return float(theta[self.slots.where[name].start])

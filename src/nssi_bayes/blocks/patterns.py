@@ -38,8 +38,8 @@ class Patterns:
 
     def value_and_gradient(
         self, part: Part, upper: Array, lower: Array
-    ) -> tuple[Array, Array, Array, Array, Array, Array, Array | None]:
-        """Return what `kernel.value_and_gradient` does, and the derivative by `Part.tilt`.
+    ) -> tuple[Array, Array, Array, Array, Array, Array, Array | None, Array | None]:
+        """Return what `kernel.value_and_gradient` does, and the derivatives by `Part.tilt` and `Part.shape`.
 
         Parameters
         ----------
@@ -48,9 +48,12 @@ class Patterns:
         upper, lower : numpy.ndarray
             U and V [`participant`, `indicator`].
         """
+        given = part.matrix, upper, lower, part.loading, part.gamma
+        if part.shape is not None:
+            skewed = kernel.value_and_gradient_skewed(*given, self._arrangement, part.shape)
+            return (*skewed[:-1], None, skewed[-1])
         if part.tilt is None:
-            given = part.matrix, upper, lower, part.loading, part.gamma
-            return (*kernel.value_and_gradient(*given, self._arrangement), None)
+            return (*kernel.value_and_gradient(*given, self._arrangement), None, None)
         value, by_matrix = np.empty(len(upper)), np.empty_like(part.matrix)
         by_upper, by_lower = np.empty_like(upper), np.empty_like(lower)
         by_loading, by_gamma = np.zeros_like(part.loading), np.zeros_like(part.gamma)
@@ -64,7 +67,7 @@ class Patterns:
             by_loading += ratio * found[4]
             by_gamma += found[5]
             by_tilt[q] = (ratio * part.loading * found[4])[self._biased]
-        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma, by_tilt
+        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma, by_tilt, None
 
     def value_and_moments(
         self, part: Part, upper: Array, lower: Array, *, moments: bool

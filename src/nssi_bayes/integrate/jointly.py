@@ -43,6 +43,8 @@ class Items(NamedTuple):
         Position of the residual factor, -1 if none [`indicator`].
     position, weight : numpy.ndarray
         Rule over a residual factor.
+    shape : numpy.ndarray
+        How functions are skewed, as `sinh_arcsinh.shape_of` [`function`, 4]; no rows: they are not.
     """
 
     upper: Array
@@ -52,6 +54,7 @@ class Items(NamedTuple):
     testlet_of: Array
     position: Array
     weight: Array
+    shape: Array = np.zeros((0, 4))
 
 
 class Outcome(NamedTuple):
@@ -115,12 +118,12 @@ def integrate(
     -------
     tuple of numpy.ndarray
         Nats, without the constants of prior and items [`participant`]; mean [`participant`,
-        `function`] and covariance of the functions given all.
+        `function`] and covariance of the functions, skewed where they are, given all.
     """
     people, size = matrix.shape[0], matrix.shape[1] - 1
     value, mean = np.empty(people), np.zeros((people, size))
     covariance = np.zeros((people, size, size))
-    point, total = np.empty((len(nodes), size)), np.empty(len(nodes))
+    point, total, eta = np.empty((len(nodes), size)), np.empty(len(nodes)), np.empty((len(nodes), size))
     first = 1 if len(outcome.mean) else 0  # of the functions; z stands before them
     for i in range(people):
         precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
@@ -131,12 +134,14 @@ def integrate(
                 point[q, a] = mode[first + a]
                 for b in range(size):
                     point[q, a] += inverse[first + a, first + b] * nodes[q, b]
-            total[q] = log_weight[q] + _log_items(i, point[q], items)
+            for a in range(size):
+                eta[q, a] = _skewed(point[q, a], a, items)[0]
+            total[q] = log_weight[q] + _log_items(i, eta[q], items)
             if first:
                 z = mode[0]
                 for b in range(size):
                     z += inverse[0, 1 + b] * nodes[q, b]
-                total[q] += _log_outcome(i, point[q], z, inverse[0, 0], outcome)
+                total[q] += _log_outcome(i, eta[q], z, inverse[0, 0], outcome)
             for a in range(size):
                 total[q] += information[a] * point[q, a]
                 for b in range(size):
@@ -147,12 +152,24 @@ def integrate(
         value[i] = top + np.log(whole) - 0.5 * matrix[i, size, size]
         for a in range(size):
             value[i] -= np.log(root[first + a, first + a])
-            mean[i, a] = (share * point[:, a]).sum() / whole
+            mean[i, a] = (share * eta[:, a]).sum() / whole
         for a in range(size):
             for b in range(size):
-                away = (point[:, a] - mean[i, a]) * (point[:, b] - mean[i, b])
+                away = (eta[:, a] - mean[i, a]) * (eta[:, b] - mean[i, b])
                 covariance[i, a, b] = (share * away).sum() / whole
     return value, mean, covariance
+
+
+@inlined
+def _skewed(e: float, f: int, items: Items) -> tuple[float, float, float]:
+    """Return a function, and its first and second derivative by what is Gaussian."""
+    if len(items.shape) == 0:
+        return e, 1.0, 0.0
+    epsilon, rate, mean, over = items.shape[f]
+    angle, square = (np.arcsinh(e) + epsilon) * rate, 1.0 + e * e
+    rising = np.cosh(angle) * rate / np.sqrt(square)
+    bend = (np.sinh(angle) * rate * rate - rising * e) / square
+    return (np.sinh(angle) - mean) * over, rising * over, bend * over
 
 
 @inlined
@@ -246,25 +263,42 @@ def _mode(
                 gradient[a] += slope * load[a]
                 for b in range(1 + size):
                     curvature[a, b] += bend * load[a] * load[b]
-        for j in range(len(items.loading)):
-            up, low = items.upper[i, j], items.lower[i, j]
-            s = items.testlet_of[j]
-            # a logistic curve blurred by a normal of sd gamma (Zeger, Liang & Albert 1988)
-            blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
-            predictor = 0.0
-            for f in range(size):
-                predictor += items.loading[j, f] * mode[first + f]
-            odds = np.exp(predictor * blur)
-            over, under = odds * up, low / odds
-            over, under = over / (1.0 + over), under / (1.0 + under)
-            score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
-            for a in range(size):
-                gradient[first + a] += items.loading[j, a] * score
-                for b in range(size):
-                    curvature[first + a, first + b] += items.loading[j, a] * items.loading[j, b] * weight
+        _add_items(i, mode, items, gradient, curvature)
         root = np.linalg.cholesky(curvature)
         if step < NEWTON_STEPS:
             move = np.linalg.solve(curvature, gradient)
             for a in range(first + size):
                 mode[a] += min(max(move[a], -LARGEST_STEP), LARGEST_STEP)
     return mode, root
+
+
+@inlined
+def _add_items(i: int, mode: Array, items: Items, gradient: Array, curvature: Array) -> None:
+    """Add what one person's items say of the functions, which stand last, at `mode`."""
+    size = items.loading.shape[1]
+    first = len(mode) - size
+    spot, rising, bent = np.zeros(size), np.zeros(size), np.zeros(size)
+    gain, own = np.zeros(size), np.zeros(size)
+    for a in range(size):
+        spot[a], rising[a], bent[a] = _skewed(mode[first + a], a, items)
+    for j in range(len(items.loading)):
+        up, low = items.upper[i, j], items.lower[i, j]
+        s = items.testlet_of[j]
+        # a logistic curve blurred by a normal of sd gamma (Zeger, Liang & Albert 1988)
+        blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
+        predictor = 0.0
+        for f in range(size):
+            predictor += items.loading[j, f] * spot[f]
+        odds = np.exp(predictor * blur)
+        over, under = odds * up, low / odds
+        over, under = over / (1.0 + over), under / (1.0 + under)
+        score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
+        for a in range(size):
+            along = items.loading[j, a] * rising[a]
+            gradient[first + a] += along * score
+            gain[a] += items.loading[j, a] * score
+            own[a] += along * along * weight
+            for b in range(size):
+                curvature[first + a, first + b] += along * (items.loading[j, b] * rising[b]) * weight
+    for a in range(size):  # what items add along an axis stays positive
+        curvature[first + a, first + a] += max(-gain[a] * bent[a], -own[a])
