@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 from scipy.integrate import quad
 
@@ -17,10 +19,12 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.calibrate.person import draw_functions
+from nssi_bayes.check import estimates
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
 from nssi_bayes.integrate import sinh_arcsinh
+from nssi_bayes.report.sections import profiles
 from nssi_bayes.spec import JointSpec, read_priors
 
 type Array = np.ndarray[Any, Any]
@@ -226,6 +230,24 @@ def test_the_density_is_that_of_pymc(route: str) -> None:
     built = build_design(spec, make_design(full_cohort(20), spec))
     assert built.explicit is (route == "explicit")
     assert_density_is_pymcs(built, scales=(0.1, 0.6), value_rtol=1e-9, gradient_rtol=1e-7)
+
+
+def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
+    rng = np.random.default_rng(1)
+    draws = {"epsilon": rng.normal(0.5, 0.01, (4, 100, 1)), "tailweight": rng.normal(0.8, 0.01, (4, 100, 1))}
+    labels = {"function": ["emotion_regulation"]}
+    posterior = xr.Dataset({k: (("chain", "draw", "function"), v) for k, v in draws.items()}, coords=labels)
+    summary = estimates._Summary(0.9, 0.2, chains=4)
+    rows = estimates._skewness(summary, estimates._flat(posterior))
+    assert rows[0]["mean"] == pytest.approx(1.204, abs=0.02)
+    assert rows[0]["excess_kurtosis"]["mean"] == pytest.approx(2.096, abs=0.1)
+    assert rows[0]["low"] < rows[0]["mean"] < rows[0]["high"]
+    assert not estimates._skewness(summary, estimates._flat(posterior.drop_vars("epsilon")))
+    shown = {"structure/shared": {}, "structure/skewed": {"skewness": rows, "interval": 0.9}}
+    parts = profiles._skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
+    assert len(parts) == 1
+    assert "1.20 (" in str(parts[0])
+    assert "emotion regulation" in str(parts[0])
 
 
 # -- the spec -------------------------------------------------------------------------------------

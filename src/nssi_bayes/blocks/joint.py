@@ -222,7 +222,10 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
-    """Return mean and covariance of each person's functions given all of the person's data."""
+    """Return mean and covariance of each person's functions given all of the person's data.
+
+    Of functions that are skewed, those of what is Gaussian; `marginal.evaluate` has their own.
+    """
     prior = functions_given(theta, design, BLOCKS)
     if not design.coords[n.INDICATOR]:
         return quadrature.Moments(log_integral(prior), *gaussian_moments(prior.matrix))
