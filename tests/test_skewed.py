@@ -10,19 +10,23 @@ import pytest
 import xarray as xr
 from scipy import stats
 from scipy.integrate import quad
+from scipy.linalg import block_diag
+from scipy.special import logsumexp
 
 from brute_force import Person, skewed
 from densities import assert_density_is_pymcs
 from designs import full_cohort, joint_spec, small_cohort, small_spec
-from nssi_bayes.blocks import generate, marginal
+from nssi_bayes.blocks import generate, joint, marginal
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check import estimates
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
-from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
+from nssi_bayes.fit.density import _with_kernel, compile_density, likelihood_of, unconstrained
+from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate import sinh_arcsinh
 from nssi_bayes.report.sections import profiles
 from nssi_bayes.spec import JointSpec, read_priors
@@ -168,15 +172,24 @@ def _dense_moments(theta: Theta, design: Design, i: int) -> tuple[float, float]:
     return float(mean), float(np.sqrt((weight * (eta[0] - mean) ** 2).sum() / weight.sum()))
 
 
+def _with_nodes(built: Built, theta: Theta) -> tuple[float, Array]:
+    """Return the log-likelihood with the same nodes, skewed or not, and its gradient."""
+    slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
+    free = Unconstrained(built.parameters, slots)
+    density = _with_kernel(free, slots, built.design, grid={"order": 8, "curve_nodes": 17})
+    x = unconstrained(built, _one(theta))[0]
+    (value, gradient), (log_prior, _, to_x) = density(x), free(x)
+    return value - log_prior, gradient - to_x(np.zeros(slots.size))
+
+
 def test_blocks_are_scored_as_in_the_model_that_is_not_skewed() -> None:
     """At epsilon 0 and delta 1 both models are one, and factors do not see the difference at all."""
     built, theta = _case("two functions")
     theta |= {"epsilon": np.zeros(2), "tailweight": np.ones(2)}
     plain = build_design(_spec(distribution="normal"), built.design)
     straight = {k: v for k, v in theta.items() if k not in ("epsilon", "tailweight")}
-    everybody = np.arange(PEOPLE)
-    value, gradient = likelihood_of(built, everybody)(unconstrained(built, _one(theta))[0])
-    other, expected = likelihood_of(plain, everybody)(unconstrained(plain, _one(straight))[0])
+    value, gradient = _with_nodes(built, theta)
+    other, expected = _with_nodes(plain, straight)
     assert value == pytest.approx(other, rel=1e-12)
     names = [p.name for p in built.parameters]
     assert names == ["Omega", "epsilon", "tailweight", *(p.name for p in plain.parameters[1:])]
@@ -206,10 +219,88 @@ def test_one_persons_functions_are_drawn_from_their_posterior() -> None:
     assert eta.std() == pytest.approx(sd, rel=0.08)
 
 
+# -- images ---------------------------------------------------------------------------------------
+def _with_images(**changes: Any) -> tuple[Built, Theta]:
+    spec = joint_spec("structure/shared", distribution="sinh_arcsinh", **changes)
+    empty = build_design(spec, make_design(full_cohort(PEOPLE), spec))
+    count = len(spec.functions)
+    theta = _theta(empty, 4, epsilon=np.full(count, 0.5), tailweight=np.full(count, 0.8))
+    theta["lambda"] = np.minimum(theta["lambda"], 2.5)
+    return build_design(spec, generate.generate(theta, empty.design, np.random.default_rng(5))), theta
+
+
+def _dense_with_images(theta: Theta, design: Design, i: int) -> float:
+    """Integrate one person on a fine grid of what is Gaussian; given it, factors and images are normal."""
+    alone = Person(theta, design, i, ())
+    functions, factors = len(alone.mean), len(alone.whole_mean) - len(alone.mean)
+    axis = np.arange(-6, 6.01, 0.4 if functions > 2 else 0.1)
+    z = np.stack([m.ravel() for m in np.meshgrid(*[axis] * functions, indexing="ij")])
+    e = alone.mean[:, None] + np.linalg.cholesky(alone.cov) @ z
+    eta = np.stack([skewed(theta, f, e[f]) for f in range(functions)])
+    total = -0.5 * (z**2).sum(axis=0) + functions * (np.log(axis[1] - axis[0]) - 0.5 * np.log(2 * np.pi))
+    total = total + sum(alone.item_curve(f, eta[f]) for f in range(functions))
+    across = alone.whole_cov[:factors, factors:] @ np.linalg.inv(alone.cov)
+    x = alone.whole_mean[:factors, None] + across @ (e - alone.mean[:, None])
+    left = alone.whole_cov[:factors, :factors] - across @ alone.whole_cov[factors:, :factors]
+    seen = np.flatnonzero(design.factor_seen[i])
+    parts = [(np.eye(factors)[seen], np.zeros((len(seen), functions)), np.zeros(len(seen)),
+              np.diag(design.factor_error[seen]), design.factor[i, seen])]  # fmt: skip
+    c, site = design.diagnosis[i], design.site[i]
+    for who, values, mask, form in (
+        (design.scanned, design.activation, design.activation_seen, alone._scan),
+        (design.connected, design.connectivity, design.connectivity_seen, alone._edges),
+    ):
+        if i not in who:
+            continue
+        row = list(who).index(i)
+        if form == alone._scan:
+            keep, load, at, noise = alone._scan(c, site, factors)
+        else:
+            keep, (load, at, noise) = np.flatnonzero(mask[row]), alone._edges(c, site, factors, row)
+        parts.append((load[keep, :factors], load[keep, factors:], at[keep], noise[np.ix_(keep, keep)],
+                      values[row][keep]))  # fmt: skip
+    by_x, by_eta, at, noises, y = zip(*parts, strict=True)
+    if not len(np.concatenate(y)):
+        return float(logsumexp(total))
+    to_x = np.concatenate(by_x)
+    mean = to_x @ x + np.concatenate(by_eta) @ eta + np.concatenate(at)[:, None]
+    covariance = block_diag(*noises) + to_x @ left @ to_x.T
+    density = stats.multivariate_normal(np.zeros(len(covariance)), covariance)
+    return float(logsumexp(total + density.logpdf((np.concatenate(y)[:, None] - mean).T)))
+
+
+def test_images_are_linear_in_the_skewed_functions() -> None:
+    built, theta = _with_images(functions=MODELS["one function"]["functions"])
+    assert built.explicit
+    people = np.arange(PEOPLE)[::3]
+    assert {True, False} == {bool(np.isin(i, built.design.scanned)) for i in people}
+    grid = marginal.grid_settings(1, fine=True)
+    found = marginal.evaluate(_one(theta), built.design, include=joint.BLOCKS, grid=grid).log_integral
+    dense = [_dense_with_images(theta, built.design, int(i)) for i in people]
+    np.testing.assert_allclose(found[0, people], dense, atol=0.005)
+    eta = draw_functions(
+        {k: np.stack([v] * 4) for k, v in theta.items()}, built.design, 2, np.random.default_rng(1)
+    )
+    assert np.isfinite(eta).all()
+
+
+@pytest.mark.slow  # a dense grid of three functions
+def test_images_are_linear_in_three_skewed_functions() -> None:
+    built, theta = _with_images()
+    people = np.arange(PEOPLE)[::3]
+    grid = marginal.grid_settings(3, fine=True)
+    found = marginal.evaluate(_one(theta), built.design, include=joint.BLOCKS, grid=grid).log_integral
+    dense = [_dense_with_images(theta, built.design, int(i)) for i in people]
+    np.testing.assert_allclose(found[0, people], dense, atol=0.02)
+
+
 # -- the routes -----------------------------------------------------------------------------------
-def test_the_explicit_gradient_is_the_slope_of_the_density() -> None:
-    built, _ = _case("a residual factor")
-    built = build_design(built.spec.model_copy(update={"route": "explicit"}), built.design)
+@pytest.mark.parametrize("data", ["items", "images"])
+def test_the_explicit_gradient_is_the_slope_of_the_density(data: str) -> None:
+    plain, _ = _case("a residual factor")
+    images, _ = _with_images()
+    sampled = build_design(plain.spec.model_copy(update={"route": "explicit"}), plain.design)
+    built = {"items": sampled, "images": images}[data]
     density = compile_density(built)
     rng = np.random.default_rng(1)
     for scale in (0.3, 1.0):
@@ -222,13 +313,19 @@ def test_the_explicit_gradient_is_the_slope_of_the_density() -> None:
             assert (ahead - behind) / 2e-5 == pytest.approx(gradient @ way, rel=1e-5, abs=1e-4)
 
 
-@pytest.mark.parametrize("route", ["explicit", pytest.param("marginal", marks=pytest.mark.slow)])
-def test_the_density_is_that_of_pymc(route: str) -> None:
-    spec = joint_spec(
-        "structure/shared", neural=None, connectivity=None, distribution="sinh_arcsinh", route=route
-    )
+@pytest.mark.parametrize(
+    ("route", "images"),
+    [
+        pytest.param("explicit", False, marks=pytest.mark.slow),
+        pytest.param("marginal", False, marks=pytest.mark.slow),
+        ("auto", True),
+    ],
+)
+def test_the_density_is_that_of_pymc(route: str, images: bool) -> None:
+    none = {} if images else {"neural": None, "connectivity": None}
+    spec = joint_spec("structure/shared", distribution="sinh_arcsinh", route=route, **none)
     built = build_design(spec, make_design(full_cohort(20), spec))
-    assert built.explicit is (route == "explicit")
+    assert built.explicit is (route != "marginal")
     assert_density_is_pymcs(built, scales=(0.1, 0.6), value_rtol=1e-9, gradient_rtol=1e-7)
 
 
@@ -254,8 +351,6 @@ def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"neural": {}}, "neural"),
-        ({"connectivity": {}}, "connectivity"),
         ({"outcome": "severity"}, "outcome"),
         ({"disorder": {"levels": True}}, "disorder.levels"),
         ({"measurement": {"cross_loadings": True}}, "measurement.cross_loadings"),
@@ -267,6 +362,14 @@ def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
 def test_what_is_stated_for_gaussian_functions_is_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SpecError, match=rf"leave out {named} .*distribution: normal"):
         _spec(**changes)
+
+
+@pytest.mark.parametrize("block", ["neural", "connectivity"])
+def test_images_are_not_integrated_with_the_kernel(block: str) -> None:
+    with pytest.raises(SpecError, match=r"route: marginal: images are linear .*write route: auto"):
+        _spec(**{block: {}}, route="marginal")
+    assert _spec(**{block: {}}).explicit
+    assert not _spec().explicit
 
 
 def test_a_model_that_is_not_skewed_does_not_know_of_it() -> None:

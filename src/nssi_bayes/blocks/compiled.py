@@ -34,7 +34,7 @@ from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
 from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
-from nssi_bayes.integrate.sinh_arcsinh import shape_back, shape_of
+from nssi_bayes.integrate.sinh_arcsinh import places, shape_back, shape_of
 
 __all__ = ["Part", "People", "Slots", "compile_people"]
 
@@ -49,7 +49,8 @@ class Part(NamedTuple):
     constant : numpy.ndarray
         [`participant`].
     matrix : numpy.ndarray
-        [`participant`, `function` + 1, `function` + 1].
+        [`participant`, `function` + 1, `function` + 1]. Of functions that are skewed, beside images, over
+        (what is Gaussian, functions, -1).
     upper, lower, log_gap : numpy.ndarray
         Constants by response [`indicator`, response], as in `ordinal.Table`.
     loading : numpy.ndarray
@@ -138,6 +139,9 @@ class _People:
             for name, block, measures in _measures(design, slots)
             if name in include
         ]
+        # of functions that are skewed, images are linear in these, and the rest in what is Gaussian
+        self.apart = "epsilon" in slots.where and bool(self.measures)
+        self.places = [np.ix_(p, p) for p in places(self.factors, self.functions)]
         curved = "outcome" in include and is_curved(design, slots.where)
         self.outcome = _linear_map(outcomes, design, slots) if curved else None
         self.base, self.constant = _known(design, "factors" in include)
@@ -162,12 +166,13 @@ class _People:
             precision, log_det = inverse(root)
             constant += 0.5 * (log_det - len(root) * LOG_2PI)
             kept.append((name, root, rows, precision, weigh(rows, precision, matrix)))
-        folded = []
-        for linear, m in self.measures:
-            said = spread(linear, theta)
-            sigma = theta[self.slots.where[m.sigma]]
-            shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
-            folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
+        measured = np.zeros_like(matrix) if self.apart else matrix
+        folded = [self._fold(one, theta, measured, constant) for one in self.measures]
+        if self.apart:
+            size, parts = self.factors + 2 * self.functions + 1, (matrix, measured)
+            matrix = np.zeros((size, size, self.people))
+            for place, part in zip(self.places, parts, strict=True):
+                matrix[place] += part
         constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         upper, lower, log_gap = ordinal.tabulate(theta, self.start, self.categories, self.columns)
@@ -181,6 +186,9 @@ class _People:
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
             self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
+            by_measured = by_matrix
+            if self.apart:
+                by_matrix, by_measured = (np.ascontiguousarray(by_matrix[p]) for p in self.places)
             for name, root, rows, precision, weighted in kept:
                 by_rows, by_precision = weigh_back(by_matrix, rows, weighted)
                 by_root = inverse_back(root, precision, by_precision, self.people)
@@ -194,7 +202,7 @@ class _People:
             for (linear, m), one in zip(self.measures, folded, strict=True):
                 count = m.data.loads.shape[1]
                 by_mean, by_own, by_common, by_residual, by_variance, by_shared = folding.fold_back(
-                    by_matrix, one, count, self.factors, m.data
+                    by_measured, one, count, self.factors, m.data
                 )
                 gather(linear, by_mean, by_own, by_common, by_residual, found)
                 where = self.slots.where[m.sigma]
@@ -204,6 +212,14 @@ class _People:
             return found
 
         return part, pull_back
+
+    def _fold(
+        self, one: tuple[Map, _Measures], theta: Array, matrix: Array, constant: Array
+    ) -> folding.Folded:
+        linear, m = one
+        shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
+        sigma = theta[self.slots.where[m.sigma]]
+        return folding.fold(spread(linear, theta), sigma, shared, m.data, matrix, constant)
 
     def _items_back(self, theta: Array, by: Part) -> Array:
         """Return the derivative by the parameters, as far as it comes through the items."""

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _SKEWED_ORDER: Final = {1: 15, 2: 15, 3: 9}
-"""Nodes an axis for scores of so many skewed functions; the kernel has room for eight."""
+"""Nodes an axis for scores of so many skewed functions, more than the sampler's."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -65,9 +65,9 @@ def grid_settings(functions: int, *, fine: bool = False, skewed: bool = False) -
     dict
         Its keyword arguments.
     """
+    if skewed and (fine or functions <= 2):
+        return {"order": 12, "curve_nodes": 25} if functions <= 2 else {"order": 8, "curve_nodes": 17}
     if functions <= 2:
-        return {"order": 8, "curve_nodes": 17}
-    if skewed and fine:
         return {"order": 8, "curve_nodes": 17}
     return {"order": 7, "curve_nodes": 15} if fine or skewed else {"order": 5, "curve_nodes": 11}
 

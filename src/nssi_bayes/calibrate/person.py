@@ -82,7 +82,8 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
         eta = mean + z @ root.T
         log_proposal = -0.5 * (_DEGREES + len(mean)) * np.log1p((z**2).sum(axis=1) / _DEGREES)
         gaussian, log_slope = (eta, 0.0) if part.shape is None else _gaussian(eta, part.shape)
-        whole = np.column_stack([gaussian, -np.ones(_PROPOSALS)])
+        both = [gaussian, eta] if part.matrix.shape[1] > len(mean) + 1 else [gaussian]
+        whole = np.column_stack([*both, -np.ones(_PROPOSALS)])
         log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1) + log_slope
         log_weight += _items(eta, one, part, answers) - log_proposal
         if observed is not None and part.predictor is not None:

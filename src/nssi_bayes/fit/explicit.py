@@ -100,7 +100,8 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
         items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
-        whole = np.concatenate([latent, -np.ones((latents.people, 1))], axis=1)
+        apart = part.matrix.shape[1] > latents.functions + 1
+        whole = np.concatenate([latent, *[eta] * apart, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
@@ -108,15 +109,15 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         d_load = d_predictor.T @ eta
         d_shared = d_predictor[:, shared]
         d_gamma = (d_shared * testlet[:, testlet_of[shared]]).sum(axis=0) @ members
-        d_further = None
-        if part.further is not None:
-            d_further = d_load[design.further_indicator, design.further_function]
-        d_eta, by_shape = _before_skewing(latent, part.shape, d_predictor @ load)
+        further = design.further_indicator, design.further_function
+        d_further = None if part.further is None else d_load[further]
+        d_eta = d_predictor @ load - (pulled[:, latents.functions : -1] if apart else 0.0)
+        d_eta, by_shape = _before_skewing(latent, part.shape, d_eta)
         by = Part(
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
             d_load[every, owner], d_gamma, d_further, by_shift, shape=by_shape,
         )  # fmt: skip
-        d_eta, d_rest, d_theta = d_eta - pulled[:, :-1], rest, np.zeros(slots.size)
+        d_eta, d_rest, d_theta = d_eta - pulled[:, : latents.functions], rest, np.zeros(slots.size)
         if part.predictor is not None:
             said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
             total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)

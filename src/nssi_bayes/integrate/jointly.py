@@ -106,7 +106,8 @@ def integrate(
     Parameters
     ----------
     matrix : numpy.ndarray
-        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`.
+        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`; or over what is
+        Gaussian, the functions that are skewed from it, and -1.
     items : Items
         Their likelihood.
     outcome : Outcome
@@ -120,13 +121,13 @@ def integrate(
         Nats, without the constants of prior and items [`participant`]; mean [`participant`,
         `function`] and covariance of the functions, skewed where they are, given all.
     """
-    people, size = matrix.shape[0], matrix.shape[1] - 1
+    people, size, rows = matrix.shape[0], items.loading.shape[1], matrix.shape[1] - 1
     value, mean = np.empty(people), np.zeros((people, size))
     covariance = np.zeros((people, size, size))
     point, total, eta = np.empty((len(nodes), size)), np.empty(len(nodes)), np.empty((len(nodes), size))
     first = 1 if len(outcome.mean) else 0  # of the functions; z stands before them
     for i in range(people):
-        precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
+        precision, information = matrix[i, :rows, :rows].copy(), matrix[i, :rows, rows].copy()
         mode, root = _mode(i, precision, information, items, outcome)
         inverse = np.linalg.inv(root).T.copy()
         for q in range(len(nodes)):
@@ -142,14 +143,11 @@ def integrate(
                 for b in range(size):
                     z += inverse[0, 1 + b] * nodes[q, b]
                 total[q] += _log_outcome(i, eta[q], z, inverse[0, 0], outcome)
-            for a in range(size):
-                total[q] += information[a] * point[q, a]
-                for b in range(size):
-                    total[q] -= 0.5 * precision[a, b] * point[q, a] * point[q, b]
+            total[q] = _plus_gaussian(total[q], point[q], eta[q], precision, information)
         top = total.max()
         share = np.exp(total - top)
         whole = share.sum()
-        value[i] = top + np.log(whole) - 0.5 * matrix[i, size, size]
+        value[i] = top + np.log(whole) - 0.5 * matrix[i, rows, rows]
         for a in range(size):
             value[i] -= np.log(root[first + a, first + a])
             mean[i, a] = (share * eta[:, a]).sum() / whole
@@ -158,6 +156,19 @@ def integrate(
                 away = (eta[:, a] - mean[i, a]) * (eta[:, b] - mean[i, b])
                 covariance[i, a, b] = (share * away).sum() / whole
     return value, mean, covariance
+
+
+@inlined
+def _plus_gaussian(total: float, point: Array, eta: Array, precision: Array, information: Array) -> float:
+    """Add the log-density of what is Gaussian and, behind it, what images say of functions."""
+    size = len(point)
+    for a in range(len(information)):
+        one = point[a] if a < size else eta[a - size]
+        total += information[a] * one
+        for b in range(len(information)):
+            other = point[b] if b < size else eta[b - size]
+            total -= 0.5 * precision[a, b] * one * other
+    return total
 
 
 @inlined
@@ -237,7 +248,7 @@ def _mode(
     outcome z stands before the functions in both.
     """
     first = 1 if len(outcome.mean) else 0
-    size = len(information)
+    size = items.loading.shape[1]
     whole, known = np.eye(first + size), np.zeros(first + size)
     for a in range(size):
         known[first + a] = information[a]
@@ -264,6 +275,8 @@ def _mode(
                 for b in range(1 + size):
                     curvature[a, b] += bend * load[a] * load[b]
         _add_items(i, mode, items, gradient, curvature)
+        if len(information) > size:
+            _add_images(mode, precision, information, items, gradient, curvature)
         root = np.linalg.cholesky(curvature)
         if step < NEWTON_STEPS:
             move = np.linalg.solve(curvature, gradient)
@@ -302,3 +315,22 @@ def _add_items(i: int, mode: Array, items: Items, gradient: Array, curvature: Ar
                 curvature[first + a, first + b] += along * (items.loading[j, b] * rising[b]) * weight
     for a in range(size):  # what items add along an axis stays positive
         curvature[first + a, first + a] += max(-gain[a] * bent[a], -own[a])
+
+
+@inlined
+def _add_images(
+    mode: Array, precision: Array, information: Array, items: Items, gradient: Array, curvature: Array
+) -> None:
+    """Add what images say, which are linear in the functions; the curvature of these is left out."""
+    size = len(mode)
+    spot, rising = np.zeros(size), np.zeros(size)
+    for a in range(size):
+        spot[a], rising[a], _ = _skewed(mode[a], a, items)
+    for a in range(size):
+        pull = information[size + a]
+        for b in range(size):
+            gradient[a] -= precision[a, size + b] * spot[b]
+            pull -= precision[size + a, b] * mode[b] + precision[size + a, size + b] * spot[b]
+            curvature[a, b] += precision[a, size + b] * rising[b] + rising[a] * precision[size + a, b]
+            curvature[a, b] += rising[a] * rising[b] * precision[size + a, size + b]
+        gradient[a] += rising[a] * pull

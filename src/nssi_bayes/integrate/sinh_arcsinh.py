@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["invert", "shape_back", "shape_of", "skewness", "slopes", "slopes_by_shape", "transform"]
+__all__ = [
+    "invert", "places", "shape_back", "shape_of", "skewness", "slopes", "slopes_by_shape", "transform",
+]  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
 
@@ -91,6 +93,12 @@ def shape_back(epsilon: Array, delta: Array, by_shape: Array) -> tuple[Array, Ar
         by_sd = -(over**3) * (_WEIGHT @ (centred * by_s))
         found.append(direct + by_mean * (_WEIGHT @ by_s) + by_over * by_sd)
     return found[0], found[1]
+
+
+def places(factors: int, functions: int) -> tuple[Array, Array]:
+    """Return where (factors, what is Gaussian, -1) and (factors, functions, -1) stand among all of these."""
+    latent, last = factors + np.arange(functions), factors + 2 * functions
+    return tuple(np.r_[:factors, at, last] for at in (latent, latent + functions))  # type: ignore[return-value]
 
 
 def skewness(epsilon: Array, delta: Array) -> tuple[Array, Array]:

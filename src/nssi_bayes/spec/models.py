@@ -146,7 +146,8 @@ class JointSpec(Strict):
     distribution : {"normal", "sinh_arcsinh"}
         Of what is left of the functions given their predictors. ``sinh_arcsinh``: skewed or heavy-tailed
         by as much as the data say (`integrate.sinh_arcsinh`), the rival of models with subtypes (Bauer &
-        Curran 2003, 10.1037/1082-989X.8.3.338). Of ordinal items and psychosocial factors alone.
+        Curran 2003, 10.1037/1082-989X.8.3.338). Beside images functions are sampled then; outcomes and
+        variation by disorder are not there.
     route : {"auto", "marginal", "explicit"}
         Whether people's functions are integrated out or sampled; ``auto`` integrates wherever data
         separate by function.
@@ -185,7 +186,13 @@ class JointSpec(Strict):
     @property
     def explicit(self) -> bool:
         """Whether functions are sampled with everything else."""
-        return self.route == "explicit" or not self.separable
+        return self.route == "explicit" or not self.separable or self._skewed_beside_images
+
+    @property
+    def _skewed_beside_images(self) -> bool:
+        """Whether there are data that are linear in functions that are not Gaussian."""
+        images = self.neural is not None or self.connectivity is not None
+        return self.distribution != "normal" and images
 
     @model_validator(mode="after")
     def _route_exists(self) -> JointSpec:
@@ -218,8 +225,7 @@ class JointSpec(Strict):
     def _check_alone(self) -> None:
         """Refuse what is stated for Gaussian functions only."""
         asked = {
-            "neural": self.neural, "connectivity": self.connectivity, "outcome": self.outcome,
-            "groups": self.groups, "general": self.general != "none",
+            "outcome": self.outcome, "groups": self.groups, "general": self.general != "none",
             "measurement.cross_loadings": self.measurement.cross_loadings,
             "measurement.bias": self.measurement.bias != "none",
             **{f"disorder.{name}": getattr(self.disorder, name)
@@ -228,9 +234,15 @@ class JointSpec(Strict):
         found = [name for name, value in asked.items() if value]
         if found:
             raise ValueError(
-                f"distribution: {self.distribution} is there for items and psychosocial factors alone, and "
+                f"distribution: {self.distribution} is there for items, psychosocial factors and images, and "
                 f"nothing varies by disorder; leave out {', '.join(found)} (write null for a block that the "
                 "base has), or write distribution: normal"
+            )
+        if self.route == "marginal" and self._skewed_beside_images:
+            raise ValueError(
+                f"route: marginal: images are linear in the functions, and with distribution: "
+                f"{self.distribution} these are not Gaussian; write route: auto, which samples them, or "
+                "neural: null and connectivity: null"
             )
 
     def _check_nonuniform(self) -> None:
