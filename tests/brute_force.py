@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.linalg import block_diag
-from scipy.special import expit, logsumexp
+from scipy.special import expit, kv, logsumexp
 from scipy.stats import multivariate_normal
 
 from nssi_bayes import names as n
@@ -22,6 +22,21 @@ type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
 
 STEP, REACH = 0.22, 6.6
+
+
+def skewed(theta: Theta, f: int, e: Array) -> Array:
+    """Return a function at values of what is Gaussian, standardised by the moments of Jones & Pewsey."""
+    if "epsilon" not in theta:
+        return e
+    epsilon, delta = theta["epsilon"][f], theta["tailweight"][f]
+
+    def bessel(q: float) -> float:
+        both = kv((q + 1) / 2, 0.25) + kv((q - 1) / 2, 0.25)
+        return float(np.exp(0.25) / np.sqrt(8 * np.pi) * both)
+
+    mean = np.sinh(epsilon / delta) * bessel(1 / delta)
+    square = (np.cosh(2 * epsilon / delta) * bessel(2 / delta) - 1) / 2
+    return (np.sinh((np.arcsinh(e) + epsilon) / delta) - mean) / np.sqrt(square - mean**2)
 
 
 class Person:
@@ -193,7 +208,8 @@ class Person:
         eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
         for f in range(functions):
             places = np.linspace(eta[f].min(), eta[f].max(), 1201)
-            total = total + CubicSpline(places, self.item_curve(f, places))(eta[f])
+            curve = self.item_curve(f, skewed(self.theta, f, places))
+            total = total + CubicSpline(places, curve)(eta[f])
         return self.gaussian + float(logsumexp(total))
 
     def item_curve(self, f: int, eta: Array) -> Array:

@@ -147,7 +147,7 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
             "data": {name: digest(np.ascontiguousarray(v).tobytes()) for name, v in arrays.items()},
             "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
             "libraries": {name: version(name) for name in _LIBRARIES},
-            "grid": grid_settings(len(design.plain_of)),
+            "grid": grid_settings(len(design.plain_of), skewed=spec.distribution != "normal"),
             **({} if design.outcome_family == n.GAUSSIAN else {"outcome": design.outcome_family}),
             **({"grid beside": grid_beside(len(design.plain_of))} if _beside(built) else {}),
         }

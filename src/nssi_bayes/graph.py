@@ -160,7 +160,7 @@ def with_rows(design: Design, rows: Any) -> Design:
 
 def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
     functions = len(design.coords[n.FUNCTION])
-    grid = quadrature.make_grid(functions, **grid_settings(functions))
+    grid = quadrature.make_grid(functions, **grid_settings(functions, skewed="epsilon" in shapes))
 
     def loglik(rows: Any, vector: Any) -> Any:
         return joint.log_likelihood(_unflatten(vector, shapes), with_rows(design, rows), grid)

@@ -29,12 +29,13 @@ from nssi_bayes.blocks import (
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.linear import Linear
 from nssi_bayes.blocks.predicted import Predictor, is_curved
+from nssi_bayes.blocks.residuals import Residuals
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.tables import Tables
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.linear import Map, gather, spread
-from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
+from nssi_bayes.integrate.sinh_arcsinh import places, shape_back, shape_of
 
 __all__ = ["Part", "People", "Slots", "compile_people"]
 
@@ -49,7 +50,8 @@ class Part(NamedTuple):
     constant : numpy.ndarray
         [`participant`].
     matrix : numpy.ndarray
-        [`participant`, `function` + 1, `function` + 1].
+        [`participant`, `function` + 1, `function` + 1]. Of functions that are skewed, beside images, over
+        (what is Gaussian, functions, -1).
     upper, lower, log_gap : numpy.ndarray
         Constants by response [indicator, response], as in `ordinal.Table`; with groups one row an
         indicator and group.
@@ -63,6 +65,8 @@ class Part(NamedTuple):
         What bias adds to each predictor [`participant`, biased indicator].
     predictor : Predictor, optional
         Of an outcome that is not Gaussian.
+    shape : numpy.ndarray, optional
+        How functions are skewed, as `sinh_arcsinh.shape_of` [`function`, 4].
     """
 
     constant: Array
@@ -75,16 +79,7 @@ class Part(NamedTuple):
     further: Array | None = None
     shift: Array | None = None
     predictor: Predictor | None = None
-
-
-class _Weighed(NamedTuple):
-    """Residuals of latents whose covariance has one root: whose, K, H and K H (`integrate.rows`)."""
-
-    who: Any
-    root: Array
-    precision: Array
-    rows: Array
-    weighted: Array
+    shape: Array | None = None
 
 
 class _Measures(NamedTuple):
@@ -144,11 +139,14 @@ class _People:
             for name, block, measures in _measures(design, slots)
             if name in include
         ]
+        # of functions that are skewed, images are linear in these, and the rest in what is Gaussian
+        self.apart = "epsilon" in slots.where and bool(self.measures)
+        self.places = [np.ix_(p, p) for p in places(self.factors, self.functions)]
         curved = "outcome" in include and is_curved(design, slots.where)
         self.outcome = _linear_map(outcomes, design, slots) if curved else None
         self.base, self.constant = _known(design, "factors" in include)
         self.tables = Tables(design, slots, self.shifts)
-        self.groups = groups.Roots(design, slots)
+        self.residuals = Residuals(design, slots)
 
     def __call__(self, theta: Array) -> tuple[Part, PullBack]:
         matrix, constant = self.base.copy(), self.constant.copy()
@@ -160,26 +158,30 @@ class _People:
                 log_sd = self._of("h", theta) @ self.centred.T
                 rows *= np.exp(-log_sd)[:, None, :]
                 constant -= log_sd.sum(axis=0)
-            kept.append((name, rows, self._weigh(name, theta, rows, matrix, constant)))
-        folded = []
-        for linear, m in self.measures:
-            said = spread(linear, theta)
-            sigma = theta[self.slots.where[m.sigma]]
-            shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
-            folded.append(folding.fold(said, sigma, shared, m.data, matrix, constant))
+            kept.append((name, rows, self.residuals.weigh(name, theta, rows, matrix, constant)))
+        measured = np.zeros_like(matrix) if self.apart else matrix
+        folded = [self._fold(one, theta, measured, constant) for one in self.measures]
+        if self.apart:
+            size, parts = self.factors + 2 * self.functions + 1, (matrix, measured)
+            matrix = np.zeros((size, size, self.people))
+            for place, said_there in zip(self.places, parts, strict=True):
+                matrix[place] += said_there
         constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         loading, gamma = self.tables.loadings(theta), self._of("gamma", theta)
         items = *self.tables.constants(theta), loading, gamma, self._further(theta), self.shifts(theta)
-        part = Part(constant, rest, *items, self._predictor(theta, matrix))
+        part = Part(constant, rest, *items, self._predictor(theta, matrix), self._shape(theta))
 
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
             by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
             self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
+            by_measured = by_matrix
+            if self.apart:
+                by_matrix, by_measured = (np.ascontiguousarray(by_matrix[p]) for p in self.places)
             for name, rows, weighed in kept:
-                by_rows = self._weigh_back(name, theta, weighed, by_matrix, found)
+                by_rows = self.residuals.weigh_back(name, theta, weighed, by_matrix, found)
                 if name == "structure" and self.centred is not None:
                     by_rows *= self._spread_back(theta, by_rows, rows, found)
                 slopes = self.factors if name == "structure" else 0
@@ -189,7 +191,7 @@ class _People:
             for (linear, m), one in zip(self.measures, folded, strict=True):
                 count = m.data.loads.shape[1]
                 by_mean, by_own, by_common, by_residual, by_variance, by_shared = folding.fold_back(
-                    by_matrix, one, count, self.factors, m.data
+                    by_measured, one, count, self.factors, m.data
                 )
                 gather(linear, by_mean, by_own, by_common, by_residual, found)
                 where = self.slots.where[m.sigma]
@@ -199,6 +201,14 @@ class _People:
             return found
 
         return part, pull_back
+
+    def _fold(
+        self, one: tuple[Map, _Measures], theta: Array, matrix: Array, constant: Array
+    ) -> folding.Folded:
+        linear, m = one
+        shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
+        sigma = theta[self.slots.where[m.sigma]]
+        return folding.fold(spread(linear, theta), sigma, shared, m.data, matrix, constant)
 
     def _items_back(self, theta: Array, by: Part) -> Array:
         """Return the derivative by the parameters, as far as it comes through the items."""
@@ -210,32 +220,11 @@ class _People:
             found[self.slots.where[self.further_name]] = by.further
         if by.shift is not None:
             self.shifts.back(theta, by.shift, found)
+        if by.shape is not None:
+            back = shape_back(self._of("epsilon", theta), self._of("tailweight", theta), by.shape)
+            found[self.slots.where["epsilon"]], found[self.slots.where["tailweight"]] = back
         self.tables.constants_back(theta, (by.upper, by.lower, by.log_gap), found)
         return found
-
-    def _weigh(self, name: str, theta: Array, rows: Array, matrix: Array, constant: Array) -> list[_Weighed]:
-        """Add what residuals of functions or factors say to M and constant, root by root."""
-        found = []
-        for who, root in self._roots(name, theta):
-            precision, log_det = inverse(root)
-            constant[who] += 0.5 * (log_det - len(root) * LOG_2PI)
-            own = np.ascontiguousarray(rows[:, :, who])
-            part = np.ascontiguousarray(matrix[:, :, who])  # of everybody the matrix itself
-            found.append(_Weighed(who, root, precision, own, weigh(own, precision, part)))
-            matrix[:, :, who] = part
-        return found
-
-    def _weigh_back(
-        self, name: str, theta: Array, weighed: list[_Weighed], by_matrix: Array, found: Array
-    ) -> Array:
-        """Return the derivative by the rows, and add that by the roots to `found`."""
-        by_rows = np.empty((len(weighed[0].rows), *by_matrix.shape[1:]))
-        for g, (who, root, precision, rows, weighted) in enumerate(weighed):
-            own = np.ascontiguousarray(by_matrix[:, :, who])
-            by_rows[:, :, who], by_precision = weigh_back(own, rows, weighted)
-            by_root = inverse_back(root, precision, by_precision, rows.shape[2])
-            self._root_back(name, theta, by_root, found, group=g)
-        return by_rows
 
     def _spread_back(self, theta: Array, by_rows: Array, rows: Array, found: Array) -> Array:
         """Add the derivative by what differs in spread; return what rows were multiplied by."""
@@ -264,33 +253,18 @@ class _People:
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None
 
+    def _shape(self, theta: Array) -> Array | None:
+        if "epsilon" not in self.slots.where:
+            return None
+        found: Array = shape_of(self._of("epsilon", theta), self._of("tailweight", theta))
+        return found
+
     def _one(self, theta: Array, name: str) -> float:
         return float(theta[self.slots.where[name].start])
 
     def _of(self, name: str, theta: Array) -> Array:
         where = self.slots.where.get(name)
         return np.zeros(0) if where is None else theta[where].reshape(self.slots.shapes[name])
-
-    def _correlation(self, name: str, size: int, theta: Array) -> Array:
-        """Return the root of a correlation matrix, which of a single latent has no parameter."""
-        return self._of(name, theta) if name in self.slots.where else np.eye(size)
-
-    def _roots(self, name: str, theta: Array) -> list[tuple[Any, Array]]:
-        """Return whose covariance of functions or factors has which lower triangular root."""
-        if name == "structure":
-            return self.groups(theta)
-        sd = self._of("sigma_x", theta)[:, None]
-        return [(slice(None), sd * self._correlation("Omega_x", self.factors, theta))]
-
-    def _root_back(self, name: str, theta: Array, by_root: Array, found: Array, *, group: int) -> None:
-        if name == "structure":
-            self.groups.back(theta, group, by_root, found)
-            return
-        root = self._correlation("Omega_x", self.factors, theta)
-        found[self.slots.where["sigma_x"]] += (by_root * root).sum(axis=1)
-        if "Omega_x" in self.slots.where:
-            by_correlation = by_root * self._of("sigma_x", theta)[:, None]
-            found[self.slots.where["Omega_x"]] += by_correlation.ravel()
 
     def _rows(self, name: str, mean: Array, own: Array) -> Array:
         """Return residuals of functions or factors as rows over (factors, functions, -1)."""

@@ -14,6 +14,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import bias, continuous, groups, predicted
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
+from nssi_bayes.integrate import sinh_arcsinh
 
 __all__ = ["Latent", "generate", "latents"]
 
@@ -67,6 +68,8 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
         eta = eta + factor @ theta["B"].T
     if "B_disorder" in theta:
         eta = eta + np.einsum("ik,ip,fpk->if", design.diagnosis, factor, theta["B_disorder"])
+    if "epsilon" in theta:
+        eta = sinh_arcsinh.transform(eta, sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"]))
     return Latent(factor, eta)
 
 

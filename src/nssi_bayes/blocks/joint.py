@@ -30,7 +30,7 @@ from nssi_bayes.blocks.beside import FLOOR, NEWTON_BESIDE, grid_beside, stands_b
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.blocks.predicted import is_curved
-from nssi_bayes.integrate import quadrature
+from nssi_bayes.integrate import quadrature, sinh_arcsinh
 from nssi_bayes.integrate.gaussian import LOG_2PI, Quadratic, add, eliminate, log_integral
 from nssi_bayes.integrate.gaussian import moments as gaussian_moments
 from nssi_bayes.spec import JointSpec, Prior
@@ -110,13 +110,24 @@ def functions_given(
     if "outcome" in include and "sigma_outcome" in theta:
         whole = add(whole, outcomes.observed(theta, design))
     images = {"activation": (neural, design.scanned), "connectivity": (connectivity, design.connected)}
-    for name, (block, who) in images.items():
-        if name in include and len(who):
-            scans = block.observed(theta, design)
-            whole = Quadratic(
-                whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant)
-            )
+    seen = [own for name, own in images.items() if name in include and len(own[1])]
+    apart = "epsilon" in theta and bool(seen)
+    if apart:
+        whole = _among(whole, design, 0)
+    for block, who in seen:
+        scans = block.observed(theta, design)
+        if apart:
+            scans = _among(scans, design, 1)
+        whole = Quadratic(whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant))
     return eliminate(whole, 0 if keep_factors else len(design.coords[n.FACTOR]))
+
+
+def _among(form: Quadratic, design: Design, which: int) -> Quadratic:
+    """Put a form over (factors, functions) among factors, what is Gaussian, and functions skewed from it."""
+    functions, factors = (len(design.coords[d]) for d in (n.FUNCTION, n.FACTOR))
+    own = sinh_arcsinh.places(factors, functions)[which]
+    matrix = jnp.zeros((len(form.matrix), own[-1] + 1, own[-1] + 1))
+    return Quadratic(matrix.at[:, own[:, None], own].set(form.matrix), form.constant)
 
 
 def factors_given(
@@ -170,12 +181,14 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If the outcome is not Gaussian and stands beside too many functions or not all other data;
-        `marginal.evaluate` integrates it.
+        If the outcome is not Gaussian and stands beside too many functions or not all other data, or
+        images beside functions that are skewed; `marginal.evaluate` integrates them.
     """
     if is_curved(design, theta) and "outcome" in include:
         return _beside(theta, design, include)
     prior = functions_given(theta, design, include)
+    if prior.matrix.shape[1] > grid.functions + 1:
+        raise ValueError("images are not Gaussian beside functions that are skewed")
     if "items" not in include or not design.coords[n.INDICATOR]:
         return log_integral(prior)
     items = measurement.Items(theta, design)
@@ -222,7 +235,10 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
-    """Return mean and covariance of each person's functions given all of the person's data."""
+    """Return mean and covariance of each person's functions given all of the person's data.
+
+    Of functions that are skewed, those of what is Gaussian; `marginal.evaluate` has their own.
+    """
     prior = functions_given(theta, design, BLOCKS)
     if not design.coords[n.INDICATOR]:
         return quadrature.Moments(log_integral(prior), *gaussian_moments(prior.matrix))
@@ -288,7 +304,11 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, re
         [`participant`], nats.
     """
     prior = functions_given(theta, design, BLOCKS)
-    whole = jnp.concatenate([eta, -jnp.ones_like(eta[:, :1])], axis=1)
+    both = [eta]
+    if prior.matrix.shape[1] > eta.shape[1] + 1:
+        shape = sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"], xp=jnp)
+        both.append(sinh_arcsinh.transform(eta, shape, xp=jnp))
+    whole = jnp.concatenate([*both, -jnp.ones_like(eta[:, :1])], axis=1)
     quadratic = (whole[:, None, :] @ prior.matrix @ whole[:, :, None])[:, 0, 0]
     gaussian = prior.constant - 0.5 * quadratic
     if rest is not None:

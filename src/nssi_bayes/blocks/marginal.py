@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,10 +38,13 @@ __all__ = [
     "integrate_gaussian",
 ]
 
+_SKEWED_ORDER: Final = {1: 15, 2: 15, 3: 9}
+"""Nodes an axis for scores of so many skewed functions, more than the sampler's."""
+
 type Array = np.ndarray[Any, Any]
 
 
-def grid_settings(functions: int, *, fine: bool = False) -> dict[str, Any]:
+def grid_settings(functions: int, *, fine: bool = False, skewed: bool = False) -> dict[str, Any]:
     """Return the settings of `quadrature.make_grid`.
 
     Five nodes an axis are enough for loadings up to about 3. Items that are steeper need more, and
@@ -53,15 +56,20 @@ def grid_settings(functions: int, *, fine: bool = False) -> dict[str, Any]:
         Number of functions.
     fine : bool
         For scores, which are differences of small numbers; else for the sampler.
+    skewed : bool
+        Whether functions are skewed, and integrands farther from Gaussian: of three functions the error of
+        40 people's sum has an sd over draws of .2 nats with five nodes an axis, of .06 with seven.
 
     Returns
     -------
     dict
         Its keyword arguments.
     """
+    if skewed and (fine or functions <= 2):
+        return {"order": 12, "curve_nodes": 25} if functions <= 2 else {"order": 8, "curve_nodes": 17}
     if functions <= 2:
         return {"order": 8, "curve_nodes": 17}
-    return {"order": 7, "curve_nodes": 15} if fine else {"order": 5, "curve_nodes": 11}
+    return {"order": 7, "curve_nodes": 15} if fine or skewed else {"order": 5, "curve_nodes": 11}
 
 
 def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False) -> Arrangement:
@@ -114,22 +122,20 @@ def evaluate(
     slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
     vectors = slots.joined(theta)
     people, functions = design.diagnosis.shape[0], len(design.plain_of)
-    found = Moments(
-        np.empty((len(vectors), people)),
-        np.full((len(vectors), people, functions), np.nan),
-        np.full((len(vectors), people, functions, functions), np.nan),
-    )
+    unknown = np.full((len(vectors), people, functions, functions), np.nan)
+    found = Moments(np.empty((len(vectors), people)), unknown[..., 0].copy(), unknown)
     if persons(design, slots.shapes) is None:
         _by_sums(Sums(design, slots, include=include), vectors, found)
         return found
     part_of = compile_people(design, slots, include=include)
-    curved = "outcome" in include and is_curved(design, slots.where)
-    if not curved and ("items" not in include or not design.coords[n.INDICATOR]):
+    curved, skewed = "outcome" in include and is_curved(design, slots.where), "epsilon" in theta
+    alone = "items" not in include or not design.coords[n.INDICATOR]
+    if alone and not curved and not (skewed and moments):
         _in_closed_form(part_of, vectors, found, moments=moments)
         return found
     answers = Answers(design)
     observed = Observed(design) if curved else None
-    integrate = _integrator(design, grid, observed, moments=moments)
+    integrate = _integrator(design, grid, observed, skewed=skewed, moments=moments)
     items = float("items" in include)
 
     def fill(s: int) -> None:
@@ -149,37 +155,53 @@ type Integrator = Callable[[Part, Array, Array, list[Curve]], tuple[Array, Array
 
 
 def _integrator(
-    design: Design, grid: dict[str, Any], observed: Observed | None, *, moments: bool
+    design: Design, grid: dict[str, Any], observed: Observed | None, *, skewed: bool, moments: bool
 ) -> Integrator:
-    """Return what integrates over the functions: by function, or jointly where they share data."""
-    if design.further_indicator is not None or observed is not None:
-        points = quadrature.make_grid(len(design.plain_of), **grid)
-        nodes = jointly.make_nodes(points)
-        rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
+    """Return what integrates over the functions: by function, or jointly where that does not do."""
+    if skewed or observed is not None or design.further_indicator is not None:
+        return _jointly(design, grid, skewed=skewed)
+    return _by_function(design, grid, moments=moments)
 
-        def jointly_integrated(
-            part: Part, upper: Array, lower: Array, curves: list[Curve]
-        ) -> tuple[Array, Array, Array]:
-            loading = all_loadings(part, design)[0]
-            items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule)
-            outcome = jointly.no_outcome(len(design.plain_of))
-            if curves and part.predictor is not None:
-                stacked = (np.array(fields) for fields in zip(*curves, strict=True))
-                axes = on_axes(part.predictor, curves)
-                given = [*axes, *stacked, points.nodes, points.log_weights]
-                outcome = jointly.Outcome(*given)
-            return jointly.integrate(part.matrix, items, outcome, *nodes)
 
-        return jointly_integrated
+def _jointly(design: Design, grid: dict[str, Any], *, skewed: bool) -> Integrator:
+    """Return what integrates over all functions at once: they share data, or are skewed.
+
+    The kernel has moments of what is Gaussian, not of what it is skewed to.
+    """
+    functions = len(design.plain_of)
+    if skewed:
+        grid = {**grid, "order": max(grid["order"], _SKEWED_ORDER.get(functions, 0))}
+    points = quadrature.make_grid(functions, **grid)
+    nodes = jointly.make_nodes(points)
+    rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
+    straight = np.zeros((0, 4))
+
+    def integrate(part: Part, upper: Array, lower: Array, curves: list[Curve]) -> tuple[Array, Array, Array]:
+        loading, shape = all_loadings(part, design)[0], straight if part.shape is None else part.shape
+        items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule, shape)
+        outcome = jointly.no_outcome(functions)
+        if curves and part.predictor is not None:
+            stacked = (np.array(fields) for fields in zip(*curves, strict=True))
+            axes = on_axes(part.predictor, curves)
+            given = [*axes, *stacked, points.nodes, points.log_weights]
+            outcome = jointly.Outcome(*given)
+        found: tuple[Array, Array, Array] = jointly.integrate(part.matrix, items, outcome, *nodes)
+        return found
+
+    return integrate
+
+
+def _by_function(design: Design, grid: dict[str, Any], *, moments: bool) -> Integrator:
+    """Return what integrates function by function."""
     patterns = Patterns(design, arrangement_of(design, grid))
 
-    def by_function(part: Part, upper: Array, lower: Array, _: list[Curve]) -> tuple[Array, Array, Array]:
+    def integrate(part: Part, upper: Array, lower: Array, _: list[Curve]) -> tuple[Array, Array, Array]:
         value, d_matrix = patterns.value_and_moments(part, upper, lower, moments=moments)
         second = -2 * d_matrix  # E[u u'] of u = (functions, -1)
         mean = -second[:, :-1, -1]
         return value, mean, second[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
 
-    return by_function
+    return integrate
 
 
 def _by_sums(sums: Sums, vectors: Array, found: Moments) -> None:

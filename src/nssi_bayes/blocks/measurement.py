@@ -23,6 +23,7 @@ from nssi_bayes.blocks import bias, ladder
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.families import ordinal
+from nssi_bayes.integrate import sinh_arcsinh
 from nssi_bayes.integrate.quadrature import normal_rule
 from nssi_bayes.spec import JointSpec, Prior
 
@@ -99,6 +100,9 @@ class Items:
                 upper=self.constants.upper * odds, lower=self.constants.lower / odds
             )
         self.gamma: Any = theta.get("gamma")
+        self.shape: Any = None
+        if "epsilon" in theta:
+            self.shape = sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"], xp=jnp)
         self.further: Any = next((theta[name] for name in FURTHER if name in theta), None)
         self.design = design
         self.log_gap = self.constants.log_gap.sum(axis=1)
@@ -111,7 +115,7 @@ class Items:
         function : int
             Position of the function.
         points : array
-            Where [`participant`, node].
+            Where, of what is Gaussian [`participant`, node].
 
         Returns
         -------
@@ -119,6 +123,10 @@ class Items:
             [`participant`, node].
         """
         position, weight = normal_rule(TESTLET_NODES)
+        if self.shape is not None:
+            points = sinh_arcsinh.transform(points[..., None], self.shape[function : function + 1], xp=jnp)[
+                ..., 0
+            ]
         total = jnp.zeros_like(points)
         plain = self.design.plain_of[function]
         if len(plain):
@@ -135,13 +143,15 @@ class Items:
         Parameters
         ----------
         eta, testlet : array
-            [`participant`, `function`], [`participant`, `testlet`].
+            [`participant`, `function`], before they are skewed; [`participant`, `testlet`].
 
         Returns
         -------
         array
             [`participant`].
         """
+        if self.shape is not None:
+            eta = sinh_arcsinh.transform(eta, self.shape, xp=jnp)
         predictor = jnp.asarray(self.loading * eta[:, self.design.function_of])
         if self.further is not None:
             part = self.further * eta[:, self.design.further_function]
@@ -152,7 +162,9 @@ class Items:
 
     def slope(self, points: Any) -> tuple[Any, Any]:
         """Return first and negative second derivative of the curves at [`participant`, `function`]."""
-        first, second = [], []
+        first, second, given = [], [], points
+        if self.shape is not None:
+            points = sinh_arcsinh.transform(given, self.shape, xp=jnp)
         for f, plain in enumerate(self.design.plain_of):
             one, two = jnp.zeros_like(points[:, f]), jnp.zeros_like(points[:, f])
             if len(plain):
@@ -164,8 +176,12 @@ class Items:
                 score, information = self._testlet_slope(s, items, points[:, f])
                 one, two = one + score, two + information
             first.append(one)
-            second.append(jnp.maximum(two, 0))
-        return jnp.stack(first, axis=1), jnp.stack(second, axis=1)
+            second.append(two)
+        score, information = jnp.stack(first, axis=1), jnp.stack(second, axis=1)
+        if self.shape is not None:
+            rising, bend = sinh_arcsinh.slopes(given, self.shape, xp=jnp)
+            score, information = score * rising, information * rising**2 - score * bend
+        return score, jnp.maximum(information, 0)
 
     def _pick(self, items: Any) -> tuple[Any, Any]:
         return self.constants.upper[:, items], self.constants.lower[:, items]

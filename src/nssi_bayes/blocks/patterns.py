@@ -37,8 +37,8 @@ class Patterns:
 
     def value_and_gradient(
         self, part: Part, upper: Array, lower: Array
-    ) -> tuple[Array, Array, Array, Array, Array, Array]:
-        """Return what `kernel.value_and_gradient` does; the derivative by loadings is like `Part.loading`.
+    ) -> tuple[Array, Array, Array, Array, Array, Array, Array | None]:
+        """Return what `kernel.value_and_gradient` does, and the derivative by `Part.shape`.
 
         Parameters
         ----------
@@ -49,7 +49,9 @@ class Patterns:
         """
         if part.loading.ndim == 1:
             given = part.matrix, upper, lower, part.loading, part.gamma
-            return kernel.value_and_gradient(*given, self._arrangement)
+            if part.shape is not None:
+                return kernel.value_and_gradient_skewed(*given, self._arrangement, part.shape)
+            return (*kernel.value_and_gradient(*given, self._arrangement), None)
         value, by_matrix = np.empty(len(upper)), np.empty_like(part.matrix)
         by_upper, by_lower = np.empty_like(upper), np.empty_like(lower)
         by_loading, by_gamma = np.zeros_like(part.loading), np.zeros_like(part.gamma)
@@ -60,7 +62,7 @@ class Patterns:
             found = kernel.value_and_gradient(*given, self._arrangement)
             value[who], by_matrix[who], by_upper[who], by_lower[who], by_loading[q] = found[:5]
             by_gamma += found[5]
-        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma
+        return value, by_matrix, by_upper, by_lower, by_loading, by_gamma, None
 
     def value_and_moments(
         self, part: Part, upper: Array, lower: Array, *, moments: bool

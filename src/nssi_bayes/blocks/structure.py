@@ -7,6 +7,9 @@ diagnosis has no effect on average, so levels get a burden column (diagnoses bey
 people without any diagnosis are a level of their own. Of a second-order model Omega is
 g g' + diag(1 - g^2): functions share one factor, on which they load g. S_i is 1, or where disorders
 differ in spread exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the average diagnosis.
+
+Of a skewed model this is e_i, and the functions that items measure are eta_if = h(e_if)
+(`integrate.sinh_arcsinh`): effects are in residual sd of e, of which eta keeps the order.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
         found.append(Parameter("Omega", (f, n.FUNCTION_OTHER), "one_factor", of="g"))
     elif len(design.coords[f]) > 1 and spec.general == "none":
         found.append(from_prior("Omega", (f, n.FUNCTION_OTHER), priors["Omega"]))
+    if spec.distribution == "sinh_arcsinh":
+        found += [from_prior(name, (f,), priors[name]) for name in ("epsilon", "tailweight")]
     if spec.disorder.spread:
         found.append(from_prior("tau_spread", (), priors["tau_spread"]))
         found.append(Parameter("h", (f, k), scale="tau_spread", zero_sum=True))

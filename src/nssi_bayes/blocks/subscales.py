@@ -85,6 +85,8 @@ def _of_items_alone(spec: JointSpec) -> list[str]:
         found.append("measurement.cross_loadings: continuous indicators load on their own function alone")
     if spec.general == "bifactor":
         found.append(f"general: {spec.general} is for ordinal indicators, and some are continuous")
+    if spec.distribution != "normal":
+        found.append(f"distribution: {spec.distribution} is for ordinal indicators, and some are continuous")
     return found
 
 

@@ -21,6 +21,7 @@ from nssi_bayes.blocks.people import few
 from nssi_bayes.blocks.predicted import Observed, given_functions, is_curved
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.integrate.quadrature import normal_rule
+from nssi_bayes.integrate.sinh_arcsinh import invert
 
 __all__ = ["draw_functions", "most_complete"]
 
@@ -80,13 +81,21 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
         z = rng.standard_normal((_PROPOSALS, len(mean))) * wide
         eta = mean + z @ root.T
         log_proposal = -0.5 * (_DEGREES + len(mean)) * np.log1p((z**2).sum(axis=1) / _DEGREES)
-        whole = np.column_stack([eta, -np.ones(_PROPOSALS)])
-        log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1)
+        gaussian, log_slope = (eta, 0.0) if part.shape is None else _gaussian(eta, part.shape)
+        both = [gaussian, eta] if part.matrix.shape[1] > len(mean) + 1 else [gaussian]
+        whole = np.column_stack([*both, -np.ones(_PROPOSALS)])
+        log_weight = -0.5 * ((whole @ part.matrix[0]) * whole).sum(axis=1) + log_slope
         log_weight += _items(eta, one, part, answers) - log_proposal
         if observed is not None and part.predictor is not None:
             log_weight += given_functions(observed.curves(slots.named(vector)), part.predictor, eta)
         found[s] = eta[rng.choice(_PROPOSALS, p=np.exp(log_weight - logsumexp(log_weight)))]
     return found
+
+
+def _gaussian(eta: Array, shape: Array) -> tuple[Array, Array]:
+    """Return what is Gaussian, and the logarithm of the volume that it has beside the functions."""
+    latent, log_slope = invert(eta, shape)
+    return latent, log_slope.sum(axis=1)
 
 
 def _items(eta: Array, one: Design, part: Part, answers: Answers) -> Array:

@@ -15,6 +15,7 @@ from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
 from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
@@ -23,7 +24,7 @@ __all__ = ["PARTS", "as_met", "contrasts", "estimate", "outcome_rows", "rate_rat
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
     "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
-    "item_bias", "spread", "projection",
+    "item_bias", "spread", "skewness", "projection",
 )  # fmt: skip
 
 _RATIOS: Final = {
@@ -124,6 +125,7 @@ def estimate(
     found["outcome"] = outcome_rows(summary, posterior, design.outcome_family)
     found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
+    found["skewness"] = _skewness(summary, posterior)
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
     found["min_ess_of_ends"] = summary.fewest()
     return found
@@ -273,6 +275,21 @@ def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> 
          **summary.signed(flat["Omega"].sel({n.FUNCTION: a, n.FUNCTION_OTHER: b}).to_numpy(), rope=True)}
         for a, b in combinations(functions, 2)
     ]  # fmt: skip
+
+
+def _skewness(summary: _Summary, flat: xr.Dataset) -> list[Row]:
+    """Summarise how skewed and how heavy-tailed the functions of an average person are."""
+    if "epsilon" not in flat:
+        return []
+    draws = skewness(*(_values(flat, name, n.FUNCTION) for name in ("epsilon", "tailweight")))
+    return [
+        {
+            "function": str(f),
+            **summary.signed(draws[0][:, j]),
+            "excess_kurtosis": summary.interval(draws[1][:, j]),
+        }
+        for j, f in enumerate(flat[n.FUNCTION].to_numpy())
+    ]
 
 
 def _rois(

@@ -181,7 +181,8 @@ def _one_by_one(free: Unconstrained, slots: Slots, design: Design, *, fine: bool
         return _with_outcome(free, slots, design)
     if not design.coords[n.INDICATOR]:
         return _with_people(free, slots, design)
-    return _with_kernel(free, slots, design, grid=grid_settings(len(design.plain_of), fine=fine))
+    grid = grid_settings(len(design.plain_of), fine=fine, skewed="epsilon" in slots.where)
+    return _with_kernel(free, slots, design, grid=grid)
 
 
 def _with_sums(free: Unconstrained, sums: Sums) -> ValueAndGradient:
@@ -266,11 +267,12 @@ def _with_kernel(
         part, to_theta = people(theta)
         constants = answers.constants(part)
         found = patterns.value_and_gradient(part, *constants)
-        value, d_matrix, d_upper, d_lower, d_loading, d_gamma = found
+        value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_shape = found
         counts = answers.counts
         total = log_prior + part.constant.sum() + (counts * part.log_gap).sum() + value.sum()
         by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
-        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma, shift=by_shift)
+        by = Part(ones, d_matrix, by_upper, by_lower, counts, d_loading, d_gamma,
+                  shift=by_shift, shape=d_shape)  # fmt: skip
         return float(total), to_x(to_theta(by))
 
     return value_and_gradient

@@ -5,8 +5,8 @@ one, residual factors. Latent factors x* are integrated out in closed form. The 
 that is not Gaussian holds q . x*, which is normal given functions and Gaussian data: its standardised
 rest z is sampled, one number a person, so that nothing is approximated. (To sample x* itself would have a
 mode at sigma_x = 0, without bound.) A hurdle has two predictors, and as many rests as there are factors.
-Gaussian data are folded in as on the marginal route, so that both
-have one text; what the kernel integrates is evaluated at the functions here.
+Functions that are skewed are sampled as what is Gaussian. Gaussian data are folded in as on the marginal
+route, so that both have one text; what the kernel integrates is evaluated at the functions here.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.curve import derivatives, value
 from nssi_bayes.integrate.gaussian import LOG_2PI
+from nssi_bayes.integrate.sinh_arcsinh import slopes, slopes_by_shape, transform
 
 __all__ = ["Latents", "density"]
 
@@ -94,14 +95,16 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         log_prior, theta, to_x = free(x[: free.size])
-        eta, testlet, rest = latents.split(x[free.size :])
+        latent, testlet, rest = latents.split(x[free.size :])
         part, to_theta = people(theta)
+        eta = latent if part.shape is None else transform(latent, part.shape)
         loads, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
         predictor = _by_pattern(eta, loads.mT, who)
         predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
         items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
-        whole = np.concatenate([eta, -np.ones((latents.people, 1))], axis=1)
+        apart = part.matrix.shape[1] > latents.functions + 1
+        whole = np.concatenate([latent, *[eta] * apart, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
@@ -112,12 +115,15 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         d_further = None
         if part.further is not None:
             d_further = d_loads[0, design.further_indicator, design.further_function]
+        d_eta = _by_pattern(d_predictor, loads, who)
+        d_eta -= pulled[:, latents.functions : -1] if apart else 0.0
+        d_eta, by_shape = _before_skewing(latent, part.shape, d_eta)
         by = Part(
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
             d_loads[:, every, owner].reshape(part.loading.shape), d_gamma, d_further, by_shift,
+            shape=by_shape,
         )  # fmt: skip
-        d_eta = _by_pattern(d_predictor, loads, who) - pulled[:, :-1]
-        d_rest, d_theta = rest, np.zeros(slots.size)
+        d_eta, d_rest, d_theta = d_eta - pulled[:, : latents.functions], rest, np.zeros(slots.size)
         if part.predictor is not None:
             said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
             total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)
@@ -134,6 +140,13 @@ def _by_pattern(values: Array, maps: Array, who: list[Any]) -> Array:
     for one, own in zip(who, maps, strict=True):
         found[one] = values[one] @ own
     return found
+
+
+def _before_skewing(latent: Array, shape: Array | None, by_eta: Array) -> tuple[Array, Array | None]:
+    """Return derivatives by what is Gaussian, and by how it is skewed, from those by the functions."""
+    if shape is None:
+        return by_eta, None
+    return by_eta * slopes(latent, shape)[0], slopes_by_shape(latent, shape, by_eta)
 
 
 class _Outcome:

@@ -16,19 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nssi_bayes.integrate.along import Outcome, log_outcome, no_outcome, slopes_of
 from nssi_bayes.integrate.compiling import compiled, inlined
-from nssi_bayes.integrate.curve import FAR, SMALL
-from nssi_bayes.integrate.gaussian import LOG_2PI
-from nssi_bayes.integrate.quadrature import LARGEST_STEP, Grid
+from nssi_bayes.integrate.quadrature import Grid
 
 __all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
 
 type Array = np.ndarray[Any, Any]
 
-NEWTON_STEPS = 8
-LARGE = 700.0
-TIGHT = 1e-9
-"""Spread of a predictor given the functions under which it has none."""
+NEWTON_STEPS = 12
 
 
 class Items(NamedTuple):
@@ -46,6 +42,8 @@ class Items(NamedTuple):
         Position of the residual factor, -1 if none [`indicator`].
     position, weight : numpy.ndarray
         Rule over a residual factor.
+    shape : numpy.ndarray
+        How functions are skewed, as `sinh_arcsinh.shape_of` [`function`, 4]; no rows: they are not.
     """
 
     upper: Array
@@ -55,41 +53,7 @@ class Items(NamedTuple):
     testlet_of: Array
     position: Array
     weight: Array
-
-
-class Outcome(NamedTuple):
-    """An outcome of everybody at one value of the parameters; no people: there is none.
-
-    Parameters
-    ----------
-    mean, load, spread : numpy.ndarray
-        A predictor is mean + load . functions + spread . z, z ~ N(0, 1): [predictor, `participant`],
-        [predictor, `participant`, `function`], [predictor, axis, `participant`]. There are up to two
-        axes; of two the first is nested in the second.
-    slope, over, at, under, below, constant, cut : numpy.ndarray
-        Its curve, as in `curve.Curve` [predictor, `participant`].
-    position, log_weight : numpy.ndarray
-        One axis of the rule, over z.
-    """
-
-    mean: Array
-    load: Array
-    spread: Array
-    slope: Array
-    over: Array
-    at: Array
-    under: Array
-    below: Array
-    constant: Array
-    cut: Array
-    position: Array
-    log_weight: Array
-
-
-def no_outcome(functions: int) -> Outcome:
-    """Return the outcome of a model that has none, or whose outcome is Gaussian."""
-    none, rule = np.zeros((0, 0)), np.zeros(0)
-    return Outcome(none, np.zeros((0, 0, functions)), np.zeros((0, 0, 0)), *[none] * 7, *[rule] * 2)
+    shape: Array = np.zeros((0, 4))
 
 
 def make_nodes(grid: Grid) -> tuple[Array, Array]:
@@ -108,7 +72,8 @@ def integrate(
     Parameters
     ----------
     matrix : numpy.ndarray
-        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`.
+        M [`participant`, `function` + 1, `function` + 1], as in `gaussian.Quadratic`; or over what is
+        Gaussian, the functions that are skewed from it, and -1.
     items : Items
         Their likelihood.
     outcome : Outcome
@@ -120,16 +85,16 @@ def integrate(
     -------
     tuple of numpy.ndarray
         Nats, without the constants of prior and items [`participant`]; mean [`participant`,
-        `function`] and covariance of the functions given all.
+        `function`] and covariance of the functions, skewed where they are, given all.
     """
-    people, size = matrix.shape[0], matrix.shape[1] - 1
+    people, size, rows = matrix.shape[0], items.loading.shape[1], matrix.shape[1] - 1
     value, mean = np.empty(people), np.zeros((people, size))
     covariance = np.zeros((people, size, size))
-    point, total = np.empty((len(nodes), size)), np.empty(len(nodes))
+    point, total, eta = np.empty((len(nodes), size)), np.empty(len(nodes)), np.empty((len(nodes), size))
     first = outcome.spread.shape[1]  # of the functions; z stands before them
     place = np.empty(first)
     for i in range(people):
-        precision, information = matrix[i, :size, :size].copy(), matrix[i, :size, size].copy()
+        precision, information = matrix[i, :rows, :rows].copy(), matrix[i, :rows, rows].copy()
         mode, root = _mode(i, precision, information, items, outcome)
         inverse = np.linalg.inv(root).T.copy()
         for q in range(len(nodes)):
@@ -137,28 +102,52 @@ def integrate(
                 point[q, a] = mode[first + a]
                 for b in range(size):
                     point[q, a] += inverse[first + a, first + b] * nodes[q, b]
-            total[q] = log_weight[q] + _log_items(i, point[q], items)
+            for a in range(size):
+                eta[q, a] = _skewed(point[q, a], a, items)[0]
+            total[q] = log_weight[q] + _log_items(i, eta[q], items)
             for a in range(first):
                 place[a] = mode[a]
                 for b in range(size):
                     place[a] += inverse[a, first + b] * nodes[q, b]
-            total[q] += _log_outcome(i, point[q], place, inverse, outcome)
-            for a in range(size):
-                total[q] += information[a] * point[q, a]
-                for b in range(size):
-                    total[q] -= 0.5 * precision[a, b] * point[q, a] * point[q, b]
+            total[q] += log_outcome(i, eta[q], place, inverse, outcome)
+            total[q] = _plus_gaussian(total[q], point[q], eta[q], precision, information)
         top = total.max()
         share = np.exp(total - top)
         whole = share.sum()
-        value[i] = top + np.log(whole) - 0.5 * matrix[i, size, size]
+        value[i] = top + np.log(whole) - 0.5 * matrix[i, rows, rows]
         for a in range(size):
             value[i] -= np.log(root[first + a, first + a])
-            mean[i, a] = (share * point[:, a]).sum() / whole
+            mean[i, a] = (share * eta[:, a]).sum() / whole
         for a in range(size):
             for b in range(size):
-                away = (point[:, a] - mean[i, a]) * (point[:, b] - mean[i, b])
+                away = (eta[:, a] - mean[i, a]) * (eta[:, b] - mean[i, b])
                 covariance[i, a, b] = (share * away).sum() / whole
     return value, mean, covariance
+
+
+@inlined
+def _plus_gaussian(total: float, point: Array, eta: Array, precision: Array, information: Array) -> float:
+    """Add the log-density of what is Gaussian and, behind it, what images say of functions."""
+    size = len(point)
+    for a in range(len(information)):
+        one = point[a] if a < size else eta[a - size]
+        total += information[a] * one
+        for b in range(len(information)):
+            other = point[b] if b < size else eta[b - size]
+            total -= 0.5 * precision[a, b] * one * other
+    return total
+
+
+@inlined
+def _skewed(e: float, f: int, items: Items) -> tuple[float, float, float]:
+    """Return a function, and its first and second derivative by what is Gaussian."""
+    if len(items.shape) == 0:
+        return e, 1.0, 0.0
+    epsilon, rate, mean, over = items.shape[f]
+    angle, square = (np.arcsinh(e) + epsilon) * rate, 1.0 + e * e
+    rising = np.cosh(angle) * rate / np.sqrt(square)
+    bend = (np.sinh(angle) * rate * rate - rising * e) / square
+    return (np.sinh(angle) - mean) * over, rising * over, bend * over
 
 
 @inlined
@@ -187,108 +176,6 @@ def _log_items(i: int, eta: Array, items: Items) -> float:
 
 
 @inlined
-def _log_outcome(i: int, eta: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
-    """Return one person's outcome log-likelihood at one value of the functions, z integrated out."""
-    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
-    mu = np.empty(predictors)
-    for k in range(predictors):
-        mu[k] = outcome.mean[k, i]
-        for f in range(len(eta)):
-            mu[k] += outcome.load[k, i, f] * eta[f]
-    if axes < 2 or _is_tight(i, 1, outcome):
-        return _log_along(i, mu, place, inverse, outcome)
-    moved, inner, step = mu.copy(), place.copy(), inverse[1, 1]
-    total, top = np.empty(len(outcome.position)), -np.inf
-    for t in range(len(total)):
-        z = place[1] + step * outcome.position[t]
-        inner[0] = place[0] + inverse[0, 1] * outcome.position[t]
-        for k in range(predictors):
-            moved[k] = mu[k] + outcome.spread[k, 1, i] * z
-        total[t] = outcome.log_weight[t] - 0.5 * z**2 + _log_along(i, moved, inner, inverse, outcome)
-        top = max(top, total[t])
-    whole = 0.0
-    for t in range(len(total)):
-        whole += np.exp(total[t] - top)
-    return top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
-
-
-@inlined
-def _log_along(i: int, mu: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
-    """Return the same at one value of all but the innermost axis of z, or where there is none."""
-    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
-    if axes == 0 or _is_tight(i, 0, outcome):
-        found = 0.0
-        for k in range(predictors):
-            found += _log_curve(k, i, mu[k], outcome)
-        return found
-    still = 0.0
-    for k in range(predictors):
-        if abs(outcome.spread[k, 0, i]) < TIGHT:
-            still += _log_curve(k, i, mu[k], outcome)
-    total, top, step = np.empty(len(outcome.position)), -np.inf, inverse[0, 0]
-    for t in range(len(total)):
-        z = place[0] + step * outcome.position[t]
-        total[t] = outcome.log_weight[t] - 0.5 * z**2
-        for k in range(predictors):
-            if abs(outcome.spread[k, 0, i]) >= TIGHT:
-                total[t] += _log_curve(k, i, mu[k] + outcome.spread[k, 0, i] * z, outcome)
-        top = max(top, total[t])
-    whole = 0.0
-    for t in range(len(total)):
-        whole += np.exp(total[t] - top)
-    return still + top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
-
-
-@inlined
-def _is_tight(i: int, axis: int, outcome: Outcome) -> bool:
-    """Return whether no predictor of a person changes along an axis of z."""
-    largest = 0.0
-    for k in range(outcome.spread.shape[0]):
-        largest = max(largest, abs(outcome.spread[k, axis, i]))
-    return largest < TIGHT
-
-
-@inlined
-def _log_curve(k: int, i: int, predictor: float, outcome: Outcome) -> float:
-    """Evaluate one person's curve, as `curve.value`."""
-    high, low = predictor + outcome.at[k, i], outcome.below[k, i] - predictor
-    rising = max(high, 0.0) + np.log1p(np.exp(-abs(high)))
-    falling = max(low, 0.0) + np.log1p(np.exp(-abs(low)))
-    found = outcome.slope[k, i] * predictor + outcome.constant[k, i]
-    found -= outcome.over[k, i] * rising + outcome.under[k, i] * falling
-    cut = outcome.cut[k, i]
-    if cut > 0.0:
-        hazard = cut * rising
-        if hazard < SMALL:
-            log_rise = high if high < FAR else np.log(rising)
-            found -= log_rise + np.log(cut) - 0.5 * hazard
-        else:
-            found -= np.log(-np.expm1(-hazard))
-    return found
-
-
-@inlined
-def _slopes(k: int, i: int, predictor: float, outcome: Outcome) -> tuple[float, float]:
-    """Return slope and bend of one person's curve, as `curve.derivatives`; the bend not under 0."""
-    high = 1.0 / (1.0 + np.exp(-predictor - outcome.at[k, i]))
-    low = 1.0 / (1.0 + np.exp(predictor - outcome.below[k, i]))
-    slope = outcome.slope[k, i] - outcome.over[k, i] * high + outcome.under[k, i] * low
-    bend = outcome.over[k, i] * high * (1.0 - high) + outcome.under[k, i] * low * (1.0 - low)
-    cut = outcome.cut[k, i]
-    if cut > 0.0:
-        place = predictor + outcome.at[k, i]
-        rising = max(place, 0.0) + np.log1p(np.exp(-abs(place)))
-        hazard, rate = cut * rising, 1.0 if place < FAR else high / rising
-        first, toward = rate, rate
-        if hazard > SMALL:
-            first = rate * hazard / np.expm1(min(hazard, LARGE))
-            toward = rate * hazard / -np.expm1(-hazard)
-        slope -= first
-        bend = max(bend + first * (1.0 - high - toward), 0.0)
-    return slope, bend
-
-
-@inlined
 def _mode(
     i: int, precision: Array, information: Array, items: Items, outcome: Outcome
 ) -> tuple[Array, Array]:
@@ -298,7 +185,7 @@ def _mode(
     outcome z stands before the functions in both.
     """
     first = outcome.spread.shape[1]
-    size = len(information)
+    size = items.loading.shape[1]
     whole, known = np.eye(first + size), np.zeros(first + size)
     for a in range(size):
         known[first + a] = information[a]
@@ -317,30 +204,89 @@ def _mode(
         gradient = known - whole @ mode
         curvature = whole.copy()
         for k in range(predictors):
-            slope, bend = _slopes(k, i, outcome.mean[k, i] + (load[k] * mode).sum(), outcome)
+            slope, bend = slopes_of(k, i, outcome.mean[k, i] + (load[k] * mode).sum(), outcome)
             for a in range(first + size):
                 gradient[a] += slope * load[k, a]
                 for b in range(first + size):
                     curvature[a, b] += bend * load[k, a] * load[k, b]
-        for j in range(len(items.loading)):
-            up, low = items.upper[i, j], items.lower[i, j]
-            s = items.testlet_of[j]
-            # a logistic curve blurred by a normal of sd gamma (Zeger, Liang & Albert 1988)
-            blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
-            predictor = 0.0
-            for f in range(size):
-                predictor += items.loading[j, f] * mode[first + f]
-            odds = np.exp(predictor * blur)
-            over, under = odds * up, low / odds
-            over, under = over / (1.0 + over), under / (1.0 + under)
-            score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
-            for a in range(size):
-                gradient[first + a] += items.loading[j, a] * score
-                for b in range(size):
-                    curvature[first + a, first + b] += items.loading[j, a] * items.loading[j, b] * weight
+        _add_items(i, mode, items, gradient, curvature)
+        if len(information) > size:
+            _add_images(mode, precision, information, items, gradient, curvature)
         root = np.linalg.cholesky(curvature)
         if step < NEWTON_STEPS:
             move = np.linalg.solve(curvature, gradient)
+            share = _share(mode, move, load, items)
             for a in range(first + size):
-                mode[a] += min(max(move[a], -LARGEST_STEP), LARGEST_STEP)
+                mode[a] += share * move[a]
     return mode, root
+
+
+@inlined
+def _share(mode: Array, move: Array, load: Array, items: Items) -> float:
+    """Return how much of a step is taken, so that it does not go down, see `quadrature.Newton`."""
+    size = items.loading.shape[1]
+    first, rising, change = len(mode) - size, np.ones(size), 1e-300
+    for a in range(size):
+        rising[a] = _skewed(mode[first + a], a, items)[1]
+    for k in range(len(load)):
+        along = 0.0
+        for a in range(first + size):
+            along += load[k, a] * move[a]
+        change = max(change, abs(along))
+    for j in range(len(items.loading)):
+        along = 0.0
+        for a in range(size):
+            along += items.loading[j, a] * rising[a] * move[first + a]
+        change = max(change, abs(along))
+    return np.log1p(change) / change
+
+
+@inlined
+def _add_items(i: int, mode: Array, items: Items, gradient: Array, curvature: Array) -> None:
+    """Add what one person's items say of the functions, which stand last, at `mode`."""
+    size = items.loading.shape[1]
+    first = len(mode) - size
+    spot, rising, bent = np.zeros(size), np.zeros(size), np.zeros(size)
+    gain, own = np.zeros(size), np.zeros(size)
+    for a in range(size):
+        spot[a], rising[a], bent[a] = _skewed(mode[first + a], a, items)
+    for j in range(len(items.loading)):
+        up, low = items.upper[i, j], items.lower[i, j]
+        s = items.testlet_of[j]
+        # a logistic curve blurred by a normal of sd gamma (Zeger, Liang & Albert 1988)
+        blur = 1.0 if s < 0 else 1.0 / np.sqrt(1.0 + 0.346 * items.gamma[s] ** 2)
+        predictor = 0.0
+        for f in range(size):
+            predictor += items.loading[j, f] * spot[f]
+        odds = np.exp(predictor * blur)
+        over, under = odds * up, low / odds
+        over, under = over / (1.0 + over), under / (1.0 + under)
+        score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
+        for a in range(size):
+            along = items.loading[j, a] * rising[a]
+            gradient[first + a] += along * score
+            gain[a] += items.loading[j, a] * score
+            own[a] += along * along * weight
+            for b in range(size):
+                curvature[first + a, first + b] += along * (items.loading[j, b] * rising[b]) * weight
+    for a in range(size):  # what items add along an axis stays positive
+        curvature[first + a, first + a] += max(-gain[a] * bent[a], -own[a])
+
+
+@inlined
+def _add_images(
+    mode: Array, precision: Array, information: Array, items: Items, gradient: Array, curvature: Array
+) -> None:
+    """Add what images say, which are linear in the functions; the curvature of these is left out."""
+    size = len(mode)
+    spot, rising = np.zeros(size), np.zeros(size)
+    for a in range(size):
+        spot[a], rising[a], _ = _skewed(mode[a], a, items)
+    for a in range(size):
+        pull = information[size + a]
+        for b in range(size):
+            gradient[a] -= precision[a, size + b] * spot[b]
+            pull -= precision[size + a, b] * mode[b] + precision[size + a, size + b] * spot[b]
+            curvature[a, b] += precision[a, size + b] * rising[b] + rising[a] * precision[size + a, b]
+            curvature[a, b] += rising[a] * rising[b] * precision[size + a, size + b]
+        gradient[a] += rising[a] * pull

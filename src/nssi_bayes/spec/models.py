@@ -149,6 +149,11 @@ class JointSpec(Strict):
         single subscale is dropped: its indicators are of the general one alone. ``second_order``: what
         is left of the functions given their predictors correlates by one factor alone, Omega =
         g g' + diag(1 - g^2); of at least `FEWEST_SECOND_ORDER` functions.
+    distribution : {"normal", "sinh_arcsinh"}
+        Of what is left of the functions given their predictors. ``sinh_arcsinh``: skewed or heavy-tailed
+        by as much as the data say (`integrate.sinh_arcsinh`), the rival of models with subtypes (Bauer &
+        Curran 2003, 10.1037/1082-989X.8.3.338). Beside images functions are sampled then; outcomes and
+        variation by disorder are not there.
     route : {"auto", "marginal", "explicit"}
         Whether people's functions are integrated out or sampled; ``auto`` integrates wherever data
         separate by function.
@@ -176,6 +181,7 @@ class JointSpec(Strict):
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
     general: Literal["none", "bifactor", "second_order"] = "none"
+    distribution: Literal["normal", "sinh_arcsinh"] = "normal"
     route: Literal["auto", "marginal", "explicit"] = "auto"
 
     @property
@@ -186,7 +192,13 @@ class JointSpec(Strict):
     @property
     def explicit(self) -> bool:
         """Whether functions are sampled with everything else."""
-        return self.route == "explicit" or not self.separable
+        return self.route == "explicit" or not self.separable or self._skewed_beside_images
+
+    @property
+    def _skewed_beside_images(self) -> bool:
+        """Whether there are data that are linear in functions that are not Gaussian."""
+        images = self.neural is not None or self.connectivity is not None
+        return self.distribution != "normal" and images
 
     @model_validator(mode="after")
     def _route_exists(self) -> JointSpec:
@@ -208,11 +220,36 @@ class JointSpec(Strict):
             raise ValueError("measurement.bias: not beside general: bifactor; leave one of them out")
         if self.measurement.nonuniform:
             self._check_nonuniform()
+        if self.distribution != "normal":
+            self._check_alone()
         if self.general == "bifactor" and len(self.functions) < 2:
             raise ValueError("general: bifactor needs at least two functions beside the general one")
         if self.general == "bifactor" and "general" in self.functions:
             raise ValueError("functions.general: the name is the bifactor model's; choose another")
         return self
+
+    def _check_alone(self) -> None:
+        """Refuse what is stated for Gaussian functions only."""
+        asked = {
+            "outcome": self.outcome, "groups": self.groups, "general": self.general != "none",
+            "measurement.cross_loadings": self.measurement.cross_loadings,
+            "measurement.bias": self.measurement.bias != "none",
+            **{f"disorder.{name}": getattr(self.disorder, name)
+               for name in ("levels", "slopes", "loadings", "spread")},
+        }  # fmt: skip
+        found = [name for name, value in asked.items() if value]
+        if found:
+            raise ValueError(
+                f"distribution: {self.distribution} is there for items, psychosocial factors and images, and "
+                f"nothing varies by disorder; leave out {', '.join(found)} (write null for a block that the "
+                "base has), or write distribution: normal"
+            )
+        if self.route == "marginal" and self._skewed_beside_images:
+            raise ValueError(
+                f"route: marginal: images are linear in the functions, and with distribution: "
+                f"{self.distribution} these are not Gaussian; write route: auto, which samples them, or "
+                "neural: null and connectivity: null"
+            )
 
     def _check_nonuniform(self) -> None:
         if not self.disorder.levels:

@@ -18,7 +18,13 @@ import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
 from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange
-from nssi_bayes.integrate.kernel.curves import fill_curve, plain_slopes, raised_slopes, testlet_slopes
+from nssi_bayes.integrate.kernel.curves import (
+    fill_curve,
+    plain_slopes,
+    raised_slopes,
+    shape_slopes,
+    testlet_slopes,
+)
 from nssi_bayes.integrate.kernel.nodes import integrate, weigh
 from nssi_bayes.integrate.kernel.positions import propose
 from nssi_bayes.integrate.kernel.room import R1, R2, Array, load, make_room
@@ -28,11 +34,12 @@ __all__ = [
     "arrange",
     "value_and_gradient",
     "value_and_gradient_raised",
+    "value_and_gradient_skewed",
     "value_and_moments",
 ]
 
 _VALUE, _MOMENTS, _SLOPES = range(3)
-_NO_TAIL = np.zeros((0, 2))
+_NO_TAIL, _NO_SHAPE = np.zeros((0, 2)), np.zeros((0, 4))
 
 
 def value_and_gradient(
@@ -60,8 +67,8 @@ def value_and_gradient(
         items; derivatives of its sum by `matrix`, `upper`, `lower`, `loading` and `gamma`.
     """
     given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
-    found: tuple[Array, Array, Array, Array, Array, Array] = _walk(*given, arrangement, _SLOPES)[:-1]
-    return found
+    found = _walk(*given, _NO_SHAPE, arrangement, _SLOPES)
+    return (*found[:6],)
 
 
 def value_and_gradient_raised(
@@ -91,9 +98,39 @@ def value_and_gradient_raised(
         As there, and the derivative by the power [`participant`].
     """
     found: tuple[Array, Array, Array, Array, Array, Array, Array] = _walk(
-        *_required(matrix, upper, lower, loading, gamma, tail), arrangement, _SLOPES
-    )
+        *_required(matrix, upper, lower, loading, gamma, tail), _NO_SHAPE, arrangement, _SLOPES
+    )[:7]
     return found
+
+
+def value_and_gradient_skewed(
+    matrix: Array,
+    upper: Array,
+    lower: Array,
+    loading: Array,
+    gamma: Array,
+    arrangement: Arrangement,
+    shape: Array,
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """Return the same where items measure skewed functions of what is Gaussian, and integrated out.
+
+    Parameters
+    ----------
+    matrix, upper, lower, loading, gamma : numpy.ndarray
+        As in `value_and_gradient`.
+    arrangement : Arrangement
+        As there.
+    shape : numpy.ndarray
+        How functions are skewed, as `sinh_arcsinh.shape_of` [`function`, 4].
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        As there, and the derivative by `shape`.
+    """
+    given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL, shape)
+    found = _walk(*given, arrangement, _SLOPES)
+    return (*found[:6], found[7])
 
 
 def value_and_moments(
@@ -124,7 +161,7 @@ def value_and_moments(
     """
     wanted = _MOMENTS if moments else _VALUE
     given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
-    value, slope = _walk(*given, arrangement, wanted)[:2]
+    value, slope = _walk(*given, _NO_SHAPE, arrangement, wanted)[:2]
     return value, slope
 
 
@@ -137,7 +174,7 @@ def _compile(text: int) -> Any:
 
     def walk(
         matrix: Array, upper: Array, lower: Array, loading: Array, gamma: Array, tail: Array,
-        a: Arrangement, wanted: int,
+        shape: Array, a: Arrangement, wanted: int,
     ) -> Any:  # fmt: skip
         _ = text
         (people, indicators), size = upper.shape, matrix.shape[1]
@@ -146,7 +183,8 @@ def _compile(text: int) -> Any:
         d_loading, d_gamma, d_power = np.zeros_like(loading), np.zeros_like(gamma), np.zeros(people)
         shift = np.exp(gamma.reshape(-1, 1) * a.position)
         rough_shift = np.exp(gamma.reshape(-1, 1) * a.rough_position)
-        room = make_room(indicators, len(gamma), a)
+        d_shape = np.zeros_like(shape)
+        room = make_room(indicators, len(gamma), shape, a)
         for start in range(0, people, a.width):
             batch = min(a.width, people - start)
             load(matrix[start:], upper[start:], lower[start:], tail[start:], batch, room)
@@ -158,6 +196,8 @@ def _compile(text: int) -> Any:
                 continue
             room.slope[:] = 0.0
             room.slope_gamma[:] = 0.0
+            room.pull[:] = 0.0
+            room.slope_shape[:] = 0.0
             room.moment[:] = 0.0
             room.moment[-1] = 1.0
             for f in range(a.functions):
@@ -167,6 +207,8 @@ def _compile(text: int) -> Any:
                     if a.raised and f == a.functions - 1:
                         raised_slopes(d_power[start:], batch, room, a)
                     plain_slopes(f, loading, room, a)
+                    if len(shape):
+                        shape_slopes(f, room, a)
             for i in range(batch):
                 for p in range(size):
                     for q in range(size):
@@ -177,7 +219,10 @@ def _compile(text: int) -> Any:
                     d_loading[j] += room.slope[j, R2 + i]
                 for s in range(len(gamma)):
                     d_gamma[s] += room.slope_gamma[s, i]
-        return value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_power
+                for f in range(len(shape)):
+                    for c in range(4):
+                        d_shape[f, c] += room.slope_shape[4 * f + c, i]
+        return value, d_matrix, d_upper, d_lower, d_loading, d_gamma, d_power, d_shape
 
     return compiled(walk)
 

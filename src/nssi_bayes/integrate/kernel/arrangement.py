@@ -15,7 +15,7 @@ type Array = np.ndarray[Any, Any]
 
 BATCH: Final = 32
 """People whom the kernel works on side by side."""
-MOST_NODES: Final = 8
+MOST_NODES: Final = 12
 """Gauss-Hermite nodes an axis that there is room for."""
 
 

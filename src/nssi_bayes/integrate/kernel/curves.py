@@ -11,7 +11,7 @@ from nssi_bayes.integrate.kernel.arrangement import Arrangement
 from nssi_bayes.integrate.kernel.positions import exp
 from nssi_bayes.integrate.kernel.room import R1, R2, R3, R4, Array, Room
 
-__all__ = ["fill_curve", "plain_slopes", "raised_slopes", "testlet_slopes"]
+__all__ = ["fill_curve", "plain_slopes", "raised_slopes", "shape_slopes", "testlet_slopes"]
 
 FACTORS_A_LOG: Final = 4
 """Probabilities multiplied before a logarithm is taken; each may fall to 1e-77."""
@@ -27,6 +27,8 @@ def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement)
         place = places[k]
         for i in range(a.width):
             room.point[here, i] = room.mode[f, i] + room.half[f, i] * place
+        if len(room.shape):
+            _skew(f, here, room)
         room.curve[here] = 0.0
         waiting = 0
         row[0] = 1.0
@@ -49,6 +51,17 @@ def fill_curve(f: int, loading: Array, shift: Array, room: Room, a: Arrangement)
                 room.curve[here, i] += room.tail[0, i] * room.point[here, i]
         for s in range(a.testlet_start[f], a.testlet_start[f + 1]):
             _fill_testlet(s, k, here, loading, shift, room, a)
+
+
+@inlined
+def _skew(f: int, here: int, room: Room) -> None:
+    """Make a point, which is Gaussian, one of the function; keep what its derivatives need."""
+    epsilon, rate, mean, over = room.shape[f]
+    for i in range(room.point.shape[1]):
+        moved = np.arcsinh(room.point[here, i]) + epsilon
+        room.rise[here, i] = moved
+        room.rise[here, R1 + i] = np.cosh(moved * rate)
+        room.point[here, i] = (np.sinh(moved * rate) - mean) * over
 
 
 @inlined
@@ -124,6 +137,27 @@ def plain_slopes(f: int, loading: Array, room: Room, a: Arrangement) -> None:
                 slope[j, i] -= (low + e) * r
                 slope[j, R1 + i] -= (up + inverse) * r
                 slope[j, R2 + i] += room.point[here, i] * (low * inverse - up * e) * r
+            if len(room.shape):
+                for i in range(a.width):
+                    up, low = response[j, i], response[j, R1 + i]
+                    e, inverse = odds[spot, i], odds[spot, R1 + i]
+                    r = room.adjoint[here, i] / (1.0 + up * low + up * e + low * inverse)
+                    room.pull[here, i] += loading[j] * (low * inverse - up * e) * r
+
+
+@inlined
+def shape_slopes(f: int, room: Room, a: Arrangement) -> None:
+    """Derive by how the function is skewed, after all its indicators."""
+    _, rate, _, over = room.shape[f]
+    count, found = len(a.chebyshev), room.slope_shape
+    for k in range(len(a.nodes) if f == a.functions - 1 else count):
+        here = f * count + k
+        for i in range(a.width):
+            pull, rising = room.pull[here, i], room.rise[here, R1 + i] * over
+            found[4 * f, i] += pull * rising * rate
+            found[4 * f + 1, i] += pull * rising * room.rise[here, i]
+            found[4 * f + 2, i] -= pull * over
+            found[4 * f + 3, i] += pull * room.point[here, i] / over
 
 
 @inlined
@@ -143,6 +177,11 @@ def testlet_slopes(f: int, loading: Array, shift: Array, room: Room, a: Arrangem
                     slope[j, i] -= low * none + e * more
                     slope[j, R1 + i] -= up * none + inverse * less
                     slope[j, R2 + i] += room.point[here, i] * (low * inverse * less - up * e * more)
+                if len(room.shape):
+                    for i in range(a.width):
+                        up, low = response[j, i] * odds[spot, i], response[j, R1 + i] * odds[spot, R1 + i]
+                        more, less = room.work[R1 + i], room.work[R2 + i]
+                        room.pull[here, i] += loading[j] * (low * less - up * more)
                 for i in range(a.width):
                     room.slope_gamma[a.testlet[s], i] += room.work[R3 + i]
 

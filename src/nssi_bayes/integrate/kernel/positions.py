@@ -151,11 +151,15 @@ def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: 
     """First and negative second derivative of each function's log-likelihood at the mode."""
     work, response = room.work, room.response
     for f in range(a.functions):
+        for i in range(a.width):
+            room.spot[f, i] = room.mode[f, i]
+        if len(room.shape):
+            _skew(f, room)
         work[:R2] = 0.0
         for j in a.plain[a.plain_start[f] : a.plain_start[f + 1]]:
             size = loading[j]
             for i in range(a.width):
-                odds = exp(size * room.mode[f, i])
+                odds = exp(size * room.spot[f, i])
                 over, low = odds * response[j, i], response[j, R1 + i]
                 r = 1.0 / ((1.0 + over) * (odds + low))
                 over, under = over * (odds + low) * r, low * (1.0 + over) * r
@@ -167,9 +171,34 @@ def _slopes(loading: Array, shift: Array, first: Array, curvature: Array, room: 
                 work[R1 + i] *= room.tail[1, i]
         for s in range(a.testlet_start[f], a.testlet_start[f + 1]):
             _testlet_slope(s, f, loading, shift, room, a)
+        if len(room.shape):
+            _chain(f, room)
         for i in range(a.width):
             first[f, i] = work[i]
             curvature[f, i] = max(work[R1 + i], 0.0)
+
+
+@inlined
+def _skew(f: int, room: Room) -> None:
+    """Put the function at the mode into `spot`."""
+    epsilon, rate, mean, over = room.shape[f]
+    for i in range(room.spot.shape[1]):
+        angle = (np.arcsinh(room.mode[f, i]) + epsilon) * rate
+        room.spot[f, i] = (np.sinh(angle) - mean) * over
+
+
+@inlined
+def _chain(f: int, room: Room) -> None:
+    """Make derivatives by the function those by what is Gaussian."""
+    epsilon, rate, _, over = room.shape[f]
+    for i in range(room.spot.shape[1]):
+        e = room.mode[f, i]
+        angle, square = (np.arcsinh(e) + epsilon) * rate, 1.0 + e * e
+        rising = np.cosh(angle) * rate / np.sqrt(square)
+        bend = (np.sinh(angle) * rate * rate - rising * e) / square * over
+        rising *= over
+        room.work[R1 + i] = room.work[R1 + i] * rising * rising - room.work[i] * bend
+        room.work[i] *= rising
 
 
 @inlined
@@ -184,7 +213,7 @@ def _testlet_slope(s: int, f: int, loading: Array, shift: Array, room: Room, a: 
         for j in a.member[a.member_start[s] : a.member_start[s + 1]]:
             size, move = loading[j], shift[a.testlet[s], t]
             for i in range(a.width):
-                odds = exp(size * room.mode[f, i]) * move
+                odds = exp(size * room.spot[f, i]) * move
                 over, low = odds * response[j, i], response[j, R1 + i]
                 r = 1.0 / ((1.0 + over) * (odds + low))
                 work[R2 + i] *= odds * r

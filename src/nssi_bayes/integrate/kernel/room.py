@@ -52,7 +52,9 @@ class Room(NamedTuple):
     tail: Array  # of the last function: what is added times it, and the power of its indicators [2, person]
     bare: Array  # log-likelihood of its indicators before it is raised [curve node, person]
     steep: Array  # largest loading [function]
+    shape: Array  # how functions are skewed, as `sinh_arcsinh.shape_of` [function, 4]; no rows: they are not
     mode: Array  # [function, person]
+    spot: Array  # the function there: the mode itself, or skewed [function, person]
     root: Array  # lower Cholesky of the posterior precision [entry, person]
     half: Array  # half-width of the stretch of a curve [function, person]
     point: Array  # where curves are evaluated [function x curve node, person]
@@ -61,6 +63,9 @@ class Room(NamedTuple):
     share: Array  # of a node of a residual factor [residual factor x curve node x node, person]
     curve: Array  # log-likelihood [function x curve node, person]
     adjoint: Array  # derivative of the log of the integral by `curve`
+    rise: Array  # asinh of the point before it is skewed, moved; cosh of that, scaled [.., 2 x person]
+    pull: Array  # derivative of the log of the integral by `point`
+    slope_shape: Array  # by `shape` [function x 4, person]
     coefficient: Array  # Chebyshev, an odd number; then 1 / half-width [coefficient, own node, person]
     offset: Array  # of the nodes from the mode
     weight: Array  # log joint of the nodes, later their normalised weight
@@ -74,7 +79,7 @@ class Room(NamedTuple):
 
 
 @inlined
-def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
+def make_room(indicators: int, testlets: int, shape: Array, a: Arrangement) -> Room:
     """Allocate."""
     w, functions, order, count = a.width, a.functions, len(a.nodes), len(a.chebyshev)
     level = np.zeros(functions + 1, np.int64)
@@ -87,6 +92,8 @@ def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
         np.zeros((2, w)),
         np.zeros((count, w)),
         np.zeros(functions),
+        shape,
+        np.zeros((functions, w)),
         np.zeros((functions, w)),
         np.zeros((functions * functions, w)),
         np.zeros((functions, w)),
@@ -96,6 +103,9 @@ def make_room(indicators: int, testlets: int, a: Arrangement) -> Room:
         np.zeros((testlets * count * len(a.position), w)),
         np.zeros((functions * count, w)),
         np.zeros((functions * count, w)),
+        np.zeros((len(shape) * count, 2 * w)),
+        np.zeros((len(shape) * count, w)),
+        np.zeros((len(shape) * 4, w)),
         np.zeros((count // 2 * 2 + 2, order, w)),
         np.zeros((level[functions], order, w)),
         np.zeros((level[functions], order, w)),

@@ -193,6 +193,11 @@ def _structure(e: Evidence, model: JointSpec) -> str:
         if "Omega" in has
         else ""
     )
+    if model.distribution != "normal":
+        omega += (
+            " What is left of the functions is a sinh-arcsinh transform of a normal (Jones & Pewsey 2009, "
+            "doi:10.1093/biomet/asp053), one a function, standardised; effects are in sd before it."
+        )
     return (
         f"Functions are regressed on {factors or 'no psychosocial factor'}"
         f"{', with the unreliability of each factor in the model' if factors else ''}, on covariates and "

@@ -33,7 +33,7 @@ def profiles(e: Evidence) -> list[Part]:
         parts.append(text(f"Levels do not vary by disorder in {split_name(str(e.main))}."))
     if estimates["heterogeneity"]:
         parts += heterogeneity(e, estimates)
-    return [*parts, *_measurement(estimates)]
+    return [*parts, *_measurement(estimates), *_skewness(e)]
 
 
 def _levels(e: Evidence, estimates: Row) -> list[Part]:
@@ -157,6 +157,20 @@ def _measurement(estimates: Row) -> list[Part]:
             if some:
                 parts.append(_loadings_of_indicators(title, some, f"{unit} per sd of the function"))
     return parts
+
+
+def _skewness(e: Evidence) -> list[Part]:
+    """Say how skewed functions are in the models that let them be."""
+    return [
+        text(
+            f"Functions need not be normal in {split_name(model)}. Their skewness (0 if they are) is "
+            + ", ".join(f"{number(r['mean'])} ({span(r)}) for {pretty(r['function'])}" for r in rows)
+            + f"; intervals of {found['interval']:.0%}. Classes of people are believed only if they predict "
+            "better than such a model."
+        )
+        for model, found in e.estimates.items()
+        if (rows := found.get("skewness"))
+    ]
 
 
 def _loadings_of_indicators(title: str, rows: Sequence[Row], unit: str) -> Part:
