@@ -81,7 +81,7 @@ def _built(content: dict[str, Any], people: int = 30, **changes: Any) -> tuple[B
         (LADDER, {"disorder": {"spread": True}}, "disorder.spread"),
         (LADDER, {"route": "explicit"}, "route: explicit"),
         (LADDER, {"disorder": {"loadings": True}}, "disorder.loadings"),
-        ({**MIXED, "groups": LADDER["groups"], "disorder": {}}, {}, "indicators are ordinal"),
+        ({**MIXED, "groups": LADDER["groups"], "disorder": {}}, {}, "subscales are ordinal"),
     ],
 )
 def test_what_is_not_there_is_refused(content: dict[str, Any], changes: dict[str, Any], said: str) -> None:

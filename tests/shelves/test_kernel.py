@@ -52,6 +52,7 @@ def make_case(
         indicator_order=np.arange(indicators),
         response=response,
         biased=None,
+        coords={"group": []},
         plain_of=[np.flatnonzero((function_of == f) & (testlet_of < 0)) for f in range(functions)],
         testlets_of=[
             [(s, np.flatnonzero(testlet_of == s)) for s in np.unique(testlet_of[function_of == f]) if s >= 0]
