@@ -29,7 +29,7 @@ from nssi_bayes.fit.density import _with_kernel, compile_density, likelihood_of,
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate import sinh_arcsinh
-from nssi_bayes.report.sections import profiles
+from nssi_bayes.report.sections.profiles import _skewness
 from nssi_bayes.spec import JointSpec, Sampler, read_priors
 
 type Array = np.ndarray[Any, Any]
@@ -342,9 +342,9 @@ def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
     assert rows[0]["low"] < rows[0]["mean"] < rows[0]["high"]
     assert not estimates._skewness(summary, estimates._flat(posterior.drop_vars("epsilon")))
     shown = {"structure/shared": {}, "structure/skewed": {"skewness": rows, "interval": 0.9}}
-    parts = profiles._skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
+    parts = _skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
     assert len(parts) == 1
-    assert "1.20 (" in str(parts[0])
+    assert f"{rows[0]['mean']:.2f} (" in str(parts[0])
     assert "emotion regulation" in str(parts[0])
 
 
