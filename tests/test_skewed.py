@@ -26,10 +26,11 @@ from nssi_bayes.check import estimates
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.density import _with_kernel, compile_density, likelihood_of, unconstrained
+from nssi_bayes.fit.sample import sample
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate import sinh_arcsinh
-from nssi_bayes.report.sections import profiles
-from nssi_bayes.spec import JointSpec, read_priors
+from nssi_bayes.report.sections.profiles import _skewness
+from nssi_bayes.spec import JointSpec, Sampler, read_priors
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
@@ -341,10 +342,29 @@ def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
     assert rows[0]["low"] < rows[0]["mean"] < rows[0]["high"]
     assert not estimates._skewness(summary, estimates._flat(posterior.drop_vars("epsilon")))
     shown = {"structure/shared": {}, "structure/skewed": {"skewness": rows, "interval": 0.9}}
-    parts = profiles._skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
+    parts = _skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
     assert len(parts) == 1
-    assert "1.20 (" in str(parts[0])
+    assert f"{rows[0]['mean']:.2f} (" in str(parts[0])
     assert "emotion regulation" in str(parts[0])
+
+
+@pytest.mark.slow
+def test_the_shape_is_recovered() -> None:
+    six = {"functions": {"one": ["affect_regulation", "anti_dissociation"]}, "factors": []}
+    spec = _spec(**six, measurement={"testlets": "none"})
+    empty = build(spec, small_cohort(400))
+    truth = {"epsilon": np.array([0.5]), "tailweight": np.ones(1)}
+    theta = _theta(empty, 7, **truth)
+    theta["lambda"] = np.full_like(theta["lambda"], 1.8)
+    theta |= {name: 0 * theta[name] for name in ("G", "u_site")}
+    built = build_design(spec, generate.generate(theta, empty.design, np.random.default_rng(8)))
+    drawn = sample(built, Sampler(chains=2, tune=150, draws=200), np.random.SeedSequence(1))
+    for name, value in truth.items():
+        found = drawn.values[name].ravel()
+        assert abs(found.mean() - value[0]) < 3 * found.std()
+        assert found.std() < 0.45
+    assert (drawn.values["epsilon"] > 0).mean() > 0.8
+    assert not drawn.statistics["diverging"].any()
 
 
 # -- the spec -------------------------------------------------------------------------------------
