@@ -87,10 +87,7 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
     """
     latents, answers = Latents.of(design, slots.where), Answers(design)
     people, outcome = compile_people(design, slots), _Outcome(Observed(design), slots)
-    ones, owner, testlet_of = np.ones(latents.people), design.function_of, design.testlet_of
-    who: list[Any] = people_by_pattern(design) if design.coords[n.GROUP] else [slice(None)]
-    shared, every = testlet_of >= 0, np.arange(len(owner))
-    members = (testlet_of[shared][:, None] == np.arange(latents.testlets)).astype(float)
+    predictors, ones = _Predictors(design, latents.testlets), np.ones(latents.people)
 
     @np.errstate(all="ignore")  # a trajectory may end where nothing is finite: the sampler sees it
     def value_and_gradient(x: Array) -> tuple[float, Array]:
@@ -98,48 +95,67 @@ def density(free: Unconstrained, slots: Slots, design: Design) -> Callable[[Arra
         latent, testlet, rest = latents.split(x[free.size :])
         part, to_theta = people(theta)
         eta = latent if part.shape is None else transform(latent, part.shape)
-        loads, sizes = all_loadings(part, design), part.gamma[testlet_of[shared]]
-        predictor = _by_pattern(eta, loads.mT, who)
-        predictor[:, shared] += testlet[:, testlet_of[shared]] * sizes
         constants = answers.constants(part)
-        items, d_predictor, d_upper, d_lower = _answers(predictor, *constants)
+        items, d_predictor, d_upper, d_lower = _answers(predictors(part, eta, testlet), *constants)
         apart = part.matrix.shape[1] > latents.functions + 1
         whole = np.concatenate([latent, *[eta] * apart, -np.ones((latents.people, 1))], axis=1)
         pulled = np.einsum("iab,ib->ia", part.matrix, whole)
         total = log_prior + part.constant.sum() + (answers.counts * part.log_gap).sum() + items
         total += -0.5 * (pulled * whole).sum() - 0.5 * (testlet**2).sum() - 0.5 * testlet.size * LOG_2PI
         by_upper, by_lower, by_shift = answers.back(part, constants, (d_upper, d_lower))
-        d_loads = np.stack([d_predictor[one].T @ eta[one] for one in who])
-        d_shared = d_predictor[:, shared]
-        d_gamma = (d_shared * testlet[:, testlet_of[shared]]).sum(axis=0) @ members
-        d_further = None
-        if part.further is not None:
-            d_further = d_loads[0, design.further_indicator, design.further_function]
-        d_eta = _by_pattern(d_predictor, loads, who)
+        by_items, d_eta, d_testlet = predictors.back(part, eta, testlet, d_predictor)
         d_eta -= pulled[:, latents.functions : -1] if apart else 0.0
         d_eta, by_shape = _before_skewing(latent, part.shape, d_eta)
         by = Part(
             ones, -0.5 * whole[:, :, None] * whole[:, None, :], by_upper, by_lower, answers.counts,
-            d_loads[:, every, owner].reshape(part.loading.shape), d_gamma, d_further, by_shift,
-            shape=by_shape,
+            *by_items, by_shift, shape=by_shape,
         )  # fmt: skip
         d_eta, d_rest, d_theta = d_eta - pulled[:, : latents.functions], rest, np.zeros(slots.size)
         if part.predictor is not None:
             said, by_eta, d_rest, back, d_theta = outcome(theta, part.predictor, eta, rest)
             total, d_eta, by = total + said, d_eta + by_eta, by._replace(predictor=back)
-        d_testlet = (d_shared * sizes) @ members - testlet
-        tail = np.concatenate([d_eta.ravel(), d_testlet.ravel(), d_rest.ravel()])
+        tail = np.concatenate([d_eta.ravel(), (d_testlet - testlet).ravel(), d_rest.ravel()])
         return float(total), np.concatenate([to_x(to_theta(by) + d_theta), tail])
 
     return value_and_gradient
 
 
-def _by_pattern(values: Array, maps: Array, who: list[Any]) -> Array:
-    """Return every person's values times the map of those who share loadings with them."""
-    found = np.empty((len(values), maps.shape[2]))
-    for one, own in zip(who, maps, strict=True):
-        found[one] = values[one] @ own
-    return found
+class _Predictors:
+    """Predictors of all indicators from functions and residual factors, and slopes taken back."""
+
+    def __init__(self, design: Design, testlets: int) -> None:
+        self._design, self._shared = design, design.testlet_of >= 0
+        self._who: list[Any] = people_by_pattern(design) if design.coords[n.GROUP] else [slice(None)]
+        self._of_shared = design.testlet_of[self._shared]
+        self._members = (self._of_shared[:, None] == np.arange(testlets)).astype(float)
+
+    def __call__(self, part: Part, eta: Array, testlet: Array) -> Array:
+        """Return them [`participant`, `indicator`]."""
+        found = self._by_pattern(eta, all_loadings(part, self._design).mT)
+        found[:, self._shared] += testlet[:, self._of_shared] * part.gamma[self._of_shared]
+        return found
+
+    def back(
+        self, part: Part, eta: Array, testlet: Array, by: Array
+    ) -> tuple[tuple[Array, Array, Array | None], Array, Array]:
+        """Return derivatives by loadings, sizes and further loadings; by functions; by residual factors."""
+        design, shared = self._design, by[:, self._shared]
+        by_loads = np.stack([by[one].T @ eta[one] for one in self._who])
+        by_loading = by_loads[:, np.arange(len(design.function_of)), design.function_of]
+        further = None
+        if part.further is not None:
+            further = by_loads[0, design.further_indicator, design.further_function]
+        by_gamma = (shared * testlet[:, self._of_shared]).sum(axis=0) @ self._members
+        by_eta = self._by_pattern(by, all_loadings(part, design))
+        by_testlet = (shared * part.gamma[self._of_shared]) @ self._members
+        return (by_loading.reshape(part.loading.shape), by_gamma, further), by_eta, by_testlet
+
+    def _by_pattern(self, values: Array, maps: Array) -> Array:
+        """Return every person's values times the map of those who share loadings with them."""
+        found = np.empty((len(values), maps.shape[2]))
+        for one, own in zip(self._who, maps, strict=True):
+            found[one] = values[one] @ own
+        return found
 
 
 def _before_skewing(latent: Array, shape: Array | None, by_eta: Array) -> tuple[Array, Array | None]:
