@@ -270,10 +270,9 @@ def test_refits_replace_only_who_was_refitted(layout: Layout) -> None:
 @pytest.mark.parametrize(("over", "scheme"), [(5, "refits"), (11, "refits"), (13, "10-fold")])
 def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: str) -> None:
     """Of 60 people; whoever is not believed after that is refitted, and many over the limit make folds."""
-    k_hat = np.where(np.arange(60) < over, 1.2, 0.3)
-    loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, k_hat)}, coords={n.BLOCK: ["items", "total"]})
-    model = crossvalidate._Model("q/one", small_spec(), loo.assign_attrs(draws=4000, fingerprint="f"), {})
-    asked, refitted = [], []
+    k_hat, asked, refitted = (n.PARTICIPANT, np.where(np.arange(60) < over, 1.2, 0.3)), [], []
+    loo = xr.Dataset({n.K_HAT: k_hat}, {n.BLOCK: ["items", "total"]}, {"draws": 4000, "fingerprint": "f"})
+    model = crossvalidate._Model("q/one", small_spec(), loo, {})
 
     def moved(model: Any) -> Any:
         asked.extend(model.over.tolist())
@@ -285,10 +284,8 @@ def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: 
         return [crossvalidate._Kept(i, e, np.zeros((1, 1)), None, 0, 1.2) for i, e in enumerate(elpd)]
 
     params = make_params().model_copy(update={"cross_validation": CrossValidation(scheme="auto")})
-    built = SimpleNamespace(explicit=False)
-    work: Any = SimpleNamespace(
-        params=params, cohort=small_cohort(60), moved=moved, held=held, built=lambda _: built
-    )
+    work: Any = SimpleNamespace(params=params, cohort=small_cohort(60), moved=moved, held=held)
+    work.built = lambda _: SimpleNamespace(explicit=False)
     found = crossvalidate._people(work, [model], "q")
     assert found.attrs["scheme"] == scheme
     note = json.loads(found.attrs["fits"])["one"]
@@ -302,18 +299,6 @@ def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: 
     else:
         assert (asked, note["moved"], len(refitted)) == ([], 0, 10)
         assert (total == -5).all()
-
-
-def test_draws_of_a_model_whose_outcome_makes_it_sample_functions_are_not_moved() -> None:
-    """Of such a model, whose spec says nothing of the route, the vector is longer than its parameters."""
-    loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, np.where(np.arange(60) < 5, 1.2, 0.3))}, attrs={"draws": 4000})
-    model = crossvalidate._Model("q/one", small_spec(), loo, {})
-    for explicit in (False, True):
-        built = SimpleNamespace(explicit=explicit)
-        work: Any = SimpleNamespace(
-            cohort=small_cohort(60), built=lambda _, built=built: built, moved=lambda _: [(0, ({}, 0.4))]
-        )
-        assert crossvalidate._moved(work, model) == ({} if explicit else {0: ({}, 0.4)})
 
 
 def test_who_was_moment_matched_refitted_and_failed_is_said_by_model(layout: Layout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,18 @@ def test_scores_by_moved_draws_are_kept_and_only_those_that_are_believed_are_use
     tree.attrs["fit"] = "of another posterior"
     dict(work.moved(model))
     assert len(asked) == 2
+
+
+def test_draws_of_a_model_whose_outcome_makes_it_sample_functions_are_not_moved() -> None:
+    """Of such a model, whose spec says nothing of the route, the vector is longer than its parameters."""
+    loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, np.where(np.arange(60) < 5, 1.2, 0.3))}, attrs={"draws": 4000})
+    model = crossvalidate._Model("q/one", small_spec(), loo, {})
+    for explicit in (False, True):
+        built = SimpleNamespace(explicit=explicit)
+        work: Any = SimpleNamespace(
+            cohort=small_cohort(60), built=lambda _, built=built: built, moved=lambda _: [(0, ({}, 0.4))]
+        )
+        assert crossvalidate._moved(work, model) == ({} if explicit else {0: ({}, 0.4)})
 
 
 @pytest.mark.slow
