@@ -164,8 +164,8 @@ class _People:
         if self.apart:
             size, parts = self.factors + 2 * self.functions + 1, (matrix, measured)
             matrix = np.zeros((size, size, self.people))
-            for place, said_there in zip(self.places, parts, strict=True):
-                matrix[place] += said_there
+            for place, own in zip(self.places, parts, strict=True):
+                matrix[place] += own
         constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
         rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
         loading, gamma = self.tables.loadings(theta), self._of("gamma", theta)

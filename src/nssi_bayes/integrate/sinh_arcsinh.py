@@ -98,7 +98,7 @@ def shape_back(epsilon: Array, delta: Array, by_shape: Array) -> tuple[Array, Ar
 def places(factors: int, functions: int) -> tuple[Array, Array]:
     """Return where (factors, what is Gaussian, -1) and (factors, functions, -1) stand among all of these."""
     latent, last = factors + np.arange(functions), factors + 2 * functions
-    return tuple(np.r_[:factors, at, last] for at in (latent, latent + functions))
+    return np.r_[:factors, latent, last], np.r_[:factors, latent + functions, last]
 
 
 def skewness(epsilon: Array, delta: Array) -> tuple[Array, Array]:
