@@ -19,13 +19,14 @@ from nssi_bayes.blocks import generate, joint, marginal
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import build, build_design
+from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check.estimates import as_met, estimate
 from nssi_bayes.check.prior import summarise
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import fit
 from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
+from nssi_bayes.report.sections.profiles import _groups
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_params
 
 FINE = marginal.grid_settings(2, fine=True)
@@ -247,9 +248,10 @@ def test_the_shipped_rungs_differ_in_what_they_say(rung: str) -> None:
     assert by_group == items[rung] | later.get(rung, set())
 
 
-def test_estimates_and_prior_predictive_know_groups() -> None:
+def _estimated(rung: str) -> tuple[Built, Theta, dict[str, Any]]:
+    """Return a model, eight draws of its prior, and what they say."""
     cohort = two_schools(30)[0]
-    built = build(ladder("thresholds"), cohort)
+    built = build(ladder(rung), cohort)
     draws = draw(built.parameters, built.design.coords, np.random.default_rng(1), 8)
     values = {k: v @ v.mT if k.startswith("Omega") else v for k, v in draws.items()}
     labelled = label({k: v[None] for k, v in values.items()}, built.parameters, built.design)
@@ -257,7 +259,29 @@ def test_estimates_and_prior_predictive_know_groups() -> None:
     moments = marginal.evaluate(draws, built.design, include=joint.BLOCKS, grid=FINE)
     met = as_met(moments, built.design, np.random.default_rng(2))
     params = read_params(ROOT / "params.yaml")
-    rows = estimate(tree, built.design, moments, met, params=params, cohort=cohort)["measurement"]
+    return built, values, estimate(tree, built.design, moments, met, params=params, cohort=cohort)
+
+
+def test_means_sds_and_correlations_by_group_are_told() -> None:
+    _, values, found = _estimated("scalar")
+    rows = {(r["what"], r["group"], r["function"]): r for r in found["groups"]}
+    assert set(rows) == {
+        *(("mean", "B", f) for f in ("inner", "outer")), *(("log_sd", "B", f) for f in ("inner", "outer")),
+        ("correlation", "A", "inner"), ("correlation", "B", "inner"),
+    }  # fmt: skip
+    assert rows["mean", "B", "outer"]["mean"] == pytest.approx(values["level_group"][:, 0, 1].mean())
+    expected = np.log(values["spread_group"][:, 0, 0]).mean()
+    assert rows["log_sd", "B", "inner"]["mean"] == pytest.approx(expected)
+    assert rows["correlation", "B", "inner"]["mean"] == pytest.approx(values["Omega_B"][:, 0, 1].mean())
+    page = " ".join(part.body for part in _groups(found))
+    assert f"{np.exp(expected):.2f}" in page
+    assert f"{values['level_group'][:, 0, 1].mean():.2f}".replace("-", "−") in page.replace("-", "−")
+    assert not _groups({"groups": []})
+
+
+def test_estimates_and_prior_predictive_know_groups() -> None:
+    built, draws, found = _estimated("thresholds")
+    rows = found["measurement"]
     assert [(r["group"], r["indicator"]) for r in rows[7:9]] == [("A", "isas_08"), ("B", "isas_01")]
     assert rows[8]["loading"]["mean"] == pytest.approx(draws["lambda"][:, 1, 0].mean())
     assert rows[8]["function"] == "inner"

@@ -54,7 +54,7 @@ MORE = [
     (n.BERNOULLI, "without factors"),
     (n.NEGATIVE_BINOMIAL, "two functions"),
     pytest.param(n.NEGATIVE_BINOMIAL, "three functions and images", marks=pytest.mark.slow),
-    (n.ORDINAL, "two functions"),
+    pytest.param(n.ORDINAL, "two functions", marks=pytest.mark.slow),
 ]
 """Every family and every arrangement, each once: what PyMC states takes a minute to compile."""
 

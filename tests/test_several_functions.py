@@ -69,7 +69,7 @@ def _dense(theta: Theta, design: Design, i: int) -> float:
     return person.gaussian + float(logsumexp(total))
 
 
-@pytest.mark.parametrize("variant", ["cross-loadings", "bifactor"])
+@pytest.mark.parametrize("variant", ["cross-loadings", pytest.param("bifactor", marks=pytest.mark.slow)])
 def test_scores_integrate_over_functions_that_items_share(variant: str) -> None:
     assert STEP < 0.275  # of the separable oracle
     _, theta, design = _data(variant, 1)

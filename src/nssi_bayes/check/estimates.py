@@ -14,6 +14,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
+from nssi_bayes.check.groups import by_group
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
@@ -24,7 +25,7 @@ __all__ = ["PARTS", "as_met", "contrasts", "estimate", "outcome_rows", "rate_rat
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
     "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
-    "item_bias", "spread", "skewness", "projection",
+    "item_bias", "spread", "skewness", "groups", "projection",
 )  # fmt: skip
 
 _RATIOS: Final = {
@@ -126,6 +127,7 @@ def estimate(
     found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
     found["skewness"] = _skewness(summary, posterior)
+    found["groups"] = by_group(posterior, design, signed=summary.signed)
     found["spread"] = list(bias.spread(posterior, signed=summary.signed))
     found["min_ess_of_ends"] = summary.fewest()
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
@@ -33,7 +35,7 @@ def profiles(e: Evidence) -> list[Part]:
         parts.append(text(f"Levels do not vary by disorder in {split_name(str(e.main))}."))
     if estimates["heterogeneity"]:
         parts += heterogeneity(e, estimates)
-    return [*parts, *_measurement(estimates), *_skewness(e)]
+    return [*parts, *_groups(estimates), *_measurement(estimates), *_skewness(e)]
 
 
 def _levels(e: Evidence, estimates: Row) -> list[Part]:
@@ -157,6 +159,28 @@ def _measurement(estimates: Row) -> list[Part]:
             if some:
                 parts.append(_loadings_of_indicators(title, some, f"{unit} per sd of the function"))
     return parts
+
+
+def _groups(estimates: Row) -> list[Part]:
+    """Return means, sds and correlations of the functions in the groups of the invariance ladder."""
+    rows = estimates.get("groups", [])
+    if not rows:
+        return []
+    told = {"mean": "mean, in sds of the first group", "log_sd": "sd, of that in the first group",
+            "correlation": "correlation with {other}"}  # fmt: skip
+    shown = []
+    for r in rows:
+        ratio = r["what"] == "log_sd"
+        higher = "" if r["what"] == "correlation" else probability(r["p_positive"])
+        ends = {key: float(np.exp(r[key])) if ratio else r[key] for key in ("mean", "low", "high")}
+        shown.append(
+            {"group": r["group"], "function": pretty(r["function"]),
+             "what": told[r["what"]].format(other=pretty(r.get("other", ""))),
+             "estimate": number(ends["mean"]), "interval": span({**r, **ends}),
+             "P(> that of the first group)": higher}
+        )  # fmt: skip
+    title = "Functions by group, as far as the rung leaves them free; mean 0 and sd 1 in the first group"
+    return [tabulated(title, lambda: table("groups", shown, group="group"))]
 
 
 def _skewness(e: Evidence) -> list[Part]:
