@@ -159,7 +159,7 @@ def test_k_hat_over_the_limit_is_counted_and_distrusted(layout: Layout) -> None:
     write_dataset(layout.loo(model), data)
     table = _compared(layout).query("block == 'total'").set_index("model")
     assert table.loc["disorder_circuits", "k_hat_over"] == 3
-    assert "not trusted (people over the k-hat limit: disorder_circuits 3)" in table.loc["shared", "verdict"]
+    assert "not trusted (people over the k-hat limit in disorder_circuits)" in table.loc["shared", "verdict"]
     data["k_hat"] = values
     data["k_hat"][:7] = 0.8
     write_dataset(layout.loo(model), data)

@@ -177,9 +177,9 @@ def _doubts(row: dict[str, Any], failed: dict[str, int]) -> str:
     found = []
     if row["participants"] < FEW:
         found.append(f"under {FEW} people")
-    over = [f"{model} {count}" for model, count in failed.items() if count]
+    over = [model for model, count in failed.items() if count]  # how many may be too few to be printed
     if over:
-        found.append("people over the k-hat limit: " + ", ".join(over))
+        found.append("people over the k-hat limit in " + ", ".join(over))
     return "; ".join(found)
 
 
