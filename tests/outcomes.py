@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 
+from brute_force import Person
 from designs import full_cohort, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint
@@ -15,13 +17,50 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.schema import VARIABLES
 from nssi_bayes.spec import JointSpec, read_priors
 
-__all__ = ["CATEGORIES", "FAMILIES", "drawn", "full", "small", "with_family"]
+__all__ = ["CATEGORIES", "FAMILIES", "Dense", "drawn", "full", "small", "with_family"]
 
 FAMILIES = (n.BERNOULLI, n.NEGATIVE_BINOMIAL, n.ORDINAL)
 """Those of one predictor."""
 CATEGORIES = 4
 
-type Theta = dict[str, np.ndarray[Any, Any]]
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Array]
+
+
+class Dense(Person):
+    """One person's log-likelihood with the outcome, on a fine grid over functions."""
+
+    axis = np.arange(-30, 31) * 0.2
+
+    def outcome(self, eta: Array) -> Array:
+        """Return that of the outcome given the functions [`function`, value], factors integrated out."""
+        raise NotImplementedError
+
+    def parts(self, *, include: tuple[str, ...] = joint.BLOCKS) -> tuple[float, Array, Array]:
+        """Return log-likelihood, mean and covariance of the functions."""
+        size, step = len(self.mean), self.axis[1] - self.axis[0]
+        z = np.stack([m.ravel() for m in np.meshgrid(*[self.axis] * size, indexing="ij")])
+        total = -0.5 * (z**2).sum(axis=0) + size * (np.log(step) - 0.5 * np.log(2 * np.pi))
+        eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
+        if "items" in include:
+            for f in range(size):
+                order = np.argsort(eta[f])
+                curve = np.empty(len(order))
+                curve[order] = self.item_curve(f, eta[f][order])
+                total = total + curve
+        if "outcome" in include and self.design.outcome_seen[self.i]:
+            total = total + self.outcome(eta)
+        log_like = float(logsumexp(total))
+        share = np.exp(total - log_like)
+        mean = eta @ share
+        return self.gaussian + log_like, mean, ((eta - mean[:, None]) * share) @ (eta - mean[:, None]).T
+
+    def factors_given(self, eta: Array) -> tuple[Array, Array]:
+        """Return mean [`factor`, value] and covariance of the factors given the functions."""
+        factors = len(self.whole_mean) - len(self.mean)
+        gain = self.whole_cov[:factors, factors:] @ np.linalg.inv(self.cov)
+        left = self.whole_cov[:factors, :factors] - gain @ self.whole_cov[factors:, :factors]
+        return self.whole_mean[:factors, None] + gain @ (eta - self.mean[:, None]), left
 
 
 def with_family(cohort: xr.Dataset, family: str, *, seed: int = 3) -> xr.Dataset:

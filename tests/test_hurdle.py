@@ -15,7 +15,6 @@ import xarray as xr
 from scipy.special import expit, logsumexp
 from scipy.stats import nbinom
 
-from brute_force import Person
 from densities import assert_density_is_pymcs
 from designs import small_cohort, small_spec
 from nssi_bayes import names as n
@@ -36,7 +35,7 @@ from nssi_bayes.report import against
 from nssi_bayes.report.claims import answer
 from nssi_bayes.share.allowed import allowed
 from nssi_bayes.spec import Sampler, parse, read_priors
-from outcomes import drawn, full, small, with_family
+from outcomes import Dense, drawn, full, small, with_family
 
 section, methods = (import_module(f"nssi_bayes.report.sections.{name}") for name in ("outcome", "methods"))
 
@@ -66,37 +65,18 @@ def log_probability(theta: Theta, design: Design, i: int, mu: Array) -> Array:
     return np.log(expit(some)) + of.logpmf(y) - of.logsf(0)
 
 
-class _Dense(Person):
+class _Dense(Dense):
     """One person's log-likelihood with the outcome, on a fine grid over functions and both predictors."""
 
-    def parts(self) -> tuple[float, Array, Array]:
-        """Return log-likelihood, mean and covariance of the functions."""
-        size = len(self.mean)
-        z = np.stack([m.ravel() for m in np.meshgrid(*[AXIS] * size)])
-        total = -0.5 * (z**2).sum(axis=0) + size * (np.log(STEP) - 0.5 * np.log(2 * np.pi))
-        eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
-        for f in range(size):
-            order = np.argsort(eta[f])
-            curve = np.empty(len(order))
-            curve[order] = self.item_curve(f, eta[f][order])
-            total = total + curve
-        if self.design.outcome_seen[self.i]:
-            total = total + self._outcome(eta)
-        log_like = float(logsumexp(total))
-        share = np.exp(total - log_like)
-        mean = eta @ share
-        return self.gaussian + log_like, mean, ((eta - mean[:, None]) * share) @ (eta - mean[:, None]).T
+    axis = AXIS
 
     def predictors(self, eta: Array) -> tuple[Array, Array]:
         """Return means [predictor, value] of both given the functions, and their covariance."""
         design, theta, i = self.design, self.theta, self.i
-        factors = len(self.whole_mean) - len(self.mean)
-        gain = self.whole_cov[:factors, factors:] @ np.linalg.inv(self.cov)
-        left = self.whole_cov[:factors, :factors] - gain @ self.whole_cov[factors:, :factors]
-        x = self.whole_mean[:factors, None] + gain @ (eta - self.mean[:, None])
+        x, left = self.factors_given(eta)
         rows, slopes = [], []
         for end in ("_some", ""):
-            q = theta.get(f"q{end}", np.zeros(factors))
+            q = theta.get(f"q{end}", np.zeros(len(x)))
             at = theta[f"a{end}"] + theta[f"d{end}"] @ design.diagnosis[i]
             at += theta[f"outcome_covariate{end}"] @ design.covariate[i]
             at += theta[f"site_outcome{end}"] @ design.site[i]
@@ -105,7 +85,7 @@ class _Dense(Person):
         both = np.array(slopes)
         return np.array(rows), both @ left @ both.T
 
-    def _outcome(self, eta: Array) -> Array:
+    def outcome(self, eta: Array) -> Array:
         """Integrate both predictors over a fine grid of what factors leave of them."""
         mu, cov = self.predictors(eta)
         values, vectors = np.linalg.eigh(cov)

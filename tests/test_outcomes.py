@@ -8,7 +8,6 @@ import pytest
 from scipy.special import expit, logsumexp
 from scipy.stats import nbinom
 
-from brute_force import Person
 from densities import assert_density_is_pymcs
 from designs import small_cohort, small_spec
 from nssi_bayes import names as n
@@ -23,7 +22,7 @@ from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.spec import Sampler
-from outcomes import FAMILIES, drawn, full, small, with_family
+from outcomes import FAMILIES, Dense, drawn, full, small, with_family
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
@@ -44,49 +43,25 @@ def _log_probability(theta: Theta, design: Design, i: int, mu: Array) -> Array:
     return np.log(expit(kappa[int(y) + 1] - mu) - expit(kappa[int(y)] - mu))
 
 
-class _Dense(Person):
+class _Dense(Dense):
     """One person's log-likelihood with the outcome, on a fine grid over functions and predictor."""
-
-    def parts(self, *, include: tuple[str, ...]) -> tuple[float, Array, Array]:
-        """Return log-likelihood, mean and covariance of the functions."""
-        design, theta, i = self.design, self.theta, self.i
-        size, step = len(self.mean), 0.2
-        axis = np.arange(-6, 6.01, step)
-        z = np.stack([m.ravel() for m in np.meshgrid(*[axis] * size, indexing="ij")])
-        total = -0.5 * (z**2).sum(axis=0) + size * (np.log(step) - 0.5 * np.log(2 * np.pi))
-        eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
-        if "items" in include:
-            for f in range(size):
-                order = np.argsort(eta[f])
-                curve = np.empty(len(order))
-                curve[order] = self.item_curve(f, eta[f][order])
-                total = total + curve
-        if "outcome" in include and design.outcome_seen[i]:
-            total = total + self._outcome(theta, eta)
-        log_like = float(logsumexp(total))
-        share = np.exp(total - log_like)
-        mean = eta @ share
-        return self.gaussian + log_like, mean, ((eta - mean[:, None]) * share) @ (eta - mean[:, None]).T
 
     def predictor(self, eta: Array) -> tuple[Array, float]:
         """Return mean and sd of the predictor given the functions [`function`, value]."""
         design, theta, i = self.design, self.theta, self.i
-        factors = len(self.whole_mean) - len(self.mean)
-        gain = self.whole_cov[:factors, factors:] @ np.linalg.inv(self.cov)
-        left = self.whole_cov[:factors, :factors] - gain @ self.whole_cov[factors:, :factors]
-        x = self.whole_mean[:factors, None] + gain @ (eta - self.mean[:, None])
-        q = theta.get("q", np.zeros(factors))
+        x, left = self.factors_given(eta)
+        q = theta.get("q", np.zeros(len(x)))
         at = np.sum(theta.get("a", 0.0)) + theta["d"] @ design.diagnosis[i]
         at += theta["outcome_covariate"] @ design.covariate[i] + theta["site_outcome"] @ design.site[i]
         mu = at + theta["w"] @ eta + q @ x
         return mu, np.sqrt(max(float(q @ left @ q), 0.0))
 
-    def _outcome(self, theta: Theta, eta: Array) -> Array:
+    def outcome(self, eta: Array) -> Array:
         """Integrate the factors out of the outcome, given the functions."""
         mu, spread = self.predictor(eta)
         t = np.arange(-6, 6.01, 0.1)
         log_t = -0.5 * t**2 + np.log(0.1) - 0.5 * np.log(2 * np.pi)
-        both = _log_probability(theta, self.design, self.i, mu[:, None] + spread * t)
+        both = _log_probability(self.theta, self.design, self.i, mu[:, None] + spread * t)
         return logsumexp(both + log_t, axis=1)
 
 
