@@ -105,8 +105,8 @@ def scored(case: Case, curve: Curve) -> Array:
         case.upper, case.lower, loading, np.zeros(0), np.full(len(OWNER), -1), rule[0], rule[1]
     )
     load, spread = np.tile(case.load, (1, PEOPLE, 1)), np.full((1, 1, PEOPLE), case.spread)
-    fields = (field[None] for field in curve)
-    outcome = jointly.Outcome(case.mean[None], load, spread, *fields, grid.nodes, grid.log_weights)
+    one = Curve(*(field[None] for field in curve))
+    outcome = jointly.Outcome(case.mean[None], load, spread, one, grid.nodes, grid.log_weights)
     value = jointly.integrate(matrix, items, outcome, *jointly.make_nodes(grid))[0]
     return value - FUNCTIONS * np.log(2 * np.pi) / 2 - np.linalg.slogdet(COVARIANCE)[1] / 2
 

@@ -181,10 +181,9 @@ def _jointly(design: Design, grid: dict[str, Any], *, skewed: bool) -> Integrato
         items = jointly.Items(upper, lower, loading, part.gamma, design.testlet_of, *rule, shape)
         outcome = jointly.no_outcome(functions)
         if curves and part.predictor is not None:
-            stacked = (np.array(fields) for fields in zip(*curves, strict=True))
+            stacked = Curve(*(np.array(fields) for fields in zip(*curves, strict=True)))
             axes = on_axes(part.predictor, curves)
-            given = [*axes, *stacked, points.nodes, points.log_weights]
-            outcome = jointly.Outcome(*given)
+            outcome = jointly.Outcome(*axes, stacked, points.nodes, points.log_weights)
         found: tuple[Array, Array, Array] = jointly.integrate(part.matrix, items, outcome, *nodes)
         return found
 

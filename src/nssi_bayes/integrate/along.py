@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nssi_bayes.integrate.compiling import inlined
-from nssi_bayes.integrate.curve import FAR, SMALL
+from nssi_bayes.integrate.curve import FAR, SMALL, Curve, nothing
 from nssi_bayes.integrate.gaussian import LOG_2PI
 
 __all__ = ["Outcome", "log_outcome", "no_outcome", "slopes_of"]
@@ -32,8 +32,8 @@ class Outcome(NamedTuple):
         A predictor is mean + load . functions + spread . z, z ~ N(0, 1): [predictor, `participant`],
         [predictor, `participant`, `function`], [predictor, axis, `participant`]. There are up to two
         axes; of two the first is nested in the second.
-    slope, over, at, under, below, constant, cut : numpy.ndarray
-        Its curve, as in `curve.Curve` [predictor, `participant`].
+    curve : Curve
+        Of each predictor [predictor, `participant`].
     position, log_weight : numpy.ndarray
         One axis of the rule, over z.
     """
@@ -41,21 +41,16 @@ class Outcome(NamedTuple):
     mean: Array
     load: Array
     spread: Array
-    slope: Array
-    over: Array
-    at: Array
-    under: Array
-    below: Array
-    constant: Array
-    cut: Array
+    curve: Curve
     position: Array
     log_weight: Array
 
 
 def no_outcome(functions: int) -> Outcome:
     """Return the outcome of a model that has none, or whose outcome is Gaussian."""
-    none, rule = np.zeros((0, 0)), np.zeros(0)
-    return Outcome(none, np.zeros((0, 0, functions)), np.zeros((0, 0, 0)), *[none] * 7, *[rule] * 2)
+    shape, rule = (0, 0), np.zeros(0)
+    load, spread = np.zeros((*shape, functions)), np.zeros((*shape, 0))
+    return Outcome(np.zeros(shape), load, spread, nothing(shape), rule, rule)
 
 
 @inlined
@@ -123,12 +118,12 @@ def _is_tight(i: int, axis: int, outcome: Outcome) -> bool:
 @inlined
 def _log_curve(k: int, i: int, predictor: float, outcome: Outcome) -> float:
     """Evaluate one person's curve, as `curve.value`."""
-    high, low = predictor + outcome.at[k, i], outcome.below[k, i] - predictor
+    high, low = predictor + outcome.curve.at[k, i], outcome.curve.below[k, i] - predictor
     rising = max(high, 0.0) + np.log1p(np.exp(-abs(high)))
     falling = max(low, 0.0) + np.log1p(np.exp(-abs(low)))
-    found = outcome.slope[k, i] * predictor + outcome.constant[k, i]
-    found -= outcome.over[k, i] * rising + outcome.under[k, i] * falling
-    cut = outcome.cut[k, i]
+    found = outcome.curve.slope[k, i] * predictor + outcome.curve.constant[k, i]
+    found -= outcome.curve.over[k, i] * rising + outcome.curve.under[k, i] * falling
+    cut = outcome.curve.cut[k, i]
     if cut > 0.0:
         hazard = cut * rising
         if hazard < SMALL:
@@ -142,13 +137,13 @@ def _log_curve(k: int, i: int, predictor: float, outcome: Outcome) -> float:
 @inlined
 def slopes_of(k: int, i: int, predictor: float, outcome: Outcome) -> tuple[float, float]:
     """Return slope and bend of one person's curve, as `curve.derivatives`; the bend not under 0."""
-    high = 1.0 / (1.0 + np.exp(-predictor - outcome.at[k, i]))
-    low = 1.0 / (1.0 + np.exp(predictor - outcome.below[k, i]))
-    slope = outcome.slope[k, i] - outcome.over[k, i] * high + outcome.under[k, i] * low
-    bend = outcome.over[k, i] * high * (1.0 - high) + outcome.under[k, i] * low * (1.0 - low)
-    cut = outcome.cut[k, i]
+    high = 1.0 / (1.0 + np.exp(-predictor - outcome.curve.at[k, i]))
+    low = 1.0 / (1.0 + np.exp(predictor - outcome.curve.below[k, i]))
+    slope = outcome.curve.slope[k, i] - outcome.curve.over[k, i] * high + outcome.curve.under[k, i] * low
+    bend = outcome.curve.over[k, i] * high * (1.0 - high) + outcome.curve.under[k, i] * low * (1.0 - low)
+    cut = outcome.curve.cut[k, i]
     if cut > 0.0:
-        place = predictor + outcome.at[k, i]
+        place = predictor + outcome.curve.at[k, i]
         rising = max(place, 0.0) + np.log1p(np.exp(-abs(place)))
         hazard, rate = cut * rising, 1.0 if place < FAR else high / rising
         first, toward = rate, rate
