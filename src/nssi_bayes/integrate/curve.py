@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy.special import expit
 
-__all__ = ["FAR", "SMALL", "Curve", "derivatives", "log_any", "nothing", "value"]
+__all__ = ["FAR", "SMALL", "Curve", "Outcome", "derivatives", "log_any", "no_outcome", "nothing", "value"]
 
 FAR: Final = -36.0
 """Place under which log(1 + exp(place)) is exp(place) to rounding."""
@@ -48,6 +48,36 @@ class Curve(NamedTuple):
 def nothing(shape: tuple[int, ...]) -> Curve:
     """Return curves that are 0 everywhere: nothing was observed."""
     return Curve(*(np.zeros(shape) for _ in Curve._fields))
+
+
+class Outcome(NamedTuple):
+    """An outcome of everybody at one value of the parameters; no people: there is none.
+
+    Parameters
+    ----------
+    mean, load, spread : numpy.ndarray
+        A predictor is mean + load . functions + spread . z, z ~ N(0, 1): [predictor, `participant`],
+        [predictor, `participant`, `function`], [predictor, axis, `participant`]. There are up to two
+        axes; of two the first is nested in the second.
+    curve : Curve
+        Of each predictor [predictor, `participant`].
+    position, log_weight : numpy.ndarray
+        One axis of the rule, over z.
+    """
+
+    mean: Array
+    load: Array
+    spread: Array
+    curve: Curve
+    position: Array
+    log_weight: Array
+
+
+def no_outcome(functions: int) -> Outcome:
+    """Return the outcome of a model that has none, or whose outcome is Gaussian."""
+    shape, rule = (0, 0), np.zeros(0)
+    load, spread = np.zeros((*shape, functions)), np.zeros((*shape, 0))
+    return Outcome(np.zeros(shape), load, spread, nothing(shape), rule, rule)
 
 
 def value(curve: Curve, predictor: Array) -> Array:

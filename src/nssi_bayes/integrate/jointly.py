@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nssi_bayes.integrate.along import Outcome, log_outcome, no_outcome, slopes_of
 from nssi_bayes.integrate.compiling import compiled, inlined
+from nssi_bayes.integrate.curve import FAR, SMALL, Outcome, no_outcome
+from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.quadrature import Grid
 
 __all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
@@ -25,6 +26,9 @@ __all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
 type Array = np.ndarray[Any, Any]
 
 NEWTON_STEPS = 12
+LARGE = 700.0
+TIGHT = 1e-9
+"""Spread of a predictor given the functions under which it has none."""
 
 
 class Items(NamedTuple):
@@ -109,7 +113,7 @@ def integrate(
                 place[a] = mode[a]
                 for b in range(size):
                     place[a] += inverse[a, first + b] * nodes[q, b]
-            total[q] += log_outcome(i, eta[q], place, inverse, outcome)
+            total[q] += _log_outcome(i, eta[q], place, inverse, outcome)
             total[q] = _plus_gaussian(total[q], point[q], eta[q], precision, information)
         top = total.max()
         share = np.exp(total - top)
@@ -176,6 +180,108 @@ def _log_items(i: int, eta: Array, items: Items) -> float:
 
 
 @inlined
+def _log_outcome(i: int, eta: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
+    """Return one person's outcome log-likelihood at one value of the functions, z integrated out."""
+    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
+    mu = np.empty(predictors)
+    for k in range(predictors):
+        mu[k] = outcome.mean[k, i]
+        for f in range(len(eta)):
+            mu[k] += outcome.load[k, i, f] * eta[f]
+    if axes < 2 or _is_tight(i, 1, outcome):
+        return _log_along(i, mu, place, inverse, outcome)
+    moved, inner, step = mu.copy(), place.copy(), inverse[1, 1]
+    total, top = np.empty(len(outcome.position)), -np.inf
+    for t in range(len(total)):
+        z = place[1] + step * outcome.position[t]
+        inner[0] = place[0] + inverse[0, 1] * outcome.position[t]
+        for k in range(predictors):
+            moved[k] = mu[k] + outcome.spread[k, 1, i] * z
+        total[t] = outcome.log_weight[t] - 0.5 * z**2 + _log_along(i, moved, inner, inverse, outcome)
+        top = max(top, total[t])
+    whole = 0.0
+    for t in range(len(total)):
+        whole += np.exp(total[t] - top)
+    return top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
+
+
+@inlined
+def _log_along(i: int, mu: Array, place: Array, inverse: Array, outcome: Outcome) -> float:
+    """Return the same at one value of all but the innermost axis of z, or where there is none."""
+    predictors, axes = outcome.spread.shape[0], outcome.spread.shape[1]
+    if axes == 0 or _is_tight(i, 0, outcome):
+        found = 0.0
+        for k in range(predictors):
+            found += _log_curve(k, i, mu[k], outcome)
+        return found
+    still = 0.0
+    for k in range(predictors):
+        if abs(outcome.spread[k, 0, i]) < TIGHT:
+            still += _log_curve(k, i, mu[k], outcome)
+    total, top, step = np.empty(len(outcome.position)), -np.inf, inverse[0, 0]
+    for t in range(len(total)):
+        z = place[0] + step * outcome.position[t]
+        total[t] = outcome.log_weight[t] - 0.5 * z**2
+        for k in range(predictors):
+            if abs(outcome.spread[k, 0, i]) >= TIGHT:
+                total[t] += _log_curve(k, i, mu[k] + outcome.spread[k, 0, i] * z, outcome)
+        top = max(top, total[t])
+    whole = 0.0
+    for t in range(len(total)):
+        whole += np.exp(total[t] - top)
+    return still + top + np.log(whole) + np.log(step) - 0.5 * LOG_2PI
+
+
+@inlined
+def _is_tight(i: int, axis: int, outcome: Outcome) -> bool:
+    """Return whether no predictor of a person changes along an axis of z."""
+    largest = 0.0
+    for k in range(outcome.spread.shape[0]):
+        largest = max(largest, abs(outcome.spread[k, axis, i]))
+    return largest < TIGHT
+
+
+@inlined
+def _log_curve(k: int, i: int, predictor: float, outcome: Outcome) -> float:
+    """Evaluate one person's curve, as `curve.value`."""
+    high, low = predictor + outcome.curve.at[k, i], outcome.curve.below[k, i] - predictor
+    rising = max(high, 0.0) + np.log1p(np.exp(-abs(high)))
+    falling = max(low, 0.0) + np.log1p(np.exp(-abs(low)))
+    found = outcome.curve.slope[k, i] * predictor + outcome.curve.constant[k, i]
+    found -= outcome.curve.over[k, i] * rising + outcome.curve.under[k, i] * falling
+    cut = outcome.curve.cut[k, i]
+    if cut > 0.0:
+        hazard = cut * rising
+        if hazard < SMALL:
+            log_rise = high if high < FAR else np.log(rising)
+            found -= log_rise + np.log(cut) - 0.5 * hazard
+        else:
+            found -= np.log(-np.expm1(-hazard))
+    return found
+
+
+@inlined
+def _slopes(k: int, i: int, predictor: float, outcome: Outcome) -> tuple[float, float]:
+    """Return slope and bend of one person's curve, as `curve.derivatives`; the bend not under 0."""
+    high = 1.0 / (1.0 + np.exp(-predictor - outcome.curve.at[k, i]))
+    low = 1.0 / (1.0 + np.exp(predictor - outcome.curve.below[k, i]))
+    slope = outcome.curve.slope[k, i] - outcome.curve.over[k, i] * high + outcome.curve.under[k, i] * low
+    bend = outcome.curve.over[k, i] * high * (1.0 - high) + outcome.curve.under[k, i] * low * (1.0 - low)
+    cut = outcome.curve.cut[k, i]
+    if cut > 0.0:
+        place = predictor + outcome.curve.at[k, i]
+        rising = max(place, 0.0) + np.log1p(np.exp(-abs(place)))
+        hazard, rate = cut * rising, 1.0 if place < FAR else high / rising
+        first, toward = rate, rate
+        if hazard > SMALL:
+            first = rate * hazard / np.expm1(min(hazard, LARGE))
+            toward = rate * hazard / -np.expm1(-hazard)
+        slope -= first
+        bend = max(bend + first * (1.0 - high - toward), 0.0)
+    return slope, bend
+
+
+@inlined
 def _mode(
     i: int, precision: Array, information: Array, items: Items, outcome: Outcome
 ) -> tuple[Array, Array]:
@@ -204,7 +310,7 @@ def _mode(
         gradient = known - whole @ mode
         curvature = whole.copy()
         for k in range(predictors):
-            slope, bend = slopes_of(k, i, outcome.mean[k, i] + (load[k] * mode).sum(), outcome)
+            slope, bend = _slopes(k, i, outcome.mean[k, i] + (load[k] * mode).sum(), outcome)
             for a in range(first + size):
                 gradient[a] += slope * load[k, a]
                 for b in range(first + size):
