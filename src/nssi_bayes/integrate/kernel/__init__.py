@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from nssi_bayes.integrate.compiling import compiled
-from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange
+from nssi_bayes.integrate.kernel.arrangement import Arrangement, arrange, side_by_side
 from nssi_bayes.integrate.kernel.curves import (
     fill_curve,
     plain_slopes,
@@ -67,7 +67,7 @@ def value_and_gradient(
         items; derivatives of its sum by `matrix`, `upper`, `lower`, `loading` and `gamma`.
     """
     given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
-    found = _walk(*given, _NO_SHAPE, arrangement, _SLOPES)
+    found = _walk(*given, _NO_SHAPE, side_by_side(arrangement, len(upper)), _SLOPES)
     return (*found[:6],)
 
 
@@ -97,10 +97,9 @@ def value_and_gradient_raised(
     tuple of numpy.ndarray
         As there, and the derivative by the power [`participant`].
     """
-    found: tuple[Array, Array, Array, Array, Array, Array, Array] = _walk(
-        *_required(matrix, upper, lower, loading, gamma, tail), _NO_SHAPE, arrangement, _SLOPES
-    )[:7]
-    return found
+    given = _required(matrix, upper, lower, loading, gamma, tail)
+    found = _walk(*given, _NO_SHAPE, side_by_side(arrangement, len(upper)), _SLOPES)
+    return (*found[:7],)
 
 
 def value_and_gradient_skewed(
@@ -129,7 +128,7 @@ def value_and_gradient_skewed(
         As there, and the derivative by `shape`.
     """
     given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL, shape)
-    found = _walk(*given, arrangement, _SLOPES)
+    found = _walk(*given, side_by_side(arrangement, len(upper)), _SLOPES)
     return (*found[:6], found[7])
 
 
@@ -161,7 +160,7 @@ def value_and_moments(
     """
     wanted = _MOMENTS if moments else _VALUE
     given = _required(matrix, upper, lower, loading, gamma, _NO_TAIL)
-    value, slope = _walk(*given, _NO_SHAPE, arrangement, wanted)[:2]
+    value, slope = _walk(*given, _NO_SHAPE, side_by_side(arrangement, len(upper)), wanted)[:2]
     return value, slope
 
 

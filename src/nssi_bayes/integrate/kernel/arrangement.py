@@ -9,14 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from nssi_bayes.integrate.quadrature import Grid
 
-__all__ = ["BATCH", "MOST_NODES", "Arrangement", "arrange"]
+__all__ = ["BATCH", "Arrangement", "arrange", "side_by_side"]
 
 type Array = np.ndarray[Any, Any]
 
-BATCH: Final = 32
-"""People whom the kernel works on side by side."""
-MOST_NODES: Final = 12
-"""Gauss-Hermite nodes an axis that there is room for."""
+BATCH: Final = 152
+"""Most people whom the kernel works on side by side: no power of two, whose rows would share cache lines."""
+_LANES: Final = 8
+"""Numbers in a register."""
 
 
 class Arrangement(NamedTuple):
@@ -25,8 +25,8 @@ class Arrangement(NamedTuple):
     Parameters
     ----------
     functions, width : int
-        Number of functions; people side by side (not a constant of the code: the compiler would
-        unroll the loops instead of vectorising them).
+        Number of functions; people side by side, see `side_by_side` (not a constant of the code: the
+        compiler would unroll the loops instead of vectorising them).
     plain, plain_start : numpy.ndarray
         Indicators without a residual factor, by function; where each function starts.
     member, member_start : numpy.ndarray
@@ -102,18 +102,15 @@ def arrange(
     from nssi_bayes.integrate import quadrature
 
     order, count = len(grid.nodes), len(grid.chebyshev)
-    if order > MOST_NODES or not (order <= count and (grid.functions == 1 or count < order**2)):
-        raise ValueError(
-            f"order {order} with {count} curve nodes: need order <= curve nodes < order^2, "
-            f"and order at most {MOST_NODES}"
-        )
+    if not (order <= count and (grid.functions == 1 or count < order**2)):
+        raise ValueError(f"order {order} with {count} curve nodes: need order <= curve nodes < order^2")
     owner, testlet_of, functions = np.asarray(function_of), np.asarray(testlet_of), range(grid.functions)
     plain = [np.flatnonzero((owner == f) & (testlet_of < 0)) for f in functions]
     testlets = [np.unique(testlet_of[(owner == f) & (testlet_of >= 0)]) for f in functions]
     members = [np.flatnonzero(testlet_of == s) for own in testlets for s in own]
     return Arrangement(
         grid.functions,
-        BATCH,
+        _LANES,
         *_joined(plain),
         *_joined(members),
         *_joined(testlets),
@@ -127,6 +124,25 @@ def arrange(
         quadrature.LARGEST_STEP,
         quadrature.REACH,
     )
+
+
+def side_by_side(arrangement: Arrangement, people: int) -> Arrangement:
+    """Return the arrangement for so many people: as few batches as there is room for, equally full.
+
+    Parameters
+    ----------
+    arrangement : Arrangement
+        From `arrange`.
+    people : int
+        How many.
+
+    Returns
+    -------
+    Arrangement
+        With another `width`.
+    """
+    batches = max(1, -(-people // BATCH))
+    return arrangement._replace(width=max(1, -(-people // (batches * _LANES))) * _LANES)
 
 
 def _joined(parts: list[Array]) -> tuple[Array, Array]:
