@@ -88,12 +88,15 @@ def _of_scheme(held: xr.Dataset, fits: Mapping[str, Any]) -> list[str]:
     if held.attrs["scheme"].endswith("-fold"):
         why = f", because of {held.attrs['because']}" if held.attrs["because"] else ""
         return [f"scored by {held.attrs['scheme']} cross-validation, all models alike{why}"]
-    counts = "; ".join(
-        f"{m} {f.get('moved', 0)} moment matched, {f['fits']} refitted, {f.get('failed', 0)} failed"
-        for m, f in fits.items()
-        if f["fits"] or f.get("moved", 0)
-    )
-    return [f"people over the k-hat limit were scored again: {counts}"] if counts else []
+    again = "; ".join(f"{m} by {how}" for m, f in fits.items() if (how := _how(f["fits"], f)))
+    return [f"people over the k-hat limit were scored again: {again}"] if again else []
+
+
+def _how(refitted: int, note: Mapping[str, Any]) -> str:
+    """Say how people were scored again, not how few they are."""
+    failed = " of which some failed" if note.get("failed", 0) else ""
+    ways = {"moment matching": note.get("moved", 0), f"refits{failed}": refitted}
+    return " and ".join(way for way, count in ways.items() if count)
 
 
 def _replaced(score: Scores, held: xr.Dataset) -> Scores:
@@ -113,8 +116,8 @@ def _replaced(score: Scores, held: xr.Dataset) -> Scores:
     method = str(held.attrs["scheme"])
     if not method.endswith("-fold"):
         note = json.loads(held.attrs["fits"])[score.model]
-        counts = {"moment matched": note.get("moved", 0), "refits": int(done.sum()) - note.get("moved", 0)}
-        method = ", ".join(["PSIS", *(f"{count} {what}" for what, count in counts.items() if count)])
+        how = _how(int(done.sum()) - note.get("moved", 0), {"moved": note.get("moved", 0)})
+        method = f"PSIS, {how}" if how else "PSIS"
     return replace(score, data=data, method=method)
 
 

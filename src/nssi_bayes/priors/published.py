@@ -255,10 +255,12 @@ def as_yaml(published: Published) -> str:
     foreseen = foresee(published)
     mixture = informative(foreseen, published)
     mean, sd = foreseen.moments
+    count = len(published.studies)
+    many = f"{count} {'study' if count == 1 else 'studies'}"
     low, high = foreseen.quantile(0.025), foreseen.quantile(0.975)
     ends = f"95 % [{low:.3f}, {high:.3f}]"
     lines = [
-        f"# {len(published.studies)} studies; of a new one mean {mean:.3f}, sd {sd:.3f}, {ends}",
+        f"# {many}; of a new one mean {mean:.3f}, sd {sd:.3f}, {ends}",
         f"# sd between studies: {foreseen.tau[0]:.3f} (sd {foreseen.tau[1]:.3f})",
     ]
     if published.counted:
