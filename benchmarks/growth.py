@@ -32,7 +32,7 @@ from nssi_bayes.spec import JointSpec, Sampler, parse, read_priors
 from nssi_bayes.store import write_json
 
 SCORES: Final = 9
-FITS: Final = 1
+FITS: Final = 3
 MISSING: Final = 0.03
 SAMPLER: Final = Sampler(chains=4, tune=150, draws=1000)
 SPEC: Final[dict[str, Any]] = {
