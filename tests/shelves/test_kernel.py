@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numba import njit
 from scipy.integrate import quad
 
 from nssi_bayes.blocks.measurement import POSITION_NODES, TESTLET_NODES, Items
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.integrate.gaussian import Quadratic
 from nssi_bayes.integrate.kernel import Arrangement, arrange, value_and_gradient, value_and_gradient_skewed
+from nssi_bayes.integrate.kernel.arrangement import BATCH, side_by_side
+from nssi_bayes.integrate.kernel.positions import exp, log
 from nssi_bayes.integrate.sinh_arcsinh import shape_of
 
 ITEMS_A_FUNCTION = 5
@@ -167,13 +170,54 @@ def test_one_function_against_dense_quadrature() -> None:
     assert d_loading[1] == pytest.approx(slope, abs=0.02)
 
 
-def test_a_person_does_not_depend_on_who_shares_the_batch() -> None:
-    matrix, upper, lower, loading, gamma = (case := make_case(3, True, people=70)).arguments
+@pytest.mark.parametrize("size", [1, 37, BATCH + 3])
+def test_a_person_does_not_depend_on_who_shares_the_batch(size: int) -> None:
+    people = 2 * BATCH + 41
+    matrix, upper, lower, loading, gamma = (case := make_case(3, True, people=people)).arguments
     whole = value_and_gradient(*case.arguments, case.arrangement)
-    order = np.random.default_rng(1).permutation(70)[:41]
-    some = value_and_gradient(matrix[order], upper[order], lower[order], loading, gamma, case.arrangement)
+    order = np.random.default_rng(1).permutation(people)
+    parts = [order[i : i + size] for i in range(0, people, size)]
+    some = [
+        value_and_gradient(matrix[p], upper[p], lower[p], loading, gamma, case.arrangement) for p in parts
+    ]
     for k in range(4):
-        np.testing.assert_array_equal(some[k], whole[k][order])
+        np.testing.assert_array_equal(np.concatenate([one[k] for one in some]), whole[k][order])
+    for k in (4, 5):
+        np.testing.assert_allclose(sum(one[k] for one in some), whole[k], rtol=1e-10)
+
+
+@pytest.mark.parametrize("people", [1, 8, 9, BATCH, BATCH + 1, 3 * BATCH - 5])
+def test_batches_are_few_and_equally_full(people: int) -> None:
+    width = side_by_side(make_case(1, False).arrangement, people).width
+    batches = -(-people // width)
+    assert width <= BATCH
+    assert batches == -(-people // BATCH)
+    assert batches * width - people < 8 * batches
+
+
+def of_all(function: Any, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    @njit
+    def walk(values: Any, found: Any) -> None:
+        for i in range(len(values)):
+            found[i] = function(values[i])
+
+    found = np.empty_like(values)
+    walk(values, found)
+    return found
+
+
+def last_places(found: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
+    return float(np.max(np.abs(found - right) / np.spacing(np.abs(right.astype(float)))))
+
+
+def test_exponentials_and_logarithms_are_right_to_three_last_places() -> None:
+    rng = np.random.default_rng(7)
+    values = np.concatenate([rng.uniform(-708, 709, 100_000), rng.normal(size=100_000)])
+    assert last_places(of_all(exp, values), np.exp(values.astype(np.longdouble))) < 3
+    wide, near = np.exp(rng.uniform(-708, 709, 100_000)), 1 + 1e-9 * rng.normal(size=100_000)
+    values = np.concatenate([wide, rng.uniform(0.5, 2, 100_000), near])
+    assert last_places(of_all(log, values), np.log(values.astype(np.longdouble))) < 3
+    assert not np.isfinite(of_all(log, np.array([np.inf, np.nan]))).any()
 
 
 def test_what_is_not_finite_is_nan_for_that_person_only() -> None:
@@ -213,7 +257,7 @@ def test_read_only_and_transposed_arrays_do() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("order", "nodes"), [(3, 11), (7, 5), (13, 15)])
+@pytest.mark.parametrize(("order", "nodes"), [(3, 11), (7, 5)])
 def test_a_grid_that_the_reference_would_walk_otherwise_is_refused(order: int, nodes: int) -> None:
     with pytest.raises(ValueError, match="need order"):
         make_case(2, False, order=order, nodes=nodes)
