@@ -119,7 +119,7 @@ def _main(out: Path) -> None:
     elpd = {}
     for rung in RUNGS:
         built = build(ladder(rung), holzinger(schools=True))
-        _, gate, score = scored(built, 3, SAMPLER.model_copy(update={"draws": 2500}))
+        _, gate, score = scored(built, 3, SAMPLER.model_copy(update={"draws": 4000}))
         elpd[rung] = score.elpd["total"]
         found[rung] = {
             "certified": gate.certified, "elpd": float(score.elpd["total"].sum()),
