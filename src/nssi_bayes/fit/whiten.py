@@ -20,6 +20,8 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from nssi_bayes.fit.wall import HIGH, Wall
+
 __all__ = ["Coordinates", "Scaled", "find_coordinates"]
 
 _STEP: Final = 1e-4
@@ -83,6 +85,8 @@ class Conditional:
         Precision from data, in units of the prior's, at the typical point.
     centre, scale : numpy.ndarray
         Effect and scale at the typical point.
+    wall : Wall
+        Scales whose own coordinate is another.
     """
 
     at: Array
@@ -91,6 +95,7 @@ class Conditional:
     information: Array
     centre: Array
     scale: Array
+    wall: Wall
 
     def forward(self, x: Array) -> tuple[Array, float, Callable[[Array], Array]]:
         """Return the model's vector, the log-volume, and the pull-back of slopes.
@@ -106,6 +111,7 @@ class Conditional:
             [x]; nats; a function from slopes by the model's vector to slopes by `x`, the volume's
             among them.
         """
+        x, log_volume, before_wall = self.wall.forward(x)
         size, by_owner, by_slab = _sizes(x, self.owner, self.slab)
         ratio = size / self.scale
         seen = self.information
@@ -125,9 +131,9 @@ class Conditional:
             if (self.slab >= 0).any():
                 result += np.bincount(np.maximum(self.slab, 0), by_size * by_slab, len(slope))
             result[self.at] = own * narrow
-            return result
+            return before_wall(result)
 
-        return found, float(np.log(narrow).sum()), pull_back
+        return found, log_volume + float(np.log(narrow).sum()), pull_back
 
     def backward(self, x: Array) -> Array:
         """Return what `forward` takes to the model's vector `x`."""
@@ -137,7 +143,7 @@ class Conditional:
         found = x.copy()
         middle = self.centre * ratio * (1.0 + self.information) / precision
         found[self.at] = self.centre + (x[self.at] - middle) / narrow
-        return found
+        return self.wall.backward(found)
 
 
 @dataclass(frozen=True)
@@ -277,7 +283,10 @@ def _conditional(point: Array, variance: Array, scaled: Sequence[Scaled]) -> Con
         for k in (0, 2)
     )
     information = np.maximum(1.0 / variance[at] - 1.0, 0.0)
-    return Conditional(at, owner, slab, information, point[at], _sizes(point, owner, slab)[0])
+    height = np.bincount(owner, (slab < 0) * 0.5 * information * point[at] ** 2, len(point))
+    walled = np.flatnonzero(height > HIGH)
+    wall = Wall(walled, point[walled])
+    return Conditional(at, owner, slab, information, point[at], _sizes(point, owner, slab)[0], wall)
 
 
 def _thinned(values: Array, vectors: Array) -> tuple[Array, Array, Array]:
