@@ -20,8 +20,8 @@ NOTHING, NO_ITEMS, ONE_ITEM, NO_FACTORS, NO_SCAN, ONE_SIDE, EXACT_SCAN, NO_FUNCT
 """What is missing of the first eight people."""
 
 __all__ = [
-    "few", "full_cohort", "full_design", "item_factor_cohort", "item_factor_spec", "joint_spec", "small_cohort",
-    "small_spec",
+    "few", "full_cohort", "full_design", "item_factor_cohort", "item_factor_spec", "joint_spec",
+    "small_cohort", "small_spec",
 ]  # fmt: skip
 
 type Array = np.ndarray[Any, Any]

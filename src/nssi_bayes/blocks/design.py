@@ -15,9 +15,10 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.linked import check_linked
+from nssi_bayes.blocks.named import unknown_names
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
-from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
-from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.blocks.subscales import make_groups, make_scores
+from nssi_bayes.errors import SpecError
 from nssi_bayes.schema import family_of
 from nssi_bayes.spec import MOST_BESIDE, JointSpec
 
@@ -208,7 +209,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     SpecError
         If the spec names what the cohort does not have, or a function or factor cannot be identified.
     """
-    problems = _unknown_names(cohort, spec)
+    problems = unknown_names(cohort, spec)
     if problems:
         raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
     functions = functions_of(cohort, spec)
@@ -342,61 +343,3 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
         "burden": np.maximum(count - 1, 0) if additive else np.zeros(len(count)),
         "none": (count == 0).astype(float),
     }
-
-
-def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    items = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
-    subscales = {*items, *scores_of(cohort)}
-    found = [
-        f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
-        for function, members in spec.functions.items()
-        for s in members
-        if s not in subscales
-    ]
-    found += [
-        f"factor_items.{factor}: no subscale {s!r} of items. {did_you_mean(s, items)}{_of_scores(s, cohort)}"
-        for factor, members in spec.factor_items.items()
-        for s in members
-        if s not in items
-    ]
-    scored = [f for f in spec.factors if f not in spec.factor_items]
-    known = {n.FACTOR: scored, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
-    for dim, labels in known.items():
-        have = labels_of(cohort, dim)
-        found += [
-            f"{dim}: no {label!r} in the cohort. {did_you_mean(label, have)}"
-            for label in labels
-            if label not in have
-        ]
-    found += _unidentified_variation(cohort, spec)
-    if spec.neural is not None and n.ROI not in cohort.dims:
-        found.append("neural: the cohort has no activation")
-    if spec.connectivity is not None and n.EDGE not in cohort.dims:
-        found.append("connectivity: the cohort has no edges")
-    return found
-
-
-def _of_scores(name: str, cohort: xr.Dataset) -> str:
-    """Say that a factor's indicator is a score, where it is one."""
-    if name not in scores_of(cohort):
-        return ""
-    return " It is a continuous score, which measures functions alone: let the factor be a score with a reliability"
-
-
-def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    """Say what cannot vary by disorder because there is only one."""
-    if cohort.sizes[n.DISORDER] > 1:
-        return []
-    found = [
-        f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
-        for name in ("slopes", "loadings", "spread")
-        if getattr(spec.disorder, name)
-    ]
-    if spec.measurement.bias != "none":
-        found.append(
-            "measurement.bias: the cohort has one disorder, whose bias is no contrast; leave this out"
-        )
-    everyone = bool((cohort[n.DIAGNOSIS].sum(n.DISORDER) > 0).all())
-    if spec.disorder.levels and everyone:
-        found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
-    return found

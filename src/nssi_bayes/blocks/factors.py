@@ -4,12 +4,12 @@
 
 in units of the pooled within-site sd. What was not observed adds nothing; x* is integrated out.
 
-A factor may have items of its own in place of a score (`factor_items` of a spec). It is measured as functions
-are (`measurement`), and as of these its origin and unit are set: x_ip* has residual sd 1 and the mean
-M (c_i - mean c) + N z_i, which is 0 in the cohort; thresholds are free. Diagnoses are centred since a shift of
-all of M is one of all thresholds where everybody has one diagnosis. Such factors stand behind those with
-scores, before the functions: of (scored, with items, functions) the first are eliminated in closed form, and
-over the rest quadrature runs.
+A factor may have items of its own in place of a score (`factor_items` of a spec). It is measured as
+functions are (`measurement`), and as of these its origin and unit are set: x_ip* has residual sd 1 and the
+mean M (c_i - mean c) + N z_i, which is 0 in the cohort; thresholds are free. Diagnoses are centred since a
+shift of all of M is one of all thresholds where everybody has one diagnosis. Such factors stand behind those
+with scores, before the functions: of (scored, with items, functions) the first are eliminated in closed
+form, and over the rest quadrature runs.
 """
 
 from __future__ import annotations

@@ -42,12 +42,12 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
     """Draw the latent factors and functions of new people with the design's diagnoses and sites."""
     people = design.diagnosis.shape[0]
     functions = len(design.coords[n.FUNCTION])
-    factor = np.zeros((people, 0))
+    factor: Array = np.zeros((people, 0))
     if design.coords[n.FACTOR]:
         factor = _factor_means(theta, design)
         if "N" in theta:
             factor = factor + design.covariate @ theta["N"].T
-        noise = rng.standard_normal(factor.shape)
+        noise = rng.standard_normal((people, factor.shape[1]))
         if "Omega_x" in theta:
             noise = noise @ theta["Omega_x"].T
         factor = factor + noise * np.append(theta.get("sigma_x", []), np.ones(len(design.item_factors)))
@@ -75,7 +75,7 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
 
 def _factor_means(theta: Theta, design: Design) -> Array:
     """Return what diagnoses say of the factors; those with items have mean 0 over the cohort's diagnoses."""
-    factor = design.diagnosis @ theta["M"].T
+    factor: Array = design.diagnosis @ theta["M"].T
     for p, label in enumerate(design.coords[n.FACTOR]):
         if label in design.item_factors:
             factor[:, p] -= design.mean_diagnosis @ theta["M"][p]

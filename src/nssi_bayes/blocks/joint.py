@@ -3,8 +3,8 @@
 Given the parameters, factors x*, residual factors and functions of a person are jointly Gaussian;
 Gaussian data (factor scores, activation, outcome) fold into that in closed form, and the ordinal
 items are integrated by quadrature over what they measure, the axes: the functions and, before them,
-factors with items of their own, whose items are data of the block ``factors``. One function serves the sampler, the
-pointwise scores and their blocks, and new people.
+factors with items of their own, whose items are data of the block ``factors``. One function serves the
+sampler, the pointwise scores and their blocks, and new people.
 """
 
 from __future__ import annotations

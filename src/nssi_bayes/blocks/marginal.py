@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.beside import NEWTON_BESIDE

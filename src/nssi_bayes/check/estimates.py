@@ -363,7 +363,8 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
             continuous = {"continuous": True} if dim == n.SCORE else {}
             group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
             latents = design.axes if dim == n.INDICATOR else design.coords[n.FUNCTION]
-            place = {"indicator": label, "function": latents[of[label]]}
+            place: Row = {"indicator": label, "function": latents[of[label]]}
+            place |= {"factor": True} if latents[of[label]] in design.item_factors else {}
             found.append({**place, **continuous, **group, "loading": row})
     return found
 

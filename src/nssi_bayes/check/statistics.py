@@ -53,7 +53,7 @@ type Part = tuple[Array, Array]
 
 
 def person_columns(design: Design) -> tuple[list[str], Array]:
-    """Return mean responses and scores by function (or factor with items), factor scores and the outcome [`participant`, column].
+    """Return mean responses and scores by function, factor scores and the outcome [`participant`, column].
 
     Parameters
     ----------
@@ -63,8 +63,9 @@ def person_columns(design: Design) -> tuple[list[str], Array]:
     Returns
     -------
     tuple
-        Labels, and values of which NaN are missing; responses are scaled to 0 to 1, and of a count it is
-        log(1 + count), whose differences and correlations no single count decides.
+        Labels, and values of which NaN are missing; responses, those to a factor's items among them, are
+        scaled to 0 to 1, and of a count it is log(1 + count), whose differences and correlations no single
+        count decides.
     """
     totals = _totals(design)
     labels, columns = [label for label, _ in totals], [values for _, values in totals]
@@ -249,10 +250,11 @@ def _continuous(design: Design) -> Array:
 
 
 def _totals(design: Design) -> list[tuple[str, Array]]:
-    """Return mean responses by function or factor with items, and mean scores of those measured by continuous indicators."""
+    """Return mean responses by function, or factor with items, and mean scores of continuous indicators."""
     found = []
+    functions = design.coords[n.FUNCTION]
     kinds = (("sum score", _scores(design), design.function_of, design.axes),
-             ("mean score", _continuous(design), design.score_function, design.coords[n.FUNCTION]))  # fmt: skip
+             ("mean score", _continuous(design), design.score_function, functions))  # fmt: skip
     for name, values, owner, latents in kinds:
         for f, function in enumerate(latents):
             if (owner == f).any():

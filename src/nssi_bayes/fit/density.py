@@ -64,8 +64,8 @@ class Density:
     scaled : list of Scaled
         Elements of scale parameters, and the standardised coordinates that they multiply.
     held : tuple of int
-        Positions of correlations of functions, or factors, that are sampled: their joint mode with the functions is
-        at a correlation of 1, without bound, and says nothing of where the posterior is.
+        Positions of correlations of functions, or factors, that are sampled: their joint mode with these
+        is at a correlation of 1, without bound, and says nothing of where the posterior is.
     """
 
     size: int

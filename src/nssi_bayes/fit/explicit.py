@@ -41,7 +41,8 @@ class Latents(NamedTuple):
     Parameters
     ----------
     people, functions, testlets, rests : int
-        People, and of each what items measure (functions, and factors with items), residual factors of items, and rests of the outcome's predictor.
+        People, and of each what items measure (functions, and factors with items), residual factors of
+        items, and rests of the outcome's predictor.
     """
 
     people: int

@@ -38,9 +38,9 @@ def beyond(spec: JointSpec) -> list[str]:
     axes = len(spec.functions) + len(spec.factor_items)
     if axes > MOST_AXES:
         found.append(
-            f"factor_items: {len(spec.functions)} functions and {len(spec.factor_items)} factors with items are "
-            f"{axes} axes of the integral over a person, and {MOST_AXES} are the most; name fewer functions, or "
-            "let a factor be its score with a reliability: take it out of `factor_items`"
+            f"factor_items: {len(spec.functions)} functions and {len(spec.factor_items)} factors with items "
+            f"are {axes} axes of the integral over a person, and {MOST_AXES} are the most; name fewer "
+            "functions, or let a factor be its score with a reliability: take it out of `factor_items`"
         )
     asked = {
         "groups": spec.groups is not None,
