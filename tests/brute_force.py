@@ -59,19 +59,7 @@ class Person:
         self.everybody = design.diagnosis.mean(axis=0)
         c, z, site = design.diagnosis[i], design.covariate[i], design.site[i]
         factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
-        mean_x, cov_x = self._factors(c, z, factors)
-        root = theta.get("Omega", np.eye(functions))
-        if "h" in theta:
-            mean_c = design.diagnosis[0] - design.centred_diagnosis[0]  # of the whole cohort
-            root = np.diag([np.exp(theta["h"][f] @ (c - mean_c)) for f in range(functions)]) @ root
-        slope = theta.get("B", np.zeros((functions, 0))).copy()
-        for k in range(len(c)):
-            if "B_disorder" in theta:
-                slope = slope + c[k] * theta["B_disorder"][:, :, k]
-        level = self._level(c, z, site, functions)
-        # latent = (x, eta)
-        mean = np.concatenate([mean_x, level + slope @ mean_x])
-        cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
+        mean, cov = self._latents(c, z, site)
         rows, offset, noise, value = [], [], [], []
         if "factors" in include:
             for p in np.flatnonzero(design.factor_seen[i]):
@@ -117,6 +105,24 @@ class Person:
         # factors with items stand behind those with scores, and are axes as functions are
         scored = design.factor.shape[1]
         self.mean, self.cov = self.whole_mean[scored:], self.whole_cov[scored:, scored:]
+
+    def _latents(self, c: Array, z: Array, site: Array) -> tuple[Array, Array]:
+        """Return mean and covariance of (x, eta) before any data."""
+        theta, design = self.theta, self.design
+        factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
+        mean_x, cov_x = self._factors(c, z, factors)
+        root = theta.get("Omega", np.eye(functions))
+        if "h" in theta:
+            mean_c = design.diagnosis[0] - design.centred_diagnosis[0]  # of the whole cohort
+            root = np.diag([np.exp(theta["h"][f] @ (c - mean_c)) for f in range(functions)]) @ root
+        slope = theta.get("B", np.zeros((functions, 0))).copy()
+        for k in range(len(c)):
+            if "B_disorder" in theta:
+                slope = slope + c[k] * theta["B_disorder"][:, :, k]
+        level = self._level(c, z, site, functions)
+        mean = np.concatenate([mean_x, level + slope @ mean_x])
+        cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
+        return mean, cov
 
     def _factors(self, c: Array, z: Array, factors: int) -> tuple[Array, Array]:
         theta = self.theta
