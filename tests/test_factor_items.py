@@ -19,7 +19,8 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.check.projection import _expected
-from nssi_bayes.fit.density import compile_density
+from nssi_bayes.fit.density import compile_density, unconstrained
+from nssi_bayes.fit.reference import Reference
 from nssi_bayes.integrate import quadrature
 from nssi_bayes.spec import JointSpec, read_priors
 
@@ -273,11 +274,13 @@ def score() -> Any:
     """Return a design, parameters, and the gradient of the log-likelihood at them by the free vector."""
     spec = item_factor_spec(disorder={"levels": True, "slopes": True}, outcome="severity")
     design = make_design(item_factor_cohort(120), spec)
-    density = compile_density(build_design(spec, design))
-    x = density.start + 0.3 * np.random.default_rng(11).standard_normal(density.size)
-    from nssi_bayes.fit.reference import Reference
-
-    expand = Reference(build_design(spec, design)).parameters(roots=True)
+    built = build_design(spec, design)
+    start = compile_density(built).start
+    expand = Reference(built).parameters(roots=True)
+    drawn = expand(start + 0.3 * np.random.default_rng(11).standard_normal(len(start)))
+    point = {name: np.array(value)[None] for name, value in drawn.items()}
+    point["M"][0, 1] = 0.9, 0.5, 0.7, 0.4, 0.6  # all of one sign: where the origin is matters
+    (x,) = unconstrained(built, point)
     grid = quadrature.make_grid(3, **_grid(design))
     fields = ("response", "factor", "outcome")
 
@@ -310,8 +313,7 @@ def test_a_mismatch_shows_in_the_score(score: Any, wrong: str) -> None:
     if wrong == "slope":
         other["B"][0, 1] += 0.3
     if wrong == "origin":
-        changed = replace(design, mean_diagnosis=0 * design.mean_diagnosis)
-        other["M"][1] += 0.4
+        changed = replace(design, mean_diagnosis=np.zeros(5))
     if wrong == "order of factors":
         other["B"] = theta["B"][:, ::-1] + [[0.2, -0.2]]
     if wrong == "loading":
@@ -326,6 +328,6 @@ def test_people_left_out_keep_the_origin_of_everybody() -> None:
     theta, design = _data("two functions", "prior")
     some = np.array([4, 6, 7, 15])
     part = few(design, some)
-    assert not np.allclose(part.diagnosis.mean(axis=0), design.mean_diagnosis)
+    assert np.abs(part.diagnosis.mean(axis=0) - np.asarray(design.mean_diagnosis)).max() > 0.1
     found = _many(theta, part, joint.BLOCKS).log_integral
     np.testing.assert_allclose(found, _many(theta, design, joint.BLOCKS).log_integral[:, some], atol=1e-9)
