@@ -55,6 +55,7 @@ def test_what_a_spec_cannot_say_is_refused_with_the_cure(changes: dict[str, Any]
             "factor_items.trauma: 2 indicators, at least 3 .*\n.*score with",
         ),
         (["emotional_abuse", "physical_abus"], "Did you mean 'physical_abuse'"),
+        (["bullying"], "Is its instrument among `items` of study.yaml"),
         (["emotional_abuse", "hours"], "continuous score, which measures functions alone"),
     ],
 )

@@ -37,7 +37,7 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
         if s not in subscales
     ]
     found += [
-        f"factor_items.{factor}: no subscale {s!r} of items. {did_you_mean(s, items)}{_of_scores(s, cohort)}"
+        f"factor_items.{factor}: no subscale {s!r} of items. {did_you_mean(s, items)}{_why_not(s, cohort)}"
         for factor, members in spec.factor_items.items()
         for s in members
         if s not in items
@@ -59,10 +59,10 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     return found
 
 
-def _of_scores(name: str, cohort: xr.Dataset) -> str:
-    """Say that a factor's indicator is a score, where it is one."""
+def _why_not(name: str, cohort: xr.Dataset) -> str:
+    """Say why a subscale may not be among the items of a cohort."""
     if name not in scores_of(cohort):
-        return ""
+        return " Is its instrument among `items` of study.yaml?"
     return (
         " It is a continuous score, which measures functions alone: let the factor be a score with a "
         "reliability"
