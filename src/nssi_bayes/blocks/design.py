@@ -215,25 +215,17 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     functions = functions_of(cohort, spec)
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     people = len(site_of)
-    scored = [f for f in spec.factors if f not in spec.factor_items]
-    factors = [*scored, *spec.factor_items]
     coords: dict[str, list[Any]] = {
         n.DISORDER: labels_of(cohort, n.DISORDER),
         n.FUNCTION: functions,
         n.FUNCTION_OTHER: functions,
-        n.FACTOR: factors,
-        n.FACTOR_OTHER: factors,
-        n.FACTOR_SCORED: scored if spec.factor_items else [],
-        n.LATENT: [*spec.factor_items, *functions] if spec.factor_items else [],
         n.COVARIATE: labels_of(cohort, n.COVARIATE),
         n.SITE: sorted(set(site_of)),
     }
     fields: dict[str, Any] = {}
-    for part in _parts(cohort, spec, functions, where):
+    for part in [_factors(cohort, spec, functions), *_parts(cohort, spec, functions, where)]:
         coords.update(part.pop("coords"))
         fields.update(part)
-    factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, scored, people)
-    reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in scored]
     outcome = _outcome(cohort, spec, people, where)
     coords.update(outcome.pop("coords"))
     diagnoses = _diagnoses(cohort, spec.disorder.coding, where)
@@ -243,13 +235,29 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         mean_diagnosis=diagnoses["diagnosis"].mean(axis=0) if spec.factor_items else None,
         covariate=columns_of(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
         site=(site_of[:, None] == np.array(coords[n.SITE])[None, :]).astype(float),
-        factor=np.nan_to_num(factor),
-        factor_seen=np.isfinite(factor),
-        factor_error=np.maximum(1 - np.array(reliability), 1e-6),
         centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
         **outcome,
         **fields,
     )
+
+
+def _factors(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> dict[str, Any]:
+    """Return fields of the factors' scores, and coords: factors with items stand behind those with scores."""
+    scored = [f for f in spec.factors if f not in spec.factor_items]
+    factors = [*scored, *spec.factor_items]
+    factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, scored, cohort.sizes[n.PARTICIPANT])
+    reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in scored]
+    return {
+        "coords": {
+            n.FACTOR: factors,
+            n.FACTOR_OTHER: factors,
+            n.FACTOR_SCORED: scored if spec.factor_items else [],
+            n.LATENT: [*spec.factor_items, *functions] if spec.factor_items else [],
+        },
+        "factor": np.nan_to_num(factor),
+        "factor_seen": np.isfinite(factor),
+        "factor_error": np.maximum(1 - np.array(reliability), 1e-6),
+    }
 
 
 def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str) -> list[dict[str, Any]]:
