@@ -217,25 +217,19 @@ def test_a_factor_that_nothing_depends_on_is_a_model_of_its_own() -> None:
     data = generate.generate(theta, design, np.random.default_rng(7))
     whole = _many(theta, data, joint.BLOCKS, fine=True).log_integral[0]
 
-    def without(dim: str) -> Theta:
-        """Return the parameters of a model without the functions, or without the factor of items."""
-        keep = theta["lambda"][own]
-        changed = {**theta, "lambda": keep}
-        for count in data.category_groups:
-            rows = np.flatnonzero(data.categories == count)
-            changed[f"category_probability_{count}"] = theta[f"category_probability_{count}"][own[rows]]
-        return {k: v for k, v in changed.items() if not k.startswith("category") or len(v)} | {"": dim}
-
     own = data.function_of > 0
-    rest = make_design(
-        item_factor_cohort(PEOPLE),
-        item_factor_spec(factors=["attachment"], factor_items={}, disorder={"levels": True, "slopes": True}),
+    plain = item_factor_spec(
+        factors=["attachment"], factor_items={}, disorder={"levels": True, "slopes": True}
     )
+    rest = make_design(item_factor_cohort(PEOPLE), plain)
     rest = replace(rest, response=_recoded(data, own, rest), factor=data.factor)
-    few_theta = {**without("rest"), "B": theta["B"][:, :1], "B_disorder": theta["B_disorder"][:, :1],
-                 "M": theta["M"][:1], "N": theta["N"][:1]}  # fmt: skip
-    del few_theta["Omega_x"], few_theta[""]
-    others = _many(few_theta, rest, joint.BLOCKS, fine=True).log_integral[0]
+    left: Theta = {k: v for k, v in theta.items() if k != "Omega_x" and not k.startswith("category")}
+    left |= {"lambda": theta["lambda"][own], "B": theta["B"][:, :1], "B_disorder": theta["B_disorder"][:, :1]}
+    left |= {"M": theta["M"][:1], "N": theta["N"][:1]}
+    for count in rest.category_groups:
+        rows = np.flatnonzero(data.categories == count)
+        left[f"category_probability_{count}"] = theta[f"category_probability_{count}"][own[rows]]
+    others = _many(left, rest, joint.BLOCKS, fine=True).log_integral[0]
     expected = [_graded(theta, data, i) for i in range(PEOPLE)]
     np.testing.assert_allclose(whole - others, expected, atol=0.01)
 
