@@ -56,21 +56,10 @@ class Person:
 
     def __init__(self, theta: Theta, design: Design, i: int, include: tuple[str, ...]) -> None:
         self.theta, self.design, self.i = theta, design, i
+        self.everybody = design.diagnosis.mean(axis=0)
         c, z, site = design.diagnosis[i], design.covariate[i], design.site[i]
         factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
-        mean_x, cov_x = self._factors(c, z, factors)
-        root = theta.get("Omega", np.eye(functions))
-        if "h" in theta:
-            mean_c = design.diagnosis[0] - design.centred_diagnosis[0]  # of the whole cohort
-            root = np.diag([np.exp(theta["h"][f] @ (c - mean_c)) for f in range(functions)]) @ root
-        slope = theta.get("B", np.zeros((functions, 0))).copy()
-        for k in range(len(c)):
-            if "B_disorder" in theta:
-                slope = slope + c[k] * theta["B_disorder"][:, :, k]
-        level = self._level(c, z, site, functions)
-        # latent = (x, eta)
-        mean = np.concatenate([mean_x, level + slope @ mean_x])
-        cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
+        mean, cov = self._latents(c, z, site)
         rows, offset, noise, value = [], [], [], []
         if "factors" in include:
             for p in np.flatnonzero(design.factor_seen[i]):
@@ -113,17 +102,43 @@ class Person:
         self.gaussian = float(multivariate_normal(at, S, allow_singular=False).logpdf(y)) if len(y) else 0.0
         gain = cov @ H.T @ np.linalg.inv(S) if len(y) else np.zeros((len(mean), 0))
         self.whole_mean, self.whole_cov = mean + gain @ (y - at), cov - gain @ H @ cov
-        self.mean, self.cov = self.whole_mean[factors:], self.whole_cov[factors:, factors:]
+        # factors with items stand behind those with scores, and are axes as functions are
+        scored = design.factor.shape[1]
+        self.mean, self.cov = self.whole_mean[scored:], self.whole_cov[scored:, scored:]
+
+    def _latents(self, c: Array, z: Array, site: Array) -> tuple[Array, Array]:
+        """Return mean and covariance of (x, eta) before any data."""
+        theta, design = self.theta, self.design
+        factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
+        mean_x, cov_x = self._factors(c, z, factors)
+        root = theta.get("Omega", np.eye(functions))
+        if "h" in theta:
+            mean_c = design.diagnosis[0] - design.centred_diagnosis[0]  # of the whole cohort
+            root = np.diag([np.exp(theta["h"][f] @ (c - mean_c)) for f in range(functions)]) @ root
+        slope = theta.get("B", np.zeros((functions, 0))).copy()
+        for k in range(len(c)):
+            if "B_disorder" in theta:
+                slope = slope + c[k] * theta["B_disorder"][:, :, k]
+        level = self._level(c, z, site, functions)
+        mean = np.concatenate([mean_x, level + slope @ mean_x])
+        cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
+        return mean, cov
 
     def _factors(self, c: Array, z: Array, factors: int) -> tuple[Array, Array]:
         theta = self.theta
         if not factors:
             return np.zeros(0), np.zeros((0, 0))
-        mean = (
-            theta["mu_x"] + theta["M"] @ c + theta.get("N", np.zeros((factors, 0))) @ z[: theta["N"].shape[1]]
-        )
+        mean = theta["M"] @ c + theta.get("N", np.zeros((factors, 0))) @ z[: theta["N"].shape[1]]
+        sizes = []
+        for p in range(factors):
+            if p < self.design.factor.shape[1]:
+                mean[p] += theta["mu_x"][p]
+                sizes.append(theta["sigma_x"][p])
+            else:  # measured by items: unit residual sd, and mean 0 over the diagnoses of the cohort
+                mean[p] -= theta["M"][p] @ self.everybody
+                sizes.append(1.0)
         root = theta.get("Omega_x", np.eye(factors))
-        sd = np.diag(theta["sigma_x"])
+        sd = np.diag(sizes)
         return mean, sd @ root @ root.T @ sd
 
     def _level(self, c: Array, z: Array, site: Array, functions: int) -> Array:
@@ -198,19 +213,35 @@ class Person:
                 cov[np.ix_(joined, joined)] += theta["loading_hub"] ** 2
         return np.array(load), np.array(where), cov
 
-    def log_likelihood(self) -> float:
+    def log_likelihood(self, **grid: Any) -> float:
         """Return the log-likelihood of the included Gaussian data and of all items."""
+        return self.gaussian + float(logsumexp(self._integrand(**grid)[1]))
+
+    def posterior(self, **grid: Any) -> tuple[Array, Array]:
+        """Return mean and covariance of the axes given the included Gaussian data and all items."""
+        eta, total = self._integrand(**grid)
+        weight = np.exp(total - logsumexp(total))
+        mean = eta @ weight
+        return mean, (eta - mean[:, None]) * weight @ (eta - mean[:, None]).T
+
+    def _integrand(
+        self, *, step: float = STEP, reach: float = REACH, of: tuple[int, ...] | None = None
+    ) -> tuple[Array, Array]:
+        """Return points [axis, point] and the logarithm of density times items times cell there.
+
+        `of`: the axes whose items count; all by default.
+        """
         functions = len(self.mean)
-        axis = np.arange(-REACH, REACH + STEP / 2, STEP)
+        axis = np.arange(-reach, reach + step / 2, step)
         mesh = np.meshgrid(*[axis] * functions, indexing="ij")
         z = np.stack([m.ravel() for m in mesh])
-        total = -0.5 * (z**2).sum(axis=0) + functions * (np.log(STEP) - 0.5 * np.log(2 * np.pi))
+        total = -0.5 * (z**2).sum(axis=0) + functions * (np.log(step) - 0.5 * np.log(2 * np.pi))
         eta = self.mean[:, None] + np.linalg.cholesky(self.cov) @ z
-        for f in range(functions):
+        for f in range(functions) if of is None else of:
             places = np.linspace(eta[f].min(), eta[f].max(), 1201)
             curve = self.item_curve(f, skewed(self.theta, f, places))
             total = total + CubicSpline(places, curve)(eta[f])
-        return self.gaussian + float(logsumexp(total))
+        return eta, total
 
     def item_curve(self, f: int, eta: Array) -> Array:
         """Return the log-likelihood of one function's items at values of the function."""

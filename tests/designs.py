@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[1]
 NOTHING, NO_ITEMS, ONE_ITEM, NO_FACTORS, NO_SCAN, ONE_SIDE, EXACT_SCAN, NO_FUNCTION = range(8)
 """What is missing of the first eight people."""
 
-__all__ = ["few", "full_cohort", "full_design", "joint_spec", "small_cohort", "small_spec"]
+__all__ = [
+    "few", "full_cohort", "full_design", "item_factor_cohort", "item_factor_spec", "joint_spec",
+    "small_cohort", "small_spec",
+]  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
 
@@ -87,6 +90,40 @@ def small_cohort(
         np.random.default_rng(seed), participants, subscales=subscales,
         reliability={"trauma": 0.8} if factors is None else factors,
     )  # fmt: skip
+
+
+CHILDHOOD: dict[str, tuple[int, ...]] = {
+    "emotional_abuse": (101, 102, 103), "physical_abuse": (104, 105, 106),
+    "emotional_neglect": (107, 108, 109), "physical_neglect": (110, 111, 112),
+}  # fmt: skip
+STRESS: dict[str, tuple[int, ...]] = {"stress": (121, 122, 123)}
+
+
+def item_factor_cohort(participants: int = 40, *, seed: int = 8, scanned: float = 0.0) -> xr.Dataset:
+    """Return a cohort of subscales that measure functions and of others that measure factors, with gaps.
+
+    The first people answered nothing, nothing of the functions, or nothing of the factors.
+    """
+    subscales = {k: v for k, v in isas().items() if k in _SMALL} | CHILDHOOD | STRESS
+    cohort = make_cohort(
+        np.random.default_rng(seed), participants, subscales=subscales, reliability={"attachment": 0.7},
+        scanned=scanned,
+    )  # fmt: skip
+    own = np.isin(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str), _SMALL)
+    response, factor = cohort[n.RESPONSE].to_numpy(), cohort[n.FACTOR_SCORE].to_numpy()
+    response[0], factor[0] = np.nan, np.nan
+    response[1, own], response[2, ~own], factor[3] = np.nan, np.nan, np.nan
+    cohort[n.DIAGNOSIS][:] = _with_none(cohort[n.DIAGNOSIS].to_numpy())
+    cohort[n.OUTCOME_VALUE][[0, 4]] = np.nan
+    return cohort
+
+
+def item_factor_spec(*items: str, **changes: Any) -> JointSpec:
+    """Return a model of two functions, attachment by its score and `items` by items: trauma, stress."""
+    every = {"trauma": list(CHILDHOOD), "stress": list(STRESS)}
+    chosen = items or ("trauma",)
+    content = {"factors": [*chosen, "attachment"], "factor_items": {f: every[f] for f in chosen}, **changes}
+    return small_spec(**content)
 
 
 _SMALL = ("affect_regulation", "anti_dissociation", "marking_distress", "self_punishment")

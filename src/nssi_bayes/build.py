@@ -36,7 +36,7 @@ _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
 _TOLERANCE: Final = 1e-6
 _SELDOM: Final = ("score", "score_seen", "score_function", "group_of")
-_SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER, n.SCALED_INDICATOR)
+_SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER, n.SCALED_INDICATOR, n.FACTOR_SCORED, n.LATENT)
 """Fields and dims of a design that are hashed only where there is something in them."""
 _LIBRARIES: Final = ("pymc", "pytensor", "nutpie", "jax", "numpy", "bambi")
 
@@ -148,6 +148,7 @@ def fingerprint(built: Built, spec: JointSpec) -> str:
             "testlets": [[(s, items.tolist()) for s, items in groups] for groups in design.testlets_of],
             "libraries": {name: version(name) for name in _LIBRARIES},
             "grid": grid_settings(len(design.plain_of), skewed=spec.distribution != "normal"),
+            **({"axes": design.function_of.tolist()} if design.item_factors else {}),
             **({} if design.outcome_family == n.GAUSSIAN else {"outcome": design.outcome_family}),
             **({"grid beside": grid_beside(len(design.plain_of))} if _beside(built) else {}),
         }

@@ -122,7 +122,7 @@ def measures(design: Design) -> list[str]:
     outcome = [n.OUTCOME] if design.outcome_seen.any() else []
     items = [*design.coords[n.INDICATOR], *design.coords[n.SCORE]]
     images = [*design.coords[n.ROI], *design.coords[n.EDGE]]
-    return [*items, *design.coords[n.FACTOR], *images, *outcome]
+    return [*items, *design.scored_factors, *images, *outcome]
 
 
 def to_rows(design: Design) -> np.ndarray[Any, Any]:
@@ -159,7 +159,7 @@ def with_rows(design: Design, rows: Any) -> Design:
 
 
 def _observe(theta: Theta, design: Design, shapes: Shapes) -> None:
-    functions = len(design.coords[n.FUNCTION])
+    functions = len(design.axes)
     grid = quadrature.make_grid(functions, **grid_settings(functions, skewed="epsilon" in shapes))
 
     def loglik(rows: Any, vector: Any) -> Any:
@@ -192,9 +192,8 @@ def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
 
     Where the outcome is not Gaussian so is what latent factors leave of its predictor.
     """
-    functions = len(design.coords[n.FUNCTION])
-    people = design.diagnosis.shape[0]
-    eta = pm.Flat("eta", shape=(people, functions), dims=(n.PARTICIPANT, n.FUNCTION))
+    people, along = design.diagnosis.shape[0], n.LATENT if design.item_factors else n.FUNCTION
+    eta = pm.Flat("eta", shape=(people, len(design.axes)), dims=(n.PARTICIPANT, along))
     testlets = len(design.coords[n.TESTLET])
     testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
     curved, factors = is_curved(design, theta), len(design.coords[n.FACTOR])

@@ -16,9 +16,9 @@ type Array = np.ndarray[Any, Any]
 
 
 def all_loadings(part: Part, design: Design) -> Array:
-    """Return the loadings on every function [pattern, `indicator`, `function`]; one pattern if all agree."""
+    """Return the loadings on every axis [pattern, `indicator`, axis]; one pattern if all agree."""
     own = np.atleast_2d(part.loading)
-    found = np.zeros((*own.shape, len(design.coords[n.FUNCTION])))
+    found = np.zeros((*own.shape, len(design.plain_of)))
     found[:, np.arange(own.shape[1]), design.function_of] = own
     if part.further is not None:
         found[:, design.further_indicator, design.further_function] = part.further
@@ -60,9 +60,9 @@ class Answers:
             lower[:, self._biased] /= odds
         return upper, lower
 
-    def log_gap(self, part: Part) -> Array:
-        """Return what does not depend on the functions [`participant`]."""
-        return part.log_gap.ravel()[self._places].sum(axis=1)
+    def log_gap(self, part: Part, counted: Array) -> Array:
+        """Return what does not depend on the functions, of the indicators that count [`participant`]."""
+        return (part.log_gap.ravel()[self._places] * counted).sum(axis=1)
 
     def back(
         self, part: Part, constants: tuple[Array, Array], by_constants: tuple[Array, Array]

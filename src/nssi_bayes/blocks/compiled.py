@@ -50,7 +50,8 @@ class Part(NamedTuple):
     constant : numpy.ndarray
         [`participant`].
     matrix : numpy.ndarray
-        [`participant`, `function` + 1, `function` + 1]. Of functions that are skewed, beside images, over
+        [`participant`, axis + 1, axis + 1] over (factors that items measure, functions, -1). Of functions
+        that are skewed, beside images, over
         (what is Gaussian, functions, -1).
     upper, lower, log_gap : numpy.ndarray
         Constants by response [indicator, response], as in `ordinal.Table`; with groups one row an
@@ -125,7 +126,8 @@ def compile_people(design: Design, slots: Slots, *, include: Sequence[str] = joi
 class _People:
     def __init__(self, design: Design, slots: Slots, include: set[str]) -> None:
         self.slots = slots
-        self.functions, self.factors = len(design.coords[n.FUNCTION]), design.factor.shape[1]
+        self.functions, self.factors = len(design.coords[n.FUNCTION]), len(design.coords[n.FACTOR])
+        self.swept = design.factor.shape[1]  # factors that items measure stay, for the kernel
         self.people = design.diagnosis.shape[0]
         self.shifts = bias.Shifts(design, slots)
         self.centred: Any = design.centred_diagnosis
@@ -166,8 +168,8 @@ class _People:
             matrix = np.zeros((size, size, self.people))
             for place, own in zip(self.places, parts, strict=True):
                 matrix[place] += own
-        constant += 0.5 * (self.factors * LOG_2PI - folding.eliminate(matrix, self.factors))
-        rest = np.ascontiguousarray(matrix[self.factors :, self.factors :].transpose(2, 0, 1))
+        constant += 0.5 * (self.swept * LOG_2PI - folding.eliminate(matrix, self.swept))
+        rest = np.ascontiguousarray(matrix[self.swept :, self.swept :].transpose(2, 0, 1))
         loading, gamma = self.tables.loadings(theta), self._of("gamma", theta)
         items = *self.tables.constants(theta), loading, gamma, self._further(theta), self.shifts(theta)
         part = Part(constant, rest, *items, self._predictor(theta, matrix), self._shape(theta))
@@ -175,7 +177,7 @@ class _People:
         def pull_back(by: Part) -> Array:
             found = self._items_back(theta, by)
             by_rest = np.ascontiguousarray(by.matrix.transpose(1, 2, 0))
-            by_matrix = folding.eliminate_back(matrix, self.factors, by_rest)
+            by_matrix = folding.eliminate_back(matrix, self.swept, by_rest)
             self._predictor_back(theta, by.predictor, matrix, by_matrix, found)
             by_measured = by_matrix
             if self.apart:
@@ -349,7 +351,7 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
 def _known(design: Design, observed: Any) -> tuple[Array, Array]:
     """Return what the observed factor scores say, which no parameter changes."""
     people, count = design.factor.shape
-    size = count + len(design.coords[n.FUNCTION]) + 1
+    size = count + len(design.axes) + 1
     matrix, constant = np.zeros((size, size, people)), np.zeros(people)
     if not observed:
         return matrix, constant

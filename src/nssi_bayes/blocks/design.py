@@ -15,9 +15,10 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.linked import check_linked
+from nssi_bayes.blocks.named import unknown_names
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
-from nssi_bayes.blocks.subscales import make_groups, make_scores, scores_of
-from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.blocks.subscales import make_groups, make_scores
+from nssi_bayes.errors import SpecError
 from nssi_bayes.schema import family_of
 from nssi_bayes.spec import MOST_BESIDE, JointSpec
 
@@ -41,13 +42,15 @@ class Design:
     covariate, site : numpy.ndarray
         z [`participant`, `covariate`]; indicator columns [`participant`, `site`].
     factor, factor_seen, factor_error : numpy.ndarray
-        Scores and masks [`participant`, `factor`]; error variance [`factor`].
+        Scores and masks [`participant`, scored factor]; error variance [scored factor]. Factors that items
+        measure have no score, and stand behind the others in the dim `factor`.
     response : numpy.ndarray
         Categories [`participant`, `indicator`]; the largest number of categories is "missing".
     categories : numpy.ndarray
         Number of categories [`indicator`].
     plain_of, testlets_of : list
-        For each function: indicators without a residual factor; (testlet, indicators) with one.
+        For each axis of the integral over a person, which are factors that items measure and, behind them,
+        functions: indicators without a residual factor; (testlet, indicators) with one.
     biased : numpy.ndarray, optional
         Positions of the indicators whose meaning may differ by disorder.
     further_indicator, further_function : numpy.ndarray, optional
@@ -55,6 +58,8 @@ class Design:
         general function.
     outcome_family : str
         ``gaussian``, ``bernoulli``, ``negative_binomial``, ``hurdle_negative_binomial`` or ``ordinal``.
+    mean_diagnosis : numpy.ndarray, optional
+        The cohort's mean c, where items measure factors: these have mean 0 there [`disorder`].
     outcome_exposure : numpy.ndarray, optional
         Of a count, how long or over how much it was counted; 1 where it was not [`participant`].
     centred_diagnosis : numpy.ndarray, optional
@@ -125,6 +130,22 @@ class Design:
     centred_diagnosis: Array | None = None
     outcome_family: str = n.GAUSSIAN
     outcome_exposure: Array | None = None
+    mean_diagnosis: Array | None = None
+
+    @property
+    def scored_factors(self) -> list[str]:
+        """Labels of the factors that a score measures, which stand first."""
+        return self.coords[n.FACTOR][: self.factor.shape[1]]
+
+    @property
+    def item_factors(self) -> list[str]:
+        """Labels of the factors that items measure."""
+        return self.coords[n.FACTOR][self.factor.shape[1] :]
+
+    @property
+    def axes(self) -> list[str]:
+        """Labels of the axes of the integral over a person: factors that items measure, then functions."""
+        return [*self.item_factors, *self.coords[n.FUNCTION]]
 
     @property
     def category_groups(self) -> list[int]:
@@ -148,7 +169,7 @@ class Design:
 
     @property
     def function_of(self) -> Array:
-        """Position of the function of each indicator."""
+        """Position of the axis of each indicator: of its function, where items measure no factors."""
         found = np.zeros(len(self.categories), dtype=int)
         for f, plain in enumerate(self.plain_of):
             found[plain] = f
@@ -186,9 +207,9 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     Raises
     ------
     SpecError
-        If the spec names what the cohort does not have, or a function cannot be identified.
+        If the spec names what the cohort does not have, or a function or factor cannot be identified.
     """
-    problems = _unknown_names(cohort, spec)
+    problems = unknown_names(cohort, spec)
     if problems:
         raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
     functions = functions_of(cohort, spec)
@@ -198,56 +219,63 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         n.DISORDER: labels_of(cohort, n.DISORDER),
         n.FUNCTION: functions,
         n.FUNCTION_OTHER: functions,
-        n.FACTOR: list(spec.factors),
-        n.FACTOR_OTHER: list(spec.factors),
         n.COVARIATE: labels_of(cohort, n.COVARIATE),
         n.SITE: sorted(set(site_of)),
     }
     fields: dict[str, Any] = {}
-    for part in _parts(cohort, spec, functions, where):
+    for part in [_factors(cohort, spec, functions), *_parts(cohort, spec, functions, where)]:
         coords.update(part.pop("coords"))
         fields.update(part)
-    factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, spec.factors, people)
-    reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in spec.factors]
     outcome = _outcome(cohort, spec, people, where)
     coords.update(outcome.pop("coords"))
+    diagnoses = _diagnoses(cohort, spec.disorder.coding, where)
     return Design(
         coords=coords,
-        **_diagnoses(cohort, spec.disorder.coding, where),
+        **diagnoses,
+        mean_diagnosis=diagnoses["diagnosis"].mean(axis=0) if spec.factor_items else None,
         covariate=columns_of(cohort, n.COVARIATE_VALUE, n.COVARIATE, coords[n.COVARIATE], people),
         site=(site_of[:, None] == np.array(coords[n.SITE])[None, :]).astype(float),
-        factor=np.nan_to_num(factor),
-        factor_seen=np.isfinite(factor),
-        factor_error=np.maximum(1 - np.array(reliability), 1e-6),
         centred_diagnosis=_centred(cohort, spec, where) if spec.disorder.spread else None,
         **outcome,
         **fields,
     )
 
 
+def _factors(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> dict[str, Any]:
+    """Return fields of the factors' scores, and coords: factors with items stand behind those with scores."""
+    scored = [f for f in spec.factors if f not in spec.factor_items]
+    factors = [*scored, *spec.factor_items]
+    factor = columns_of(cohort, n.FACTOR_SCORE, n.FACTOR, scored, cohort.sizes[n.PARTICIPANT])
+    reliability = [float(cohort[n.FACTOR_RELIABILITY].sel({n.FACTOR: f})) for f in scored]
+    return {
+        "coords": {
+            n.FACTOR: factors,
+            n.FACTOR_OTHER: factors,
+            n.FACTOR_SCORED: scored if spec.factor_items else [],
+            n.LATENT: [*spec.factor_items, *functions] if spec.factor_items else [],
+        },
+        "factor": np.nan_to_num(factor),
+        "factor_seen": np.isfinite(factor),
+        "factor_error": np.maximum(1 - np.array(reliability), 1e-6),
+    }
+
+
 def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str) -> list[dict[str, Any]]:
     """Return fields and coords of indicators, groups and images."""
     scores = make_scores(cohort, spec, where=where)
-    continuous = np.asarray(scores["score_function"])
+    continuous = len(spec.factor_items) + np.asarray(scores["score_function"])
     items = make_indicators(cohort, spec, functions, continuous=continuous, where=where)
     residual_factors = items["coords"][n.TESTLET]
     groups = make_groups(cohort, spec, residual_factors=residual_factors, where=where)
-    _check_linked(cohort, functions, items, scores, where=where)
-    return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
-
-
-def _check_linked(
-    cohort: xr.Dataset, functions: list[str], items: dict[str, Any], scores: dict[str, Any], *, where: str
-) -> None:
-    place = np.zeros(len(items["categories"]), dtype=int)
-    for f, plain in enumerate(items["plain_of"]):
-        place[[*plain, *(j for _, members in items["testlets_of"][f] for j in members)]] = f
-    answered = items["response"] != max(items["categories"], default=0)
+    axes = [*(f"factor_items.{f}" for f in spec.factor_items), *(f"functions.{f}" for f in functions)]
+    seen = np.concatenate(
+        [items["response"] != max(items["categories"], default=0), scores["score_seen"]], axis=1
+    )
     check_linked(
-        cohort, functions, np.concatenate([place, scores["score_function"]]),
-        seen=np.concatenate([answered, scores["score_seen"]], axis=1),
+        cohort, axes, np.concatenate([items.pop("axis_of"), continuous]), seen=seen,
         labels=[*items["coords"][n.INDICATOR], *scores["coords"][n.SCORE]], where=where,
     )  # fmt: skip
+    return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
 
 
 def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> dict[str, Any]:
@@ -260,6 +288,10 @@ def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> di
     family = family_of(cohort, spec.outcome)
     if family == n.GAUSSIAN:
         return found
+    if spec.factor_items:
+        cure = "leave `outcome` out, or let the factors be their scores: take them out of `factor_items`"
+        said = f"factor_items: not beside the outcome {spec.outcome!r}, which is {family.replace('_', ' ')}"
+        raise SpecError(f"{said}; a Gaussian one has a closed form", where=where, cure=cure)
     _check_route(spec, family, where)
     found["outcome_family"] = family
     if family in n.COUNTS:
@@ -319,46 +351,3 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
         "burden": np.maximum(count - 1, 0) if additive else np.zeros(len(count)),
         "none": (count == 0).astype(float),
     }
-
-
-def _unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    subscales = {*cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist(), *scores_of(cohort)}
-    found = [
-        f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
-        for function, members in spec.functions.items()
-        for s in members
-        if s not in subscales
-    ]
-    known = {n.FACTOR: spec.factors, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
-    for dim, labels in known.items():
-        have = labels_of(cohort, dim)
-        found += [
-            f"{dim}: no {label!r} in the cohort. {did_you_mean(label, have)}"
-            for label in labels
-            if label not in have
-        ]
-    found += _unidentified_variation(cohort, spec)
-    if spec.neural is not None and n.ROI not in cohort.dims:
-        found.append("neural: the cohort has no activation")
-    if spec.connectivity is not None and n.EDGE not in cohort.dims:
-        found.append("connectivity: the cohort has no edges")
-    return found
-
-
-def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
-    """Say what cannot vary by disorder because there is only one."""
-    if cohort.sizes[n.DISORDER] > 1:
-        return []
-    found = [
-        f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
-        for name in ("slopes", "loadings", "spread")
-        if getattr(spec.disorder, name)
-    ]
-    if spec.measurement.bias != "none":
-        found.append(
-            "measurement.bias: the cohort has one disorder, whose bias is no contrast; leave this out"
-        )
-    everyone = bool((cohort[n.DIAGNOSIS].sum(n.DISORDER) > 0).all())
-    if spec.disorder.levels and everyone:
-        found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
-    return found

@@ -42,15 +42,15 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
     """Draw the latent factors and functions of new people with the design's diagnoses and sites."""
     people = design.diagnosis.shape[0]
     functions = len(design.coords[n.FUNCTION])
-    factor = np.zeros((people, 0))
+    factor: Array = np.zeros((people, 0))
     if design.coords[n.FACTOR]:
-        factor = theta["mu_x"] + design.diagnosis @ theta["M"].T
+        factor = _factor_means(theta, design)
         if "N" in theta:
             factor = factor + design.covariate @ theta["N"].T
-        noise = rng.standard_normal(factor.shape)
+        noise = rng.standard_normal((people, factor.shape[1]))
         if "Omega_x" in theta:
             noise = noise @ theta["Omega_x"].T
-        factor = factor + noise * theta["sigma_x"]
+        factor = factor + noise * np.append(theta.get("sigma_x", []), np.ones(len(design.item_factors)))
     noise = rng.standard_normal((people, functions))
     eta = noise @ theta["Omega"].T if "Omega" in theta else noise
     if design.coords[n.GROUP]:
@@ -71,6 +71,17 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
     if "epsilon" in theta:
         eta = sinh_arcsinh.transform(eta, sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"]))
     return Latent(factor, eta)
+
+
+def _factor_means(theta: Theta, design: Design) -> Array:
+    """Return what diagnoses say of the factors; those with items have mean 0 over the cohort's diagnoses."""
+    factor: Array = design.diagnosis @ theta["M"].T
+    for p, label in enumerate(design.coords[n.FACTOR]):
+        if label in design.item_factors:
+            factor[:, p] -= design.mean_diagnosis @ theta["M"][p]
+        else:
+            factor[:, p] += theta["mu_x"][p]
+    return factor
 
 
 def generate(
@@ -95,12 +106,12 @@ def generate(
         With responses, factor scores, activation, connectivity and outcome replaced.
     """
     who = latents(theta, design, rng) if latent is None else latent
-    error = rng.standard_normal(who.factor.shape) * np.sqrt(design.factor_error)
-    changed: dict[str, Any] = {
-        "factor": np.where(design.factor_seen, who.factor + error, 0.0),
-    }
+    scored = who.factor[:, : len(design.scored_factors)]
+    error = rng.standard_normal(scored.shape) * np.sqrt(design.factor_error)
+    changed: dict[str, Any] = {"factor": np.where(design.factor_seen, scored + error, 0.0)}
     if design.coords[n.INDICATOR]:
-        changed["response"] = _responses(theta, design, rng, who.function)
+        axes = np.concatenate([who.factor[:, len(design.scored_factors) :], who.function], axis=1)
+        changed["response"] = _responses(theta, design, rng, axes)
     if design.coords[n.SCORE]:
         changed["score"] = _scores(theta, design, rng, who.function)
     if len(design.scanned):

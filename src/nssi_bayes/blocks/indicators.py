@@ -1,4 +1,9 @@
-"""Which indicator measures which function; whether that can be identified is decided here."""
+"""Which indicator measures which function or factor; whether that can be identified is decided here.
+
+Positions are those of the axes of the integral over a person: factors that items measure come first, then
+functions. Indicators come in another order, those of functions first, so that these are the same columns in
+every model of a question.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ __all__ = ["functions_of", "make_indicators"]
 type Array = np.ndarray[Any, Any]
 
 FEWEST_INDICATORS: Final = 3
-"""Indicators that a function needs (with one or two its loadings are not identified)."""
+"""Indicators that a function or factor needs (with one or two its loadings are not identified)."""
 
 
 def functions_of(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
@@ -50,21 +55,22 @@ def make_indicators(
     functions : list of str
         From `functions_of`.
     continuous : numpy.ndarray
-        Function of each continuous indicator, which counts where a function has to be identified.
+        Axis of each continuous indicator, which counts where a function has to be identified.
     where : str
         The spec's file, for messages.
 
     Returns
     -------
     dict
-        Fields of `Design`, and their ``coords``.
+        Fields of `Design`, their ``coords``, and the axis of every indicator, ``axis_of``.
 
     Raises
     ------
     SpecError
-        If a function cannot be identified.
+        If a function or factor cannot be identified.
     """
     taken = _taken(cohort, spec, functions)
+    axes = len(spec.factor_items) + len(functions)
     place, owner = np.array(taken.function_of, dtype=int), np.array(taken.testlet_of, dtype=int)
     items = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
     _check_identified(spec, functions, np.concatenate([place, continuous]), items=items, where=where)
@@ -78,16 +84,17 @@ def make_indicators(
         "biased": biased,
         "further_indicator": further[0] if len(further) else None,
         "further_function": further[1] if len(further) else None,
-        "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(len(functions))],
+        "axis_of": place,
+        "plain_of": [np.flatnonzero((place == f) & (owner < 0)) for f in range(axes)],
         "testlets_of": [
             [(int(s), np.flatnonzero(owner == s)) for s in np.unique(owner[(place == f) & (owner >= 0)])]
-            for f in range(len(functions))
+            for f in range(axes)
         ],
     }
 
 
 class _Taken(NamedTuple):
-    """Indicators as they are taken from the cohort, each with its function and residual factor."""
+    """Indicators as they are taken from the cohort, each with its axis and residual factor."""
 
     labels: list[str]
     columns: list[Array]
@@ -102,8 +109,7 @@ def _taken(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> _Taken:
     subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
     categories = cohort[n.ITEM_CATEGORIES].to_numpy()
     found = labels, columns, counts, function_of, testlet_of, testlets = _Taken([], [], [], [], [], [])
-    for function, members in spec.functions.items():
-        f = functions.index(function if function in functions else n.GENERAL)
+    for f, members in _members(spec, functions):
         for name in members:
             items = np.flatnonzero(subscale == name)
             if not len(items):
@@ -126,6 +132,16 @@ def _taken(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> _Taken:
             function_of += [f] * len(items)
             testlet_of += [len(testlets) - 1 if own else -1] * len(items)
     return found
+
+
+def _members(spec: JointSpec, functions: list[str]) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the axis and the subscales of every function, then of every factor that items measure."""
+    factors = len(spec.factor_items)
+    found = [
+        (factors + functions.index(function if function in functions else n.GENERAL), members)
+        for function, members in spec.functions.items()
+    ]
+    return found + list(enumerate(spec.factor_items.values()))
 
 
 def _coords(
@@ -151,26 +167,28 @@ def _coords(
 def _check_identified(
     spec: JointSpec, functions: list[str], function_of: Array, *, items: Array, where: str
 ) -> None:
-    problems = []
-    for function, members in spec.functions.items():
-        if function not in functions:  # dropped, its indicators are of the general function
+    problems, cure = [], "merge the function with another, or add subscales"
+    if spec.factor_items:
+        cure += "; a factor may be its score with a reliability instead"
+    keys = [*(f"functions.{f}" for f in spec.functions), *(f"factor_items.{f}" for f in spec.factor_items)]
+    for key, (axis, members) in zip(keys, _members(spec, functions), strict=True):
+        what, name = key.split(".", 1)
+        if what == "functions" and name not in functions:  # dropped, its indicators are of the general one
             continue
-        count = int((function_of == functions.index(function)).sum())
+        count = int((function_of == axis).sum())
         if count < FEWEST_INDICATORS:
-            problems.append(
-                f"functions.{function}: {count} indicators, at least {FEWEST_INDICATORS} are needed"
-            )
+            problems.append(f"{key}: {count} indicators, at least {FEWEST_INDICATORS} are needed")
         ordinal = [m for m in members if m in items]  # a continuous one is alone, as if it had a factor
         factored = spec.measurement.testlets == "factor" or all(
             m in spec.measurement.keep_items for m in ordinal
         )
         if ordinal and 1 < len(members) < FEWEST_INDICATORS and factored:
             problems.append(
-                f"functions.{function}: every subscale has a residual factor; nothing but their "
-                "correlation would measure the function"
+                f"{key}: every subscale has a residual factor; nothing but their "
+                f"correlation would measure the {what.removesuffix('s').removesuffix('_item')}"
             )
     if problems:
-        raise SpecError(problems, where=where, cure="merge the function with another, or add subscales")
+        raise SpecError(problems, where=where, cure=cure)
 
 
 def _biased(

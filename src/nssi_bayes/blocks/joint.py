@@ -2,8 +2,9 @@
 
 Given the parameters, factors x*, residual factors and functions of a person are jointly Gaussian;
 Gaussian data (factor scores, activation, outcome) fold into that in closed form, and the ordinal
-items are integrated over the functions by quadrature. One function serves the sampler, the
-pointwise scores and their blocks, and new people.
+items are integrated by quadrature over what they measure, the axes: the functions and, before them,
+factors with items of their own, whose items are data of the block ``factors``. One function serves the
+sampler, the pointwise scores and their blocks, and new people.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from nssi_bayes.spec import JointSpec, Prior
 __all__ = [
     "BLOCKS",
     "blocks_of",
+    "counted",
     "factors_given",
     "log_joint",
     "log_likelihood",
@@ -78,10 +80,17 @@ def blocks_of(design: Design) -> list[str]:
     return [block for block in BLOCKS if has[block]]
 
 
+def counted(design: Design, include: Iterable[str]) -> np.ndarray[Any, Any]:
+    """Return 1 for each indicator whose block counts, else 0: items of a factor are of ``factors``."""
+    include = set(include)
+    of_factors = design.function_of < len(design.item_factors)
+    return np.where(of_factors, "factors" in include, "items" in include).astype(float)
+
+
 def functions_given(
     theta: Theta, design: Design, include: Iterable[str], *, keep_factors: bool = False
 ) -> Quadratic:
-    """Return the density of each person's functions and Gaussian data, the factors integrated out.
+    """Return the density of each person's axes and Gaussian data, factors with scores integrated out.
 
     Parameters
     ----------
@@ -92,12 +101,12 @@ def functions_given(
     include : iterable of str
         Blocks whose data count; the others are as if missing.
     keep_factors : bool
-        Whether the factors stay.
+        Whether factors with scores stay, too.
 
     Returns
     -------
     Quadratic
-        Over the functions, or over factors and functions.
+        Over the axes (factors with items, functions), or over all factors and functions.
     """
     include = set(include)
     whole = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
@@ -119,7 +128,7 @@ def functions_given(
         if apart:
             scans = _among(scans, design, 1)
         whole = Quadratic(whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant))
-    return eliminate(whole, 0 if keep_factors else len(design.coords[n.FACTOR]))
+    return eliminate(whole, 0 if keep_factors else len(design.scored_factors))
 
 
 def _among(form: Quadratic, design: Design, which: int) -> Quadratic:
@@ -133,7 +142,7 @@ def _among(form: Quadratic, design: Design, which: int) -> Quadratic:
 def factors_given(
     theta: Theta, design: Design, *, include: Iterable[str] = ("factors",)
 ) -> tuple[Any, Any, Any]:
-    """Return what functions and Gaussian data say of each person's true factors.
+    """Return what axes and Gaussian data say of each person's true factors, of those with scores.
 
     Parameters
     ----------
@@ -147,11 +156,11 @@ def factors_given(
     Returns
     -------
     tuple of array
-        Mean where all functions are 0 [`participant`, `factor`], its change with the functions
-        [`participant`, `factor`, `function`], and covariance [`participant`, `factor`, `factor`].
+        Mean where all axes are 0 [`participant`, scored factor], its change with the axes
+        [`participant`, scored factor, axis], and covariance [`participant`, scored factor, scored factor].
     """
     matrix = functions_given(theta, design, include, keep_factors=True).matrix
-    count = len(design.coords[n.FACTOR])
+    count = len(design.scored_factors)
     covariance = jnp.linalg.inv(matrix[:, :count, :count])
     mean = (covariance @ matrix[:, :count, -1:])[..., 0]
     return mean, -covariance @ matrix[:, :count, count:-1], covariance
@@ -189,9 +198,10 @@ def log_likelihood(
     prior = functions_given(theta, design, include)
     if prior.matrix.shape[1] > grid.functions + 1:
         raise ValueError("images are not Gaussian beside functions that are skewed")
-    if "items" not in include or not design.coords[n.INDICATOR]:
+    count = counted(design, include)
+    if not count.any():
         return log_integral(prior)
-    items = measurement.Items(theta, design)
+    items = measurement.Items(theta, design, counted=count)
     return quadrature.integrate(prior, items.curve, items.slope, grid) + items.log_gap
 
 
@@ -235,7 +245,7 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
-    """Return mean and covariance of each person's functions given all of the person's data.
+    """Return mean and covariance of each person's axes given all of the person's data.
 
     Of functions that are skewed, those of what is Gaussian; `marginal.evaluate` has their own.
     """
@@ -290,7 +300,7 @@ def log_joint(theta: Theta, design: Design, eta: Any, *, testlet: Any = None, re
     design : Design
         The data.
     eta : array
-        Functions [`participant`, `function`], residual sd.
+        Axes [`participant`, axis], residual sd: factors with items, and functions.
     testlet : array, optional
         Residual factors of items [`participant`, `testlet`], which are part of the density then; they
         are integrated out otherwise, which needs items of one function each.

@@ -62,9 +62,9 @@ def check_linked(
     cohort : xarray.Dataset
         Its attribute ``assume`` is what the study writes.
     functions : sequence of str
-        Names.
+        What is measured, with the key of the spec: ``functions.distress``.
     function_of : numpy.ndarray
-        Position of the function [`indicator`].
+        Its position [`indicator`].
     seen : numpy.ndarray
         Who answered what [`participant`, `indicator`].
     labels : sequence of str
@@ -86,7 +86,7 @@ def check_linked(
         if len(parts) > 1:
             told = " | ".join(_names([labels[own[j]] for j in part]) for part in parts)
             problems.append(
-                f"functions.{function}: its indicators fall into {len(parts)} parts that fewer than "
+                f"{function}: its indicators fall into {len(parts)} parts that fewer than "
                 f"{FEWEST_COMMON} people have in common, so that nothing puts them on one scale: {told}"
             )
     if problems:

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nssi_bayes import names as n
-from nssi_bayes.blocks import measurement
+from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.beside import NEWTON_BESIDE
 from nssi_bayes.blocks.compiled import Part, People, compile_people
@@ -36,6 +35,7 @@ __all__ = [
     "evaluate",
     "grid_settings",
     "integrate_gaussian",
+    "of_functions",
 ]
 
 _SKEWED_ORDER: Final = {1: 15, 2: 15, 3: 9}
@@ -53,7 +53,7 @@ def grid_settings(functions: int, *, fine: bool = False, skewed: bool = False) -
     Parameters
     ----------
     functions : int
-        Number of functions.
+        Number of functions and of factors that items measure: the axes.
     fine : bool
         For scores, which are differences of small numbers; else for the sampler.
     skewed : bool
@@ -77,7 +77,7 @@ def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False
 
     With `beside` an outcome stands behind the items, and measures one function more.
     """
-    functions = len(design.plain_of)
+    functions = len(design.axes)
     found = arrange(
         np.append(design.function_of, functions) if beside else design.function_of,
         np.append(design.testlet_of, -1) if beside else design.testlet_of,
@@ -117,7 +117,8 @@ def evaluate(
     Returns
     -------
     Moments
-        Log-likelihood [sample, `participant`], mean and covariance of the functions.
+        Log-likelihood [sample, `participant`], mean and covariance of the axes: of the functions and, before
+        them, factors with items (`of_functions` takes the functions alone).
     """
     slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
     vectors = slots.joined(theta)
@@ -129,26 +130,42 @@ def evaluate(
         return found
     part_of = compile_people(design, slots, include=include)
     curved, skewed = "outcome" in include and is_curved(design, slots.where), "epsilon" in theta
-    alone = "items" not in include or not design.coords[n.INDICATOR]
+    count = joint.counted(design, include)
+    alone = not count.any()
     if alone and not curved and not (skewed and moments):
         _in_closed_form(part_of, vectors, found, moments=moments)
         return found
     answers = Answers(design)
     observed = Observed(design) if curved else None
     integrate = _integrator(design, grid, observed, skewed=skewed, moments=moments)
-    items = float("items" in include)
 
     def fill(s: int) -> None:
         part, _ = part_of(vectors[s])
         curves = [] if observed is None else observed.curves(slots.named(vectors[s]))
         upper, lower = answers.constants(part)
-        value, mean, covariance = integrate(part, items * upper, items * lower, curves)
-        found.log_integral[s] = part.constant + items * answers.log_gap(part) + value
+        value, mean, covariance = integrate(part, count * upper, count * lower, curves)
+        found.log_integral[s] = part.constant + answers.log_gap(part, count) + value
         if moments:
             found.mean[s], found.covariance[s] = mean, covariance
 
     _in_parallel(fill, len(vectors))
     return found
+
+
+def of_functions(moments: Moments, design: Design) -> Moments:
+    """Return moments of the functions alone, without those of factors that items measure.
+
+    Parameters
+    ----------
+    moments : Moments
+        From `evaluate`.
+    design : Design
+        Of the same model.
+    """
+    first = len(design.item_factors)
+    return moments._replace(
+        mean=moments.mean[..., first:], covariance=moments.covariance[..., first:, first:]
+    )
 
 
 type Integrator = Callable[[Part, Array, Array, list[Curve]], tuple[Array, Array, Array]]

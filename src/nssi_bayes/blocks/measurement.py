@@ -1,4 +1,4 @@
-"""Measurement: graded-response indicators, each of one function.
+"""Measurement: graded-response indicators, each of one function, or of one factor with items of its own.
 
     P(y_ij <= c) = logistic(kappa_jc - lambda_j eta_if(j) - delta_j . c_i)
 
@@ -82,9 +82,11 @@ class Items:
         Parameters by name.
     design : Design
         Responses and which indicator belongs where.
+    counted : numpy.ndarray, optional
+        1 for the indicators whose responses count, 0 for those that are as if missing; by default all count.
     """
 
-    def __init__(self, theta: dict[str, Any], design: Design) -> None:
+    def __init__(self, theta: dict[str, Any], design: Design, *, counted: Any = None) -> None:
         if design.coords[n.GROUP]:
             by_group, who = ladder.tables(theta, design), design.group_of
             own = ordinal.Table(*(jnp.asarray(part)[who] for part in by_group))
@@ -99,6 +101,8 @@ class Items:
             self.constants = self.constants._replace(
                 upper=self.constants.upper * odds, lower=self.constants.lower / odds
             )
+        if counted is not None and not counted.all():
+            self.constants = ordinal.Table(*(part * counted for part in self.constants))
         self.gamma: Any = theta.get("gamma")
         self.shape: Any = None
         if "epsilon" in theta:
@@ -108,12 +112,12 @@ class Items:
         self.log_gap = self.constants.log_gap.sum(axis=1)
 
     def curve(self, function: int, points: Any) -> Any:
-        """Return one function's log-likelihood, less `log_gap`.
+        """Return the log-likelihood of one axis's items, less `log_gap`.
 
         Parameters
         ----------
         function : int
-            Position of the function.
+            Position of the axis.
         points : array
             Where, of what is Gaussian [`participant`, node].
 

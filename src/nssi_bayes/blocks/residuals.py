@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nssi_bayes import names as n
 from nssi_bayes.blocks import groups
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.slots import Slots
@@ -41,7 +42,8 @@ class Residuals:
     """
 
     def __init__(self, design: Design, slots: Slots) -> None:
-        self._slots, self._factors = slots, design.factor.shape[1]
+        self._slots, self._factors = slots, len(design.coords[n.FACTOR])
+        self._scored = len(design.scored_factors)
         self._groups = groups.Roots(design, slots)
 
     def weigh(self, name: str, theta: Array, rows: Array, matrix: Array, constant: Array) -> list[Weighed]:
@@ -89,17 +91,26 @@ class Residuals:
         """Return the root of the factors' correlation matrix, which of a single one has no parameter."""
         return self._of("Omega_x", theta) if "Omega_x" in self._slots.where else np.eye(self._factors)
 
+    def _sd(self, theta: Array) -> Array:
+        """Return residual sds of the factors, which are 1 where items measure them."""
+        found = np.ones(self._factors)
+        if self._scored:
+            found[: self._scored] = self._of("sigma_x", theta)
+        return found
+
     def _roots(self, name: str, theta: Array) -> list[tuple[Any, Array]]:
         """Return whose covariance of functions or factors has which lower triangular root."""
         if name == "structure":
             return self._groups(theta)
-        return [(_EVERYBODY, self._of("sigma_x", theta)[:, None] * self._correlation(theta))]
+        return [(_EVERYBODY, self._sd(theta)[:, None] * self._correlation(theta))]
 
     def _root_back(self, name: str, theta: Array, by_root: Array, found: Array, *, group: int) -> None:
         if name == "structure":
             self._groups.back(theta, group, by_root, found)
             return
-        found[self._slots.where["sigma_x"]] += (by_root * self._correlation(theta)).sum(axis=1)
+        if self._scored:
+            by_sd = (by_root * self._correlation(theta)).sum(axis=1)
+            found[self._slots.where["sigma_x"]] += by_sd[: self._scored]
         if "Omega_x" in self._slots.where:
-            by_correlation = by_root * self._of("sigma_x", theta)[:, None]
+            by_correlation = by_root * self._sd(theta)[:, None]
             found[self._slots.where["Omega_x"]] += by_correlation.ravel()

@@ -89,7 +89,7 @@ def draw_functions(theta: dict[str, Array], design: Design, person: int, rng: np
         if observed is not None and part.predictor is not None:
             log_weight += given_functions(observed.curves(slots.named(vector)), part.predictor, eta)
         found[s] = eta[rng.choice(_PROPOSALS, p=np.exp(log_weight - logsumexp(log_weight)))]
-    return found
+    return found[:, len(one.item_factors) :]
 
 
 def _gaussian(eta: Array, shape: Array) -> tuple[Array, Array]:

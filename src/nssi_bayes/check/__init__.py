@@ -20,6 +20,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
@@ -111,7 +112,8 @@ def _joint(
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes[n.CHAIN]
     theta = theta_of(posterior, built.parameters)
-    log_likelihood, moments = scores.evaluate(theta, design)
+    log_likelihood, of_axes = scores.evaluate(theta, design)
+    moments = of_functions(of_axes, design)
     blocks = joint.blocks_of(design)
     met = estimates.as_met(moments, design, rng)
     person = moments.mean.reshape(chains, -1, moments.mean.shape[1] * moments.mean.shape[2])

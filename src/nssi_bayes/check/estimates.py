@@ -362,7 +362,9 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
             label = row.pop(dim)
             continuous = {"continuous": True} if dim == n.SCORE else {}
             group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
-            place = {"indicator": label, "function": design.coords[n.FUNCTION][of[label]]}
+            latents = design.axes if dim == n.INDICATOR else design.coords[n.FUNCTION]
+            place: Row = {"indicator": label, "function": latents[of[label]]}
+            place |= {"factor": True} if latents[of[label]] in design.item_factors else {}
             found.append({**place, **continuous, **group, "loading": row})
     return found
 

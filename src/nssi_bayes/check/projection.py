@@ -255,8 +255,8 @@ def search(terms: Terms, target: Reference) -> list[dict[str, Any]]:
 def _expected(theta: dict[str, Array], design: Design) -> tuple[Array, Array]:
     """Return mean and covariance of functions and factors given items and factor scores.
 
-    Given the functions, factors are Gaussian with a mean that is linear in them, so that both moments
-    follow from those of the functions exactly.
+    Given the axes, factors with scores are Gaussian with a mean that is linear in them, so that both moments
+    follow from those of the axes exactly. Columns are functions, then factors as in the dim `factor`.
     """
     given = tuple(b for b in joint.blocks_of(design) if b in GIVEN)
     grid = marginal.grid_settings(len(design.plain_of), fine=True)
@@ -272,4 +272,7 @@ def _expected(theta: dict[str, Array], design: Design) -> tuple[Array, Array]:
         [found.covariance, np.swapaxes(across, -1, -2)],
         [across, own + across @ np.swapaxes(slope, -1, -2)],
     ])  # fmt: skip
-    return np.concatenate([found.mean, factor], axis=2), whole
+    first, size = len(design.item_factors), len(design.axes)  # of the axes, factors with items stand first
+    order = np.r_[first:size, size : whole.shape[-1], :first]
+    mean = np.concatenate([found.mean, factor], axis=2)
+    return mean[..., order], whole[..., order[:, None], order]

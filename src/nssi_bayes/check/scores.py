@@ -71,7 +71,7 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     dict of tuple to numpy.ndarray
         By set of blocks [sample, `participant`].
     Moments
-        Mean and covariance of each person's functions given all data [sample, `participant`, ...].
+        Mean and covariance of each person's axes given all data [sample, `participant`, ...].
     """
     blocks = joint.blocks_of(design)
     found, grid = {}, marginal.grid_settings(len(design.plain_of), fine=True)
@@ -175,10 +175,9 @@ def _given(blocks: Sequence[str]) -> tuple[str, ...]:
 
 def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
     """Hash the values that each block scores, whatever the order of columns and functions."""
-    items = design.coords[n.INDICATOR]
-    order = np.argsort(items)
-    response = np.where(design.response == design.missing_response, -1, design.response)[:, order]
-    found = {"items": _hash([items[j] for j in order], response)}
+    of_factors = design.function_of < len(design.item_factors)
+    found = {"items": _responses(design, ~of_factors)}
+    items = not of_factors.all()
     if design.coords[n.SCORE]:
         names, value = design.coords[n.SCORE], np.where(design.score_seen, design.score, np.nan)
         order = np.argsort(names)
@@ -186,7 +185,10 @@ def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
         found["items"] = digest({"ordinal": found["items"], "continuous": scores}) if items else scores
     if design.coords[n.FACTOR]:
         values = np.where(design.factor_seen, design.factor, np.nan)
-        found["factors"] = _hash(design.coords[n.FACTOR], np.vstack([values, design.factor_error]))
+        found["factors"] = _hash(design.scored_factors, np.vstack([values, design.factor_error]))
+        if design.item_factors:
+            responses = _responses(design, of_factors)
+            found["factors"] = digest({"scores": found["factors"], "items": responses})
     if len(design.scanned):
         seen = np.where(design.activation_seen, design.activation, np.nan)
         found["activation"] = _hash(design.coords[n.ROI], np.vstack([seen, design.activation_se]))
@@ -198,6 +200,14 @@ def observed_digests(design: Design, outcome: str | None) -> dict[str, str]:
         found[OUTCOME_GIVEN] = found["outcome"]
     found[TOTAL] = digest({k: v for k, v in found.items() if k != OUTCOME_GIVEN})
     return found
+
+
+def _responses(design: Design, chosen: Array) -> str:
+    """Hash responses to some indicators, whatever their order."""
+    labels = np.array(design.coords[n.INDICATOR], dtype=object)[chosen].tolist()
+    order = np.argsort(labels)
+    response = np.where(design.response == design.missing_response, -1, design.response)[:, chosen][:, order]
+    return _hash([labels[j] for j in order], response)
 
 
 def outcome_digest(name: str, values: Array, seen: Array) -> str:

@@ -63,13 +63,14 @@ def person_columns(design: Design) -> tuple[list[str], Array]:
     Returns
     -------
     tuple
-        Labels, and values of which NaN are missing; responses are scaled to 0 to 1, and of a count it is
-        log(1 + count), whose differences and correlations no single count decides.
+        Labels, and values of which NaN are missing; responses, those to a factor's items among them, are
+        scaled to 0 to 1, and of a count it is log(1 + count), whose differences and correlations no single
+        count decides.
     """
     totals = _totals(design)
     labels, columns = [label for label, _ in totals], [values for _, values in totals]
     columns += list(np.where(design.factor_seen, design.factor, np.nan).T)
-    labels += list(design.coords[n.FACTOR])
+    labels += design.scored_factors
     if design.outcome_seen.any():
         columns.append(_outcome(design))
         labels.append("outcome")
@@ -128,8 +129,8 @@ class Statistics:
             yield from self._continuous(design)
         if self.disorders:
             yield "disorder_means", _differences(columns, self._has)
-        if design.coords[n.FACTOR]:
-            factors = columns[:, totals : totals + len(design.coords[n.FACTOR])]
+        if design.scored_factors:
+            factors = columns[:, totals : totals + len(design.scored_factors)]
             parts = [_shape(factors), _correlations(factors, factors)]
             yield "factor_moments", _join(parts)
         yield from self._images(design)
@@ -197,7 +198,7 @@ class Statistics:
         items = [str(i) for i in design.coords[n.INDICATOR]]
         totals = [label for label, _ in _totals(design)]
         scores = [str(s) for s in design.coords[n.SCORE]]
-        factors = [str(f) for f in design.coords[n.FACTOR]]
+        factors = [str(f) for f in design.scored_factors]
         columns, _ = person_columns(design)
         cells = [f"{i} = {c}" for i, k in zip(items, design.categories, strict=True) for c in range(k)]
         yield "item_histogram", cells
@@ -249,12 +250,13 @@ def _continuous(design: Design) -> Array:
 
 
 def _totals(design: Design) -> list[tuple[str, Array]]:
-    """Return mean responses by function, and mean scores of those measured by continuous indicators."""
+    """Return mean responses by function, or factor with items, and mean scores of continuous indicators."""
     found = []
-    kinds = (("sum score", _scores(design), design.function_of),
-             ("mean score", _continuous(design), design.score_function))  # fmt: skip
-    for name, values, owner in kinds:
-        for f, function in enumerate(design.coords[n.FUNCTION]):
+    functions = design.coords[n.FUNCTION]
+    kinds = (("sum score", _scores(design), design.function_of, design.axes),
+             ("mean score", _continuous(design), design.score_function, functions))  # fmt: skip
+    for name, values, owner, latents in kinds:
+        for f, function in enumerate(latents):
             if (owner == f).any():
                 found.append((f"{name} {function}", _mean(values[:, owner == f])))
     return found

@@ -64,8 +64,8 @@ class Density:
     scaled : list of Scaled
         Elements of scale parameters, and the standardised coordinates that they multiply.
     held : tuple of int
-        Positions of correlations of functions that are sampled: their joint mode with the functions is
-        at a correlation of 1, without bound, and says nothing of where the posterior is.
+        Positions of correlations of functions, or factors, that are sampled: their joint mode with these
+        is at a correlation of 1, without bound, and says nothing of where the posterior is.
     """
 
     size: int
@@ -102,6 +102,7 @@ def compile_density(built: Built) -> Density:
             _LOG.info("the explicit route: the outcome is %s; functions are sampled", _why(built.design))
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
+        correlated_factors = free.positions("Omega_x") if len(built.design.item_factors) > 1 else ()
         density = explicit.density(free, slots, built.design)
         return Density(
             len(start),
@@ -109,7 +110,7 @@ def compile_density(built: Built) -> Density:
             constrain,
             start,
             free.scaled,
-            (*free.positions("Omega"), *free.positions("g")),
+            (*free.positions("Omega"), *free.positions("g"), *correlated_factors),
         )
     reason = persons(built.design, slots.shapes)
     if reason is None:

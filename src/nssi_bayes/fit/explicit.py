@@ -5,7 +5,8 @@ one, residual factors. Latent factors x* are integrated out in closed form. The 
 that is not Gaussian holds q . x*, which is normal given functions and Gaussian data: its standardised
 rest z is sampled, one number a person, so that nothing is approximated. (To sample x* itself would have a
 mode at sigma_x = 0, without bound.) A hurdle has two predictors, and as many rests as there are factors.
-Functions that are skewed are sampled as what is Gaussian. Gaussian data are folded in as on the marginal
+Functions that are skewed are sampled as what is Gaussian, and factors with items of their own as functions
+are. Gaussian data are folded in as on the marginal
 route, so that both have one text; what the kernel integrates is evaluated at the functions here.
 """
 
@@ -40,7 +41,8 @@ class Latents(NamedTuple):
     Parameters
     ----------
     people, functions, testlets, rests : int
-        People, and of each functions, residual factors of items, and rests of the outcome's predictor.
+        People, and of each what items measure (functions, and factors with items), residual factors of
+        items, and rests of the outcome's predictor.
     """
 
     people: int
@@ -53,7 +55,7 @@ class Latents(NamedTuple):
         """Count the latents of a design and a model's parameters."""
         factors = len(design.coords[n.FACTOR]) if is_curved(design, names) else 0
         rests = factors if design.outcome_family == n.HURDLE else min(factors, 1)
-        functions, testlets = len(design.coords[n.FUNCTION]), len(design.coords[n.TESTLET])
+        functions, testlets = len(design.axes), len(design.coords[n.TESTLET])
         return cls(len(design.diagnosis), functions, testlets, rests)
 
     @property

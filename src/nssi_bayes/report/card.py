@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nssi_bayes.report.words import number, pretty
-from nssi_bayes.spec import ConventionalSpec, ModelSpec, RepeatedSpec
+from nssi_bayes.spec import ConventionalSpec, JointSpec, ModelSpec, RepeatedSpec
 
 __all__ = ["card"]
 
@@ -103,10 +103,15 @@ def _about(spec: ModelSpec) -> list[str]:
     ]
     return [
         f"- Functions: {', '.join(pretty(f) for f in spec.functions)}.",
-        f"- Psychosocial factors: {', '.join(pretty(f) for f in spec.factors) or 'none'}.",
+        f"- Psychosocial factors: {', '.join(_factor(spec, f) for f in spec.factors) or 'none'}.",
         f"- By disorder vary: {', '.join(varies) or 'nothing'}.",
         f"- Changed priors: {', '.join(spec.priors) or 'none'}.",
     ]
+
+
+def _factor(spec: JointSpec, factor: str) -> str:
+    items = spec.factor_items.get(factor, ())
+    return f"{pretty(factor)} (items of {', '.join(map(pretty, items))})" if items else pretty(factor)
 
 
 def _verdicts(checks: Mapping[str, Any]) -> list[str]:

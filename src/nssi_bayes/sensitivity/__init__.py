@@ -17,7 +17,7 @@ import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.labelled import label, theta_of
-from nssi_bayes.blocks.marginal import evaluate, grid_settings
+from nssi_bayes.blocks.marginal import evaluate, grid_settings, of_functions
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check import scores
 from nssi_bayes.check.estimates import as_met
@@ -74,7 +74,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     posterior = tree["posterior"].to_dataset()
     theta = theta_of(posterior, built.parameters)
     log_likelihood, moments = scores.evaluate(theta, built.design)
-    before = conclusions(posterior, as_met(moments, built.design, np.random.default_rng(for_met)))
+    before = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)))
     found = {
         "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
         **scaled(built, theta, log_likelihood, before),
@@ -156,7 +156,7 @@ def _refit(
     drawn = sample(built, params.sampler.resolved(), for_fit)
     posterior = label(drawn.values, built.parameters, built.design)
     moments = _moments(theta_of(posterior, built.parameters), built)
-    after = conclusions(posterior, as_met(moments, built.design, np.random.default_rng(for_met)))
+    after = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)))
     worst = float(array_stats.rhat(np.stack(list(after.values()))).max())
     divergences = int(drawn.statistics["diverging"].sum())
     found = changes(before, after, interval=params.interval, rope=params.rope)
@@ -168,6 +168,10 @@ def _refit(
         "variant": variant.name, "text": text, "certified": mixed, "max_rhat": worst,
         "divergences": divergences, **found,
     }  # fmt: skip
+
+
+def _met(moments: Moments, built: Built, rng: np.random.Generator) -> Array:
+    return as_met(of_functions(moments, built.design), built.design, rng)
 
 
 def _moments(theta: dict[str, Array], built: Built) -> Moments:

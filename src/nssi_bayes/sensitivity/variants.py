@@ -194,8 +194,9 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
     theta = {k: v[s] for k, v in fitted.theta.items()}
     root = np.linalg.cholesky(fitted.moments.covariance[s] + 1e-10 * np.eye(fitted.moments.mean.shape[2]))
     eta = fitted.moments.mean[s] + (root @ rng.standard_normal((*fitted.moments.mean.shape[1:], 1)))[..., 0]
-    factor = latents(theta, design, rng).factor
-    who = Latent(np.where(design.factor_seen, design.factor, factor), eta)
+    factor, first = latents(theta, design, rng).factor, len(design.item_factors)
+    scored = np.where(design.factor_seen, design.factor, factor[:, : len(design.scored_factors)])
+    who = Latent(np.concatenate([scored, eta[:, :first]], axis=1), eta[:, first:])
     if kind == "missing_outcome":
         whole = replace(design, outcome_seen=np.ones_like(design.outcome_seen))
         drawn = generate(theta, whole, rng, latent=who).outcome + delta

@@ -79,7 +79,7 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
     spec = read_model(layout, model)
     if isinstance(spec, JointSpec):
         vocabulary |= {n.FUNCTION: list(spec.functions), n.FUNCTION_OTHER: list(spec.functions)}
-        vocabulary |= {n.FACTOR: list(spec.factors), n.FACTOR_OTHER: list(spec.factors)}
+        vocabulary |= {dim: list(spec.factors) for dim in (n.FACTOR, n.FACTOR_OTHER, n.FACTOR_SCORED)}
     stripped = safe_tree(
         read_tree(layout.posterior(model)),
         small=small,

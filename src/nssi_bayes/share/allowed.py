@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import yaml
 
+from nssi_bayes import names as n
 from nssi_bayes.spec import Strict, parse
 
 __all__ = ["Allowed", "allowed"]
@@ -64,6 +65,7 @@ class Allowed(Strict):
         strange = [dim for dim in dims if not self.knows(dim)]
         if strange:
             return f"has a dim that is not at the level of the population ({len(strange)})"
+        dims = tuple(n.FACTOR if dim == n.FACTOR_SCORED else dim for dim in dims)
         wanted: tuple[str, ...] | None = self.variables.get(name)
         for begins, of in self.numbered.items():
             suffix = name.removeprefix(begins)

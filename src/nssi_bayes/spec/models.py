@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
+from nssi_bayes.spec.itemised import beyond
 from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
 from nssi_bayes.spec.repeated import RepeatedSpec
 from nssi_bayes.spec.strict import Strict, parse
@@ -137,6 +138,9 @@ class JointSpec(Strict):
         Latent function: the subscales that measure it, of items or continuous (`scores` of the study).
     factors : tuple of str
         Psychosocial factors that the functions are regressed on.
+    factor_items : dict of str to tuple of str
+        Of some of them, the subscales of items that measure it, in place of a score with its reliability:
+        a latent of its own, and one axis more of the integral over a person (`spec.itemised`).
     neural, connectivity : Neural, optional
         Regional activation and edges; a model without them does not observe them.
     outcome : str, optional
@@ -172,6 +176,7 @@ class JointSpec(Strict):
     functions: dict[str, tuple[str, ...]]
     measurement: Measurement = Measurement()
     factors: tuple[str, ...] = ()
+    factor_items: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     disorder: Disorder = Disorder()
     groups: Groups | None = None
     neural: Neural | None = None
@@ -199,6 +204,14 @@ class JointSpec(Strict):
         """Whether there are data that are linear in functions that are not Gaussian."""
         images = self.neural is not None or self.connectivity is not None
         return self.distribution != "normal" and images
+
+    @model_validator(mode="after")
+    def _items_of_factors(self) -> JointSpec:
+        if self.factor_items:
+            problems = beyond(self)
+            if problems:
+                raise ValueError("; ".join(problems))
+        return self
 
     @model_validator(mode="after")
     def _route_exists(self) -> JointSpec:
@@ -307,6 +320,8 @@ _OF_BAMBI: Final[dict[str, type[ConventionalSpec | RepeatedSpec]]] = {
     "repeated": RepeatedSpec,
 }
 _KINDS: Final = ("joint", *_OF_BAMBI)
+_WHOLE: Final = ("functions", "factor_items")
+"""What a model that says it replaces whole, in place of adding to what its base says."""
 
 
 def read_model(layout: Layout, model: str) -> ModelSpec:
@@ -365,6 +380,6 @@ def _resolved(layout: Layout, model: str, *, seen: tuple[str, ...]) -> dict[str,
         )
     base = _resolved(layout, str(parent), seen=(*seen, model))
     for key, value in content.items():
-        merge = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "functions"
+        merge = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in _WHOLE
         base[key] = {**base[key], **value} if merge else value
     return base

@@ -143,7 +143,9 @@ def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
         }
         for r in rows
     ]
-    return table("comparison", shown, group="block", words=("verdict", "left out by"))
+    # what leaves the lab does not tell by which method
+    words = [word for word in ("verdict", "left out by") if any(word in row for row in shown)]
+    return table("comparison", shown, group="block", words=words)
 
 
 def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:

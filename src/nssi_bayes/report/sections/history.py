@@ -8,6 +8,7 @@ from nssi_bayes.report.panels import Row, dot, panels, span
 from nssi_bayes.report.parts import Part, figure, missing, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability, split_name
+from nssi_bayes.spec import JointSpec
 
 __all__ = ["history"]
 
@@ -23,7 +24,8 @@ def history(e: Evidence) -> list[Part]:
     shown = e.shown
     parts = [
         text(
-            "Factors are error-prone measures; their unreliability is part of the model. They are remembered "
+            "Factors are error-prone measures; their unreliability is part of the model. "
+            f"{_by_items(e)}They are remembered "
             "or present states; that they go together with a function is all that is said."
         ),
         figure("Associations with the functions", lambda: panels(
@@ -44,6 +46,18 @@ def history(e: Evidence) -> list[Part]:
         ])
     )  # fmt: skip
     return parts
+
+
+def _by_items(e: Evidence) -> str:
+    """Say which factors are measured by items, whose sd is that of what diagnoses and covariates leave."""
+    spec = e.models.get(str(e.main))
+    if not isinstance(spec, JointSpec) or not spec.factor_items:
+        return ""
+    measured = "; ".join(f"{pretty(f)} by {', '.join(map(pretty, s))}" for f, s in spec.factor_items.items())
+    return (
+        f"Measured by items, not by a score with a reliability: {measured}. An sd of such a factor is its "
+        "residual sd, given diagnoses and covariates; of the others it is that of their score. "
+    )
 
 
 def _slopes_table(estimates: Row) -> str:

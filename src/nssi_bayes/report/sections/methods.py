@@ -173,6 +173,17 @@ def _bias(model: JointSpec) -> str:
     )
 
 
+def _measured(by_items: str) -> str:
+    """Say how factors with items of their own are measured."""
+    if not by_items:
+        return ""
+    return (
+        f" Factors measured by items of their own, in the same model as functions ({by_items}), have a "
+        "residual sd of 1 and mean 0 at the cohort's average diagnoses; others are scores with a known "
+        "reliability."
+    )
+
+
 def _structure(e: Evidence, model: JointSpec) -> str:
     varies = [
         name
@@ -184,6 +195,7 @@ def _structure(e: Evidence, model: JointSpec) -> str:
         if on
     ]
     factors = ", ".join(pretty(f) for f in model.factors)
+    by_items = "; ".join(f"{pretty(f)} by {', '.join(map(pretty, s))}" for f, s in model.factor_items.items())
     has = e.parameters.get(str(e.main), [])
     omega = (
         " Residual correlations of the functions are those of one second-order factor, on which each loads "
@@ -201,7 +213,7 @@ def _structure(e: Evidence, model: JointSpec) -> str:
     return (
         f"Functions are regressed on {factors or 'no psychosocial factor'}"
         f"{', with the unreliability of each factor in the model' if factors else ''}, on covariates and "
-        f"site.{omega} "
+        f"site.{_measured(by_items)}{omega} "
         + (
             f"By disorder vary: {', '.join(varies)}. These effects sum to zero over disorders and are "
             "partially pooled, "

@@ -152,12 +152,13 @@ def _measurement(estimates: Row) -> list[Part]:
         rows = [{**r["loading"], "function": r["function"], "indicator": r["indicator"],
                  "group": r.get("group", ""), "continuous": r.get("continuous", False)}
                 for r in estimates["measurement"]]  # fmt: skip
+        what = "function or factor" if any("factor" in r for r in estimates["measurement"]) else "function"
         kinds = {False: ("Loadings of the indicators", "logits"),
                  True: ("Loadings of the continuous indicators", "unit of the indicator")}  # fmt: skip
         for kind, (title, unit) in kinds.items():
             some = [r for r in rows if r["continuous"] is kind]
             if some:
-                parts.append(_loadings_of_indicators(title, some, f"{unit} per sd of the function"))
+                parts.append(_loadings_of_indicators(title, some, f"{unit} per sd of the {what}"))
     return parts
 
 

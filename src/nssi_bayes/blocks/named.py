@@ -1,0 +1,88 @@
+"""Whether a cohort has what a spec names: subscales, factors, outcomes, images, more than one disorder."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.scans import labels_of
+from nssi_bayes.blocks.subscales import scores_of
+from nssi_bayes.errors import did_you_mean
+from nssi_bayes.spec import JointSpec
+
+__all__ = ["unknown_names"]
+
+
+def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
+    """Say which names of a spec the cohort does not have, and what cannot vary in it.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    spec : JointSpec
+        The model.
+
+    Returns
+    -------
+    list of str
+        Problems, with the closest known names.
+    """
+    items = set(cohort[n.ITEM_SUBSCALE].to_numpy().astype(str).tolist())
+    subscales = {*items, *scores_of(cohort)}
+    found = [
+        f"functions.{function}: no subscale {s!r}. {did_you_mean(s, subscales)}"
+        for function, members in spec.functions.items()
+        for s in members
+        if s not in subscales
+    ]
+    found += [
+        f"factor_items.{factor}: no subscale {s!r} of items. {did_you_mean(s, items)}{_why_not(s, cohort)}"
+        for factor, members in spec.factor_items.items()
+        for s in members
+        if s not in items
+    ]
+    scored = [f for f in spec.factors if f not in spec.factor_items]
+    known = {n.FACTOR: scored, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
+    for dim, labels in known.items():
+        have = labels_of(cohort, dim)
+        found += [
+            f"{dim}: no {label!r} in the cohort. {did_you_mean(label, have)}"
+            for label in labels
+            if label not in have
+        ]
+    found += _unidentified_variation(cohort, spec)
+    if spec.neural is not None and n.ROI not in cohort.dims:
+        found.append("neural: the cohort has no activation")
+    if spec.connectivity is not None and n.EDGE not in cohort.dims:
+        found.append("connectivity: the cohort has no edges")
+    return found
+
+
+def _why_not(name: str, cohort: xr.Dataset) -> str:
+    """Say why a subscale may not be among the items of a cohort."""
+    if name not in scores_of(cohort):
+        return " Is its instrument among `items` of study.yaml?"
+    return (
+        " It is a continuous score, which measures functions alone: let the factor be a score with a "
+        "reliability"
+    )
+
+
+def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
+    """Say what cannot vary by disorder because there is only one."""
+    if cohort.sizes[n.DISORDER] > 1:
+        return []
+    found = [
+        f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
+        for name in ("slopes", "loadings", "spread")
+        if getattr(spec.disorder, name)
+    ]
+    if spec.measurement.bias != "none":
+        found.append(
+            "measurement.bias: the cohort has one disorder, whose bias is no contrast; leave this out"
+        )
+    everyone = bool((cohort[n.DIAGNOSIS].sum(n.DISORDER) > 0).all())
+    if spec.disorder.levels and everyone:
+        found.append("disorder.levels: everybody has the cohort's one disorder; leave this out")
+    return found
