@@ -88,14 +88,14 @@ def _of_scheme(held: xr.Dataset, fits: Mapping[str, Any]) -> list[str]:
     if held.attrs["scheme"].endswith("-fold"):
         why = f", because of {held.attrs['because']}" if held.attrs["because"] else ""
         return [f"scored by {held.attrs['scheme']} cross-validation, all models alike{why}"]
-    again = "; ".join(f"{m} by {how}" for m, f in fits.items() if (how := _how(f["fits"], f)))
+    ways = {m: _how(f.get("moved", 0), f["fits"], failed=bool(f.get("failed", 0))) for m, f in fits.items()}
+    again = "; ".join(f"{m} by {how}" for m, how in ways.items() if how)
     return [f"people over the k-hat limit were scored again: {again}"] if again else []
 
 
-def _how(refitted: int, note: Mapping[str, Any]) -> str:
+def _how(moved: int, refitted: int, *, failed: bool = False) -> str:
     """Say how people were scored again, not how few they are."""
-    failed = " of which some failed" if note.get("failed", 0) else ""
-    ways = {"moment matching": note.get("moved", 0), f"refits{failed}": refitted}
+    ways = {"moment matching": moved, "refits of which some failed" if failed else "refits": refitted}
     return " and ".join(way for way, count in ways.items() if count)
 
 
@@ -115,8 +115,8 @@ def _replaced(score: Scores, held: xr.Dataset) -> Scores:
     data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(done, own, score.k_hat))
     method = str(held.attrs["scheme"])
     if not method.endswith("-fold"):
-        note = json.loads(held.attrs["fits"])[score.model]
-        how = _how(int(done.sum()) - note.get("moved", 0), {"moved": note.get("moved", 0)})
+        moved = json.loads(held.attrs["fits"])[score.model].get("moved", 0)
+        how = _how(moved, int(done.sum()) - moved)
         method = f"PSIS, {how}" if how else "PSIS"
     return replace(score, data=data, method=method)
 

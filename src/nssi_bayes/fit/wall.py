@@ -59,6 +59,8 @@ class Wall:
             A vector; nats; a function from slopes by that vector to slopes by `w`, the volume's among
             them.
         """
+        if not len(self.at):  # nearly always, and this is asked at every gradient
+            return w, 0.0, lambda slope: slope
         away = w[self.at] - self.foot - 1.0
         steep = lambertw(_POWER * np.exp(np.minimum(-_POWER * away, _FARTHEST))).real  # 2/3 exp(-2 x / 3)
         found = w.copy()
