@@ -1,4 +1,4 @@
-"""The sampler's density against the one that PyMC states."""
+"""The sampler's density against the one that PyMC states, and its gradient over many cohorts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nssi_bayes.build import Built
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.reference import Reference
 
-__all__ = ["assert_density_is_pymcs"]
+__all__ = ["assert_density_is_pymcs", "in_errors"]
 
 
 def assert_density_is_pymcs(
@@ -31,3 +31,9 @@ def assert_density_is_pymcs(
             gradient, expected, rtol=gradient_rtol, atol=1e-10 * np.abs(expected).max()
         )
     return fast, stated, x
+
+
+def in_errors(found: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of gradients of many cohorts, element by element, in its standard errors."""
+    values = np.stack([f.ravel() for f in found])
+    return np.asarray(values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(len(values))))

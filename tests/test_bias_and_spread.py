@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from brute_force import Person
-from densities import assert_density_is_pymcs
+from densities import assert_density_is_pymcs, in_errors
 from designs import full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
@@ -138,11 +138,6 @@ def test_the_density_of_bias_is_that_of_pymc(kind: str) -> None:
 COHORTS = 40
 
 
-def _z(found: list[Array]) -> Array:
-    values = np.stack([f.ravel() for f in found])
-    return values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(len(values)))
-
-
 @pytest.mark.parametrize(
     ("wrong", "prior"), [("", "dense"), ("h", "dense"), ("delta", "dense"), ("", "sparse")]
 )
@@ -169,7 +164,7 @@ def test_the_score_of_generated_data_has_mean_zero(wrong: str, prior: str) -> No
         data = generate.generate(theta, design, np.random.default_rng(seed))
         for name, value in score(at, data.response, data.factor).items():
             found[name].append(np.asarray(value))
-    worst = {name: np.abs(_z(values)).max() for name, values in found.items()}
+    worst = {name: np.abs(in_errors(values)).max() for name, values in found.items()}
     assert all(value < 4.5 for value in worst.values()) if not wrong else worst[wrong] > 4.5, worst
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from brute_force import Person
-from densities import assert_density_is_pymcs
+from densities import assert_density_is_pymcs, in_errors
 from designs import few, item_factor_cohort, item_factor_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal
@@ -286,16 +286,12 @@ def score() -> Any:
     return design, theta, lambda data: np.asarray(gradient(x, {f: getattr(data, f) for f in fields}))
 
 
-def _z(found: list[Array]) -> Array:
-    return np.mean(found, axis=0) / (np.std(found, axis=0, ddof=1) / np.sqrt(len(found)))
-
-
 def test_the_score_of_generated_data_has_mean_zero(score: Any) -> None:
     design, theta, gradient = score
     rng = np.random.default_rng(13)
     found = [gradient(generate.generate(theta, design, rng)) for _ in range(COHORTS)]
     assert (np.std(found, axis=0) > 0).all(), "a parameter that no data depend on"
-    z = _z(found)
+    z = in_errors(found)
     assert np.abs(z).max() < 5
     assert np.mean(z**2) == pytest.approx(1, abs=0.35)
 
@@ -314,7 +310,7 @@ def test_a_mismatch_shows_in_the_score(score: Any, wrong: str) -> None:
         other["lambda"][design.function_of == 0] *= 1.4
     rng = np.random.default_rng(14)
     data = [generate.generate(other, changed, rng) for _ in range(COHORTS // 2)]
-    assert np.abs(_z([gradient(one) for one in data])).max() > 6
+    assert np.abs(in_errors([gradient(one) for one in data])).max() > 6
 
 
 def test_people_left_out_keep_the_origin_of_everybody() -> None:

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 import designs
 from brute_force import Person
-from densities import assert_density_is_pymcs
+from densities import assert_density_is_pymcs, in_errors
 from designs import full_cohort, full_design, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate, joint, marginal, measurement
@@ -271,17 +271,13 @@ def score() -> tuple[Design, Theta, Callable[[Design], Array]]:
     return design, theta, lambda data: np.asarray(gradient(x, {f: getattr(data, f) for f in DATA}))
 
 
-def _z(found: list[Array]) -> Array:
-    return np.mean(found, axis=0) / (np.std(found, axis=0, ddof=1) / np.sqrt(len(found)))
-
-
 def test_the_score_of_generated_data_has_mean_zero(score: Any) -> None:
     """Any mismatch between what is generated and what is fitted shows in the mean of the gradient."""
     design, theta, gradient = score
     rng = np.random.default_rng(13)
     found = [gradient(generate.generate(theta, design, rng)) for _ in range(COHORTS)]
     assert (np.std(found, axis=0) > 0).all(), "a parameter that no data depend on"
-    z = _z(found)
+    z = in_errors(found)
     assert np.abs(z).max() < 5
     assert np.mean(z**2) == pytest.approx(1, abs=0.3)
 
@@ -303,7 +299,7 @@ def test_a_mismatch_shows_in_the_score(score: Any, wrong: str) -> None:
         other["L_offset"][5] += 0.3
     rng = np.random.default_rng(14)
     data = [generate.generate(other, changed, rng) for _ in range(COHORTS // 2)]
-    assert np.abs(_z([gradient(one) for one in data])).max() > 6
+    assert np.abs(in_errors([gradient(one) for one in data])).max() > 6
 
 
 def test_the_residual_factor_of_items_is_integrated_well(design: Design) -> None:
