@@ -20,7 +20,8 @@ from nssi_bayes.build import Built, build_design
 from nssi_bayes.check.gate import judge_integral
 from nssi_bayes.fit import sample as sampling
 from nssi_bayes.fit.accuracy import LARGEST_ERROR, errors
-from nssi_bayes.fit.chains import Chain
+from nssi_bayes.fit.chains import Chain, Opened, open_chains, typical_coordinates
+from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import Sampler
 
 THREE = {
@@ -90,30 +91,82 @@ def test_finer_nodes_are_nearer() -> None:
     assert fine.std() < 0.5 * coarse.std()
 
 
-def test_a_fit_of_steep_items_is_run_once_more_with_finer_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only where the draws are to be believed, and only once."""
-    runs: list[bool] = []
+class _Chains:
+    """Stands in for chains: draws of `here`, a normal approximation of `near`, and what was run."""
+
+    def __init__(self, near: dict[str, Array], here: dict[str, Array]) -> None:
+        self.near, self.here, self.runs = _named(near), _named(here), list[bool]()
+
+    def _run(self, sampler: Sampler, seeds: Any, *, fine: bool) -> list[Chain]:
+        self.runs.append(fine)
+        statistics = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, sampler.draws), bool))})
+        return [Chain(self.here, statistics, np.zeros(0)) for _ in seeds]
 
     @contextmanager
-    def chains(built: Built, _: Sampler) -> Iterator[Any]:
-        def run(sampler: Sampler, seeds: Any) -> list[Chain]:
-            runs.append(built.fine)
-            named = {k: v @ np.swapaxes(v, 1, 2) if k == "Omega" else v for k, v in theta.items()}
-            statistics = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, sampler.draws), bool))})
-            return [Chain(named, statistics, np.zeros(0)) for _ in seeds]
+    def __call__(self, _: Built, __: Sampler) -> Iterator[Opened]:
+        near = {name: value[None] for name, value in self.near.items()}
+        yield Opened(self._run, lambda draws, _: {name: value[:, :draws] for name, value in near.items()})
 
-        yield run
 
+def _named(theta: dict[str, Array]) -> dict[str, Array]:
+    return {k: v @ np.swapaxes(v, 1, 2) if k == "Omega" else v for k, v in theta.items()}
+
+
+LONG = Sampler(chains=4, tune=100, draws=1000)
+
+
+@pytest.mark.parametrize(
+    ("near", "here", "runs", "rerun"),
+    [
+        pytest.param(12.0, 12.0, [True], False, id="seen before the first run"),
+        pytest.param(1.5, 12.0, [False, True], True, id="seen by the draws alone"),
+        pytest.param(1.5, 1.5, [False], False, id="not steep"),
+    ],
+)
+def test_a_fit_of_steep_items_has_finer_nodes(
+    near: float, here: float, runs: list[bool], *, rerun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, drawn = _made(THREE, here, draws=1000)
+    chains = _Chains(_made(THREE, near)[1], drawn)
     monkeypatch.setattr(sampling, "open_chains", chains)
-    sampler = Sampler(chains=4, tune=100, draws=1000)
+    monkeypatch.setattr(sampling, "_mixed", lambda _: True)
+    found = sampling.sample(built, LONG, np.random.SeedSequence(1))
+    assert chains.runs == runs
+    assert found.fine is runs[-1]
+    assert found.rerun is rerun
+
+
+def test_a_fit_too_short_to_be_certified_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     built, theta = _made(THREE, 12.0, draws=1000)
-    drawn = sampling.sample(built, sampler, np.random.SeedSequence(1))
-    assert drawn.fine
-    assert drawn.rerun
-    assert runs[:2] == [False, True]
-    runs.clear()
-    assert not sampling.sample(built, Sampler(chains=2, tune=100, draws=1000), np.random.SeedSequence(1)).fine
-    assert runs == [False]
+    chains = _Chains(theta, theta)
+    monkeypatch.setattr(sampling, "open_chains", chains)
+    short = LONG.model_copy(update={"chains": 2})
+    assert not sampling.sample(built, short, np.random.SeedSequence(1)).fine
+    assert chains.runs == [False]
+
+
+def test_finer_nodes_stay_when_chains_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains that stand still have not mixed: twice as long, and as fine as before."""
+    built, theta = _made(THREE, 12.0, draws=1000)
+    chains = _Chains(theta, {name: np.repeat(value[:1], 1000, axis=0) for name, value in theta.items()})
+    chains.here["lambda"] = np.sort(_named(theta)["lambda"], axis=0)
+    monkeypatch.setattr(sampling, "open_chains", chains)
+    found = sampling.sample(built, LONG, np.random.SeedSequence(1))
+    assert chains.runs == [True, True]
+    assert found.tune == 2 * LONG.tune
+
+
+def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point() -> None:
+    """They have its place, and are values of the model: what is a scale is positive."""
+    built, _ = _made(THREE, 1.5)
+    with open_chains(built, LONG.model_copy(update={"draws": 10})) as opened:
+        found = opened.near(400, np.random.default_rng(1))
+    density, coordinates = compile_density(built), typical_coordinates(built)
+    typical = density.constrain(coordinates.mode[None])["lambda"][0]
+    assert found["lambda"].shape == (1, 400, len(typical))
+    away = found["lambda"][0].mean(axis=0) - typical
+    assert np.abs(away / found["lambda"][0].std(axis=0)).max() < 0.5
+    assert (found["tau_mean"] > 0).all()
 
 
 def test_where_functions_are_sampled_there_is_no_integral_to_judge() -> None:

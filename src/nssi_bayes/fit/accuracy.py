@@ -1,8 +1,8 @@
 """How far the sampler's integral over the functions is from a finer one, over the posterior.
 
 The sampler uses few nodes, which are enough for loadings up to about 4 logits. Where items are
-steeper its log-likelihood is off by nats, and draws are from another posterior. `sample` then runs
-once more with finer nodes, and `check` judges what was run in the end. An error that is the same at
+steeper its log-likelihood is off by nats, and draws are from another posterior. `sample` then takes
+finer nodes, and `check` judges what was run in the end. An error that is the same at
 all draws changes nothing; one whose sd over draws is s moves no mean by more than about s posterior
 sd (the covariance of two things is at most the product of their sds).
 """
@@ -17,11 +17,12 @@ from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.build import Built
 from nssi_bayes.fit.density import likelihood_of, unconstrained
 
-__all__ = ["FEW", "LARGEST_ERROR", "errors"]
+__all__ = ["FEW", "LARGEST_ERROR", "LOOKED_AT", "errors"]
 
 LARGEST_ERROR: Final = 0.1
 """Nats; means then move by a tenth of a posterior sd at most."""
-_DRAWS: Final = 50
+LOOKED_AT: Final = 50
+"""Draws at which errors are taken."""
 _NEIGHBOUR: Final = {"order": 7, "curve_nodes": 15}
 """For one or two functions, whose scores have the sampler's own nodes: the rule beside it."""
 _FINEST: Final = {"order": 8, "curve_nodes": 25}
@@ -45,12 +46,12 @@ def errors(theta: dict[str, Array], built: Built) -> Array | None:
     Returns
     -------
     numpy.ndarray or None
-        Nats [draw], of `_DRAWS` draws evenly over the chains; None where functions are sampled, or
+        Nats [draw], of `LOOKED_AT` draws evenly over the chains; None where functions are sampled, or
         nothing is ordinal: there is no such integral.
     """
     if built.explicit or "lambda" not in theta:
         return None
-    even = np.unique(np.linspace(0, len(theta["lambda"]) - 1, _DRAWS).round().astype(int))
+    even = np.unique(np.linspace(0, len(theta["lambda"]) - 1, LOOKED_AT).round().astype(int))
     few = {name: draws[even] for name, draws in theta.items()}
     functions = len(built.design.plain_of)
     grid = _FINEST if built.fine else marginal.grid_settings(functions, fine=True)

@@ -126,8 +126,8 @@ def log_marginal(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) 
         Nats; priors, transforms and integrals with all their constants.
     """
     for_chains, for_bridge = seeds.spawn(2)
-    with open_chains(built, sampler) as run:
-        chains = run(sampler, for_chains.spawn(sampler.chains))
+    with open_chains(built, sampler) as opened:
+        chains = opened.run(sampler, for_chains.spawn(sampler.chains), fine=built.fine)
     coordinates, density = typical_coordinates(built), compile_density(built)
     of_y = coordinates.pull_back(density.value_and_gradient)
     found, error = log_constant(

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
@@ -31,8 +32,8 @@ from nssi_bayes.fit.whiten import Coordinates, find_coordinates
 from nssi_bayes.spec import DEEPEST, Sampler
 
 __all__ = [
-    "ENOUGH", "Chain", "draw_chain", "end_with_parent", "open_chains", "run_nuts", "statistics",
-    "typical_coordinates",
+    "ENOUGH", "Chain", "Opened", "Run", "draw_chain", "end_with_parent", "open_chains", "run_nuts",
+    "statistics", "typical_coordinates",
 ]  # fmt: skip
 
 ENOUGH: Final = 4000
@@ -45,7 +46,6 @@ _EVERY: Final = 2.0  # seconds between two looks at the chains
 _STEP: Final = 0.2  # share of the draws between two messages
 
 type Array = np.ndarray[Any, Any]
-type Run = Callable[[Sampler, Sequence[np.random.SeedSequence]], list[Chain]]
 type Say = Callable[[int, int], None]
 
 
@@ -67,8 +67,34 @@ class Chain(NamedTuple):
     position: Array
 
 
+class Run(Protocol):
+    """Runs a chain for each seed; may be called again: nothing is compiled twice."""
+
+    def __call__(
+        self, sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+    ) -> list[Chain]:
+        """Return the chains; `fine`: people are integrated out with finer nodes."""
+        ...
+
+
+class Opened(NamedTuple):
+    """A model compiled where its chains will run.
+
+    Parameters
+    ----------
+    run : Run
+        What runs them.
+    near : callable
+        From a number of draws and a generator to values by name [1, `draw`, ...] from the normal
+        distribution at the typical point, before any chain has run.
+    """
+
+    run: Run
+    near: Callable[[int, np.random.Generator], dict[str, Array]]
+
+
 @contextmanager
-def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
+def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
     """Compile a model where its chains will run.
 
     Parameters
@@ -80,23 +106,24 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
 
     Yields
     ------
-    callable
-        From a sampler and a seed for each chain to the chains. May be called again: nothing is
-        compiled twice.
+    Opened
+        What runs chains.
     """
     cores = min(sampler.chains, os.cpu_count() or 1)
     quick = persons(built.design, {p.name: p for p in built.parameters}) is None
     if quick or cores == 1 or sampler.chains * sampler.draws < ENOUGH:
-        density = compile_density(built)
-        found = _coordinates(density)
+        densities = _Densities(built)
+        found = _coordinates(densities.of(fine=built.fine))
 
-        def one_by_one(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
-            progress = _Progress(sampler, len(seeds))
+        def one_by_one(
+            sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+        ) -> list[Chain]:
+            density, progress = densities.of(fine=fine), _Progress(sampler, len(seeds))
             return [
                 draw_chain(density, found, sampler, seed, say=progress.of(i)) for i, seed in enumerate(seeds)
             ]
 
-        yield one_by_one
+        yield Opened(one_by_one, partial(_near, densities.of(fine=built.fine), found))
         return
     context = multiprocessing.get_context("spawn")
     done = context.Array("l", sampler.chains)
@@ -104,19 +131,23 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Run]:
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
         pool.submit(os.getpid)  # the processes start now, and load while coordinates are found here
         try:
-            found = _coordinates(compile_density(built))
+            density = compile_density(built)
+            found = _coordinates(density)
 
-            def side_by_side(sampler: Sampler, seeds: Sequence[np.random.SeedSequence]) -> list[Chain]:
+            def side_by_side(
+                sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+            ) -> list[Chain]:
                 done[:] = [0] * len(seeds)
                 progress = _Progress(sampler, len(seeds))
-                calls = [pool.submit(_draw_here, found, sampler, seed, i) for i, seed in enumerate(seeds)]
+                job = partial(_draw_here, found, sampler, fine=fine)
+                calls = [pool.submit(job, seed, i) for i, seed in enumerate(seeds)]
                 while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
                     if any(call.done() and call.exception() for call in calls):
                         break
                     progress.say(sum(done[:]))
                 return [call.result() for call in calls]
 
-            yield side_by_side
+            yield Opened(side_by_side, partial(_near, density, found))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
@@ -131,10 +162,23 @@ _here: dict[str, Any] = {}
 def _prepare(built: Built, done: Any) -> None:
     """Compile the model in a worker, and load the sampler."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    density = compile_density(built)
+    densities = _Densities(built)
+    density = densities.of(fine=built.fine)
     density.value_and_gradient(density.start)
-    _here.update(density=density, done=done)
+    _here.update(densities=densities, done=done)
     import_module("nutpie")
+
+
+class _Densities:
+    """A model compiled with the nodes that are asked for, each kind once."""
+
+    def __init__(self, built: Built) -> None:
+        self._built, self._known = built, dict[bool, Density]()
+
+    def of(self, *, fine: bool) -> Density:
+        if fine not in self._known:
+            self._known[fine] = compile_density(replace(self._built, fine=fine))
+        return self._known[fine]
 
 
 def end_with_parent() -> None:
@@ -145,11 +189,20 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
-def _draw_here(coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, index: int) -> Chain:
+def _draw_here(
+    coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, index: int, *, fine: bool
+) -> Chain:
     def say(_: int, finished: int) -> None:
         _here["done"][index] = finished
 
-    return draw_chain(_here["density"], coordinates, sampler, seed, say=say)
+    return draw_chain(_here["densities"].of(fine=fine), coordinates, sampler, seed, say=say)
+
+
+def _near(
+    density: Density, coordinates: Coordinates, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    found = density.constrain(coordinates.to_x(rng.standard_normal((draws, density.size))))
+    return {name: value[None] for name, value in found.items()}
 
 
 def _coordinates(density: Density) -> Coordinates:

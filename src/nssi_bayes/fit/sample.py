@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.beside import stands_beside
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.build import Built
-from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, errors
+from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, LOOKED_AT, errors
 from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
@@ -64,7 +64,8 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
 
     After a divergence the second run is more careful; where chains have not mixed and the sampler
     asks for as many draws as certification needs, it is twice as long. Where items are too steep for
-    the nodes of the first, the second has more of them (`accuracy`).
+    the sampler's nodes, people are integrated out with more of them (`accuracy`): from the start where
+    the normal distribution at the typical point says so, else once its draws do.
 
     Parameters
     ----------
@@ -80,42 +81,57 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
     Drawn
         Draws and statistics.
     """
-    first, second, third = seeds.spawn(3)
-    with open_chains(built, sampler) as run:
-        drawn = _together(run(sampler, first.spawn(sampler.chains)), sampler, rerun=False)
-        enough = sampler.chains * sampler.draws >= ENOUGH
-        steep = enough and _too_steep(built, drawn)
-        if steep:
-            pass  # whatever else is wrong may be of the nodes
-        elif bool(drawn.statistics["diverging"].any()):
-            _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-            sampler = sampler.model_copy(update={"target_accept": CAREFUL})
-        elif enough and not _mixed(drawn.values):
-            _LOG.info("chains have not mixed: once more, twice as long")
-            sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
-        else:
-            return drawn
-        if not steep:
-            return _together(run(sampler, second.spawn(sampler.chains)), sampler, rerun=True)
-    _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
-    return replace(sample(replace(built, fine=True), sampler, third), rerun=True, fine=True)
+    *runs, for_look = seeds.spawn(4)
+    each = iter(runs)
+    enough = sampler.chains * sampler.draws >= ENOUGH
+    with open_chains(built, sampler) as opened:
+
+        def run(sampler: Sampler, *, fine: bool, rerun: bool) -> Drawn:
+            chains = opened.run(sampler, next(each).spawn(sampler.chains), fine=fine)
+            return _together(chains, sampler, rerun=rerun, fine=fine)
+
+        fine, judged = built.fine, enough and _has_finer(built)
+        if judged and _too_steep(built, opened.near(LOOKED_AT, np.random.default_rng(for_look))):
+            _LOG.info("items are too steep for the sampler's nodes: finer ones")
+            fine, judged = True, False
+        drawn = run(sampler, fine=fine, rerun=False)
+        if judged and _too_steep(built, drawn.values):  # whatever else is wrong may be of the nodes
+            _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
+            fine = True
+            drawn = run(sampler, fine=fine, rerun=True)
+        better = _better(drawn, sampler, enough=enough)
+        return drawn if better is None else run(better, fine=fine, rerun=True)
 
 
-def _too_steep(built: Built, drawn: Drawn) -> bool:
-    """Whether more nodes are asked for, and there are more."""
+def _better(drawn: Drawn, sampler: Sampler, *, enough: bool) -> Sampler | None:
+    """Return what another run needs; None: these draws are good."""
+    if bool(drawn.statistics["diverging"].any()):
+        _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
+        return sampler.model_copy(update={"target_accept": CAREFUL})
+    if enough and not _mixed(drawn.values):
+        _LOG.info("chains have not mixed: once more, twice as long")
+        return sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
+    return None
+
+
+def _has_finer(built: Built) -> bool:
+    """Whether there are more nodes than those the sampler begins with."""
     beside = stands_beside(built.design, {p.name for p in built.parameters})  # has nodes of its own
-    if built.fine or beside or len(built.design.plain_of) <= FEW:
-        return False
-    theta = theta_of(label(drawn.values, built.parameters, built.design), built.parameters)
+    return not (built.fine or beside or built.explicit or len(built.design.plain_of) <= FEW)
+
+
+def _too_steep(built: Built, values: dict[str, Array]) -> bool:
+    """Whether the sampler's nodes are too few at these draws [`chain`, `draw`, ...]."""
+    theta = theta_of(label(values, built.parameters, built.design), built.parameters)
     found = errors(theta, built)
     return found is not None and float(found.std()) > LARGEST_ERROR
 
 
-def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool) -> Drawn:
+def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool, fine: bool) -> Drawn:
     values = {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
     statistics = xr.concat([chain.statistics for chain in chains], dim=n.CHAIN)
     statistics = statistics.assign_coords({n.CHAIN: np.arange(len(chains))})
-    return Drawn(values, statistics, sampler.target_accept, sampler.tune, rerun)
+    return Drawn(values, statistics, sampler.target_accept, sampler.tune, rerun, fine)
 
 
 def _mixed(values: dict[str, Array]) -> bool:
