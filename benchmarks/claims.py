@@ -281,6 +281,7 @@ def _fitted(built: Built, setting: Setting, seeds: np.random.SeedSequence) -> _F
         "min_tail_ess": float(array_stats.ess(stacked, method="tail", prob=(0.05, 0.95)).min()),
         "divergences": int(drawn.statistics["diverging"].sum()),
         "rerun": drawn.rerun,
+        "fine": drawn.fine,
     }
     certified = (
         health["max_rhat"] < LARGEST_RHAT
@@ -293,7 +294,7 @@ def _fitted(built: Built, setting: Setting, seeds: np.random.SeedSequence) -> _F
     found = sets_of(theta, built.design, np.arange(len(built.design.diagnosis)))
     scores = leave_one_out(found, blocks_of(built.design), chains=setting.sampler.chains)
     over = np.flatnonzero(~(scores.k_hat <= k_hat_limit(setting.scores)))
-    return _Fitted(built, bool(certified), health, scores.elpd["total"].copy(), over)
+    return _Fitted(replace(built, fine=drawn.fine), bool(certified), health, scores.elpd["total"].copy(), over)
 
 
 def run_one(kind: Kind, label_of: str, index: int, setting: Setting) -> dict[str, Any]:
