@@ -117,7 +117,8 @@ def estimate(
     if "B_disorder" in posterior:
         whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
         found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
-    found["correlations"] = _correlations(summary, posterior, functions)
+    if not design.coords[n.GROUP]:  # of groups each has its own, among ``groups``
+        found["correlations"] = _correlations(summary, posterior, functions)
     found["rois"] = _rois(summary, posterior, design, moments, cohort)
     found["rois_by_disorder"] = _rois_by_disorder(summary, posterior, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
