@@ -294,7 +294,9 @@ def _fitted(built: Built, setting: Setting, seeds: np.random.SeedSequence) -> _F
     found = sets_of(theta, built.design, np.arange(len(built.design.diagnosis)))
     scores = leave_one_out(found, blocks_of(built.design), chains=setting.sampler.chains)
     over = np.flatnonzero(~(scores.k_hat <= k_hat_limit(setting.scores)))
-    return _Fitted(replace(built, fine=drawn.fine), bool(certified), health, scores.elpd["total"].copy(), over)
+    return _Fitted(
+        replace(built, fine=drawn.fine), bool(certified), health, scores.elpd["total"].copy(), over
+    )
 
 
 def run_one(kind: Kind, label_of: str, index: int, setting: Setting) -> dict[str, Any]:

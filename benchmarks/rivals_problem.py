@@ -26,7 +26,7 @@ from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.spec import JointSpec, parse, read_priors
 
-__all__ = ["Point", "make_points", "problem"]
+__all__ = ["Point", "as_sampled", "log_jacobian", "make_points", "problem"]
 
 REGIONS: Final = (
     "AMY_L", "AMY_R", "HIP_L", "HIP_R", "AINS_L", "AINS_R", "DACC", "RACC", "VLPFC_L", "VLPFC_R",
@@ -152,8 +152,8 @@ def make_points(built: Built, rng: np.random.Generator, count: int, *, centred: 
         who = latents(theta, built.design, rng)
         value = density.value_and_gradient(np.concatenate([x, who.function.ravel()]))[0]
         factor, log_given = _draw_factors(theta, built, who.function, rng)
-        point = Point(_as_sampled(theta, built.parameters), x=factor, e=who.function)
-        point.ours = value + log_given - _log_jacobian(theta, built.parameters, free, x)
+        point = Point(as_sampled(theta, built.parameters), x=factor, e=who.function)
+        point.ours = value + log_given - log_jacobian(theta, built.parameters, free, x)
         if not centred:
             root = theta["Omega"]
             mean = _level(theta, built, factor)
@@ -162,7 +162,8 @@ def make_points(built: Built, rng: np.random.Generator, count: int, *, centred: 
         yield point
 
 
-def _as_sampled(theta: Mapping[str, Array], declared: list[Parameter]) -> Theta:
+def as_sampled(theta: Mapping[str, Array], declared: list[Parameter]) -> Theta:
+    """Return parameters as rivals sample them: standardised, and correlations as Cholesky factors."""
     found: Theta = {}
     for p in declared:
         value = np.array(theta[p.name])
@@ -176,8 +177,8 @@ def _as_sampled(theta: Mapping[str, Array], declared: list[Parameter]) -> Theta:
     return found
 
 
-def _log_jacobian(theta: Theta, declared: list[Parameter], free: Unconstrained, x: Array) -> float:
-    """Log-determinant of the derivative of the parameters by our coordinates, up to a constant."""
+def log_jacobian(theta: Theta, declared: list[Parameter], free: Unconstrained, x: Array) -> float:
+    """Return the log-determinant of the derivative of the parameters by our coordinates, up to a constant."""
     total = 0.0
     for p in declared:
         value = np.asarray(theta[p.name])

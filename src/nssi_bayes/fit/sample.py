@@ -27,6 +27,8 @@ FEWEST_EFFECTIVE: Final = 400.0
 """What certification asks for; `check` judges again, over every reported quantity."""
 CONSTANT: Final = 1e-9
 _SUSPECTS: Final = 100
+_NEARLY: Final = 0.75
+"""Errors at the typical point, of what is allowed: over draws, whose loadings go farther, they are larger."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -91,7 +93,8 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             return _together(chains, sampler, rerun=rerun, fine=fine)
 
         fine, judged = built.fine, enough and _has_finer(built)
-        if judged and _too_steep(built, opened.near(LOOKED_AT, np.random.default_rng(for_look))):
+        near = opened.near(LOOKED_AT, np.random.default_rng(for_look)) if judged else {}
+        if judged and _too_steep(built, near, limit=_NEARLY * LARGEST_ERROR):
             _LOG.info("items are too steep for the sampler's nodes: finer ones")
             fine, judged = True, False
         drawn = run(sampler, fine=fine, rerun=False)
@@ -120,11 +123,11 @@ def _has_finer(built: Built) -> bool:
     return not (built.fine or beside or built.explicit or len(built.design.plain_of) <= FEW)
 
 
-def _too_steep(built: Built, values: dict[str, Array]) -> bool:
+def _too_steep(built: Built, values: dict[str, Array], *, limit: float = LARGEST_ERROR) -> bool:
     """Whether the sampler's nodes are too few at these draws [`chain`, `draw`, ...]."""
     theta = theta_of(label(values, built.parameters, built.design), built.parameters)
     found = errors(theta, built)
-    return found is not None and float(found.std()) > LARGEST_ERROR
+    return found is not None and float(found.std()) > limit
 
 
 def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool, fine: bool) -> Drawn:
