@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rivals
+from numpy.polynomial.hermite_e import hermegauss
 from rivals_elsewhere import stan_data
+from rivals_marginal import marginal_data
 from rivals_problem import SCANNED, make_points, problem
+from scipy.stats import multivariate_normal
 
 from nssi_bayes import names as n
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.store import write_json
+
+VARIANCE_OF_NODES = float(np.mean(hermegauss(5)[0] ** 2))
 
 
 def _file(rival: str, ess: float, *, mean: float = 0.0, text: str = "t") -> dict[str, Any]:
@@ -88,6 +93,25 @@ def test_what_rivals_sample_becomes_what_ours_are_called() -> None:
     np.testing.assert_allclose(
         found["B_disorder"][0, 0], point["B_disorder_raw"] * point["tau_slope"][:, None, None]
     )
+
+
+def test_nodes_of_the_marginal_rival_integrate_and_its_curves_are_read_off_at_them() -> None:
+    """Normal densities of people's functions have integral 1; polynomials are read off exactly."""
+    built = problem(1, 8)
+    data = marginal_data(built)
+    node, log_weight = np.array(data["node"]), np.array(data["log_weight"])
+    assert node.shape == (8, 125, 3)
+    for one, weight in zip(node, log_weight.T, strict=True):  # five nodes an axis stand for this normal
+        middle = one.mean(axis=0)
+        away = one - middle
+        normal = multivariate_normal(middle, away.T @ away / len(one) / VARIANCE_OF_NODES)
+        assert np.exp(weight + normal.logpdf(one)).sum() == pytest.approx(1.0, rel=1e-9)
+    abscissa = np.array(data["abscissa"])
+    for f in range(3):
+        curves = np.zeros((8, 33))
+        curves[:, 11 * f : 11 * (f + 1)] = (abscissa[f] ** 3 - abscissa[f]).T
+        read = np.einsum("ikc,ic->ik", np.array(data["interpolation"]), curves)
+        np.testing.assert_allclose(read, node[..., f] ** 3 - node[..., f], atol=1e-9)
 
 
 @pytest.mark.slow
