@@ -230,8 +230,11 @@ def test_what_is_left_follows_the_roster_and_the_files(project: Path) -> None:
     left = stages_left(layout, params)
     assert left == [
         "ingest", "score", "extract", "assemble",
-        "build", "fit", "check", "build", "fit", "check", "compare", "report",
+        "build", "fit", "check", "build", "fit", "check", "crossvalidate", "compare", "report",
     ]  # fmt: skip
+    more = {"cross_validation": {"scheme": "auto"}, "sensitivity": {"models": ["q/a"]}}
+    asked = parse(Params, {**params.model_dump(), **more}, where="params.yaml")
+    assert stages_left(layout, asked)[-4:] == ["sensitivity", "crossvalidate.fits", "compare", "report"]
     layout.posterior("q/a").parent.mkdir(parents=True)
     layout.posterior("q/a").touch()
     assert stages_left(layout, params).count("fit") == 1

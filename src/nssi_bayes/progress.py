@@ -24,6 +24,7 @@ _TYPICAL_SECONDS: Final = {
     "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
     "build": 8.0, "fit": 90.0, "check": 15.0, "compare": 3.0, "report": 12.0,
     "check.prior": 8.0, "preview": 20.0, "sensitivity": 60.0, "crossvalidate": 2.0, "calibrate": 600.0,
+    "crossvalidate.fits": 900.0,
 }  # fmt: skip
 """Before this machine has run a verb: seconds for 120 people on two cores."""
 
@@ -41,7 +42,8 @@ def stages_left(layout: Layout, params: Params) -> list[str]:
     Returns
     -------
     list of str
-        One verb a stage; an output that is there but stale does not count.
+        One a stage: its verb, or where it does more than usual, as `_TYPICAL_SECONDS` names that; an output
+        that is there but stale does not count.
     """
     study = params.study
     outputs: list[tuple[str, Path]] = [
@@ -58,7 +60,9 @@ def stages_left(layout: Layout, params: Params) -> list[str]:
             ("fit", layout.posterior(model)),
             ("check", layout.checks(model)),
         ]
+    outputs += [("sensitivity", layout.numbers("sensitivity", model)) for model in params.sensitivity.models]
     for question in params.questions:
+        outputs += [(_kind("crossvalidate", params), layout.left_out(question))]
         outputs += [("compare", layout.comparison(question)), ("report", layout.report(question))]
     return [verb for verb, path in outputs if not path.exists()]
 
@@ -78,17 +82,24 @@ def announced(layout: Layout, params: Params, *, verb: str, name: str = "") -> I
     name : str, optional
         Its model or question.
     """
-    seconds = _expected(layout)
+    seconds, kind = _expected(layout), _kind(verb, params)
     stage = f"{verb} {name}".strip().replace("check.prior", "build --prior-predictive")
     left = stages_left(layout, params)
     rest = sum(seconds[v] for v in left)
     count = f"{len(left)} stage{'s' if len(left) != 1 else ''} to go"
-    _LOG.info("%s: started, %s; %s, %s", stage, _about(seconds[verb]), count, _about(rest))
+    _LOG.info("%s: started, %s; %s, %s", stage, _about(seconds[kind]), count, _about(rest))
     start = time.perf_counter()
     yield
     took = time.perf_counter() - start
     _LOG.info("%s: done in %.1f s", stage, took)
-    write_json(layout.note("durations"), {**seconds, verb: took})
+    write_json(layout.note("durations"), {**seconds, kind: took})
+
+
+def _kind(verb: str, params: Params) -> str:
+    """Tell fits without some of the people from the seconds that it takes to ask for none."""
+    asked = params.cross_validation
+    fits = asked.scheme != "psis" or asked.leave or asked.evidence
+    return "crossvalidate.fits" if verb == "crossvalidate" and fits else verb
 
 
 def _expected(layout: Layout) -> dict[str, float]:
