@@ -36,8 +36,8 @@ import numpy as np
 import psutil
 from arviz_stats.base import array_stats
 from rivals_elsewhere import PROGRAM, make_pymc, stan_data, to_pymc
-from rivals_marginal import FINE, MARGINAL, marginal_data, marginal_points
-from rivals_problem import make_points, problem
+from rivals_marginal import FINE, MARGINAL, marginal_data, marginal_points, marginal_start
+from rivals_problem import Point, make_points, problem
 
 from nssi_bayes.build import Built
 from nssi_bayes.fit.chains import draw_chain, typical_coordinates
@@ -177,7 +177,8 @@ def run_stan(built: Built, seed: int, *, tune: int, draws: int, rival: str = "st
     began = time.perf_counter()
     model = _stan(built, seed, rival=rival)
     compiling, began, used = time.perf_counter() - began, time.perf_counter(), _cpu()
-    fit = model.sample(num_chains=CHAINS, num_warmup=tune, num_samples=draws, delta=ACCEPT)
+    begin = {"init": [_listed(marginal_start(built))] * CHAINS} if rival == "stan_marginal" else {}
+    fit = model.sample(num_chains=CHAINS, num_warmup=tune, num_samples=draws, delta=ACCEPT, **begin)
     total, used = time.perf_counter() - began, _cpu() - used
     said = re.findall(rb"([\d.]+) seconds \((Warm-up|Sampling)\)", b"\n".join(fit.stan_outputs))
     after, before = (sum(float(s) for s, which in said if which == w) for w in (b"Sampling", b"Warm-up"))
@@ -295,8 +296,11 @@ def _pymc_values(built: Built, points: list[Any]) -> list[float]:
 def _stan_values(built: Built, points: list[Any], rival: str) -> list[float]:
     nodes = FINE if rival == "stan_marginal" else {}
     model = _stan(built, 1, rival=rival, **nodes)
-    listed = [{name: np.asarray(value).tolist() for name, value in point.items()} for point in points]
-    return [model.log_prob(model.unconstrain_pars(one), adjust_transform=False) for one in listed]
+    return [model.log_prob(model.unconstrain_pars(_listed(p)), adjust_transform=False) for p in points]
+
+
+def _listed(point: Point) -> dict[str, Any]:
+    return {name: np.asarray(value).tolist() for name, value in point.items()}
 
 
 def agreement(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:

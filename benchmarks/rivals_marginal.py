@@ -24,7 +24,7 @@ from nssi_bayes.fit.chains import typical_coordinates
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 
-__all__ = ["FINE", "MARGINAL", "marginal_data", "marginal_points"]
+__all__ = ["FINE", "MARGINAL", "marginal_data", "marginal_points", "marginal_start"]
 
 MARGINAL: Final = Path(__file__).with_name("rival_marginal.stan")
 ORDER: Final = 5
@@ -107,6 +107,11 @@ def _typical(built: Built) -> dict[str, Array]:
     slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
     mode = typical_coordinates(built).mode
     return slots.named(Unconstrained(built.parameters, slots)(mode)[1])
+
+
+def marginal_start(built: Built) -> Point:
+    """Return the typical point, where the nodes are right: chains must begin there."""
+    return Point(as_sampled(_typical(built), built.parameters))
 
 
 def marginal_points(built: Built, rng: np.random.Generator, count: int) -> Iterator[Point]:
