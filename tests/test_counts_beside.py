@@ -81,8 +81,9 @@ def beside(case: Case, curve: Curve, tail: Array, *, load: Array | None = None) 
     grid = quadrature.make_grid(FUNCTIONS + 1, **grid_beside(FUNCTIONS))
     places = np.append(OWNER, FUNCTIONS), np.full(len(OWNER) + 1, -1)
     arrangement = arrange(*places, grid=grid, testlet_nodes=9, position_nodes=5)
-    steps, largest, _ = NEWTON_BESIDE
-    arrangement = arrangement._replace(newton_steps=steps, largest_step=largest, raised=True)
+    arrangement = arrangement._replace(
+        newton_steps=NEWTON_BESIDE.steps, largest_step=NEWTON_BESIDE.largest, raised=True
+    )
     both = [(curve.over > 0) * np.exp(curve.at), (curve.under > 0) * np.exp(curve.below)]
     upper, lower = (
         np.concatenate([items, one[:, None]], axis=1)

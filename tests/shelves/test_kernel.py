@@ -54,6 +54,7 @@ def make_case(
         category_groups=[CATEGORIES],
         indicator_order=np.arange(indicators),
         response=response,
+        function_of=function_of,
         biased=None,
         coords={"group": []},
         plain_of=[np.flatnonzero((function_of == f) & (testlet_of < 0)) for f in range(functions)],
@@ -80,7 +81,7 @@ def reference(case: Case) -> tuple[np.ndarray[Any, Any], ...]:
         case.items.constants = case.items.constants._replace(upper=upper, lower=lower)
         case.items.loading, case.items.gamma = loading[None], gamma
         prior = Quadratic(matrix, jnp.zeros(len(matrix)))
-        value = quadrature.integrate(prior, case.items.curve, case.items.slope, case.grid)
+        value = quadrature.integrate(prior, case.items, case.grid)
         return value.sum(), value
 
     both = jax.value_and_grad(total, argnums=tuple(range(len(case.arguments))), has_aux=True)

@@ -9,7 +9,8 @@ sampler, the pointwise scores and their blocks, and new people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jax
@@ -202,7 +203,35 @@ def log_likelihood(
     if not count.any():
         return log_integral(prior)
     items = measurement.Items(theta, design, counted=count)
-    return quadrature.integrate(prior, items.curve, items.slope, grid) + items.log_gap
+    return quadrature.integrate(prior, items, grid) + items.log_gap
+
+
+@dataclass(frozen=True)
+class _WithOutcome:
+    """Items, and an outcome as the one indicator of one function more."""
+
+    items: measurement.Items
+    outcome: Callable[[Any], Any]
+
+    @property
+    def steepest(self) -> Any:
+        found = self.items.steepest
+        return jnp.concatenate([found, jnp.ones_like(found[:, :1])], axis=1)
+
+    def curve(self, function: int, points: Any) -> Any:
+        if function < self.items.steepest.shape[1]:
+            return self.items.curve(function, points)
+        return jax.vmap(self.outcome, 1, 1)(points)
+
+    def slope(self, points: Any) -> tuple[Any, Any]:
+        def first_of(mu: Any) -> Any:
+            return jax.grad(lambda v: self.outcome(v).sum())(mu)
+
+        mu = points[:, -1]
+        first, second = jax.jvp(first_of, (mu,), (jnp.ones_like(mu),))
+        both = zip(self.items.slope(points[:, :-1]), (first[:, None], -second[:, None]), strict=True)
+        first, second = (jnp.concatenate(pair, axis=1) for pair in both)
+        return first, second
 
 
 def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
@@ -223,25 +252,10 @@ def _beside(theta: Theta, design: Design, include: Sequence[str]) -> Any:
     def outcome(mu: Any) -> Any:
         return outcomes.log_probability(theta, design, mu[None])
 
-    def curve(f: int, points: Any) -> Any:
-        return items.curve(f, points) if f < functions else jax.vmap(outcome, 1, 1)(points)
-
-    def slope(points: Any) -> tuple[Any, Any]:
-        def first_of(mu: Any) -> Any:
-            return jax.grad(lambda v: outcome(v).sum())(mu)
-
-        mu = points[:, functions]
-        first, second = jax.jvp(first_of, (mu,), (jnp.ones_like(mu),))
-        both = zip(items.slope(points[:, :functions]), (first[:, None], -second[:, None]), strict=True)
-        first, second = (jnp.concatenate(pair, axis=1) for pair in both)
-        return first, second
-
     joined = Quadratic(whole, prior.constant - 0.5 * (jnp.log(variance) + LOG_2PI))
     grid = quadrature.make_grid(functions + 1, **grid_beside(functions))
-    load, owner = jnp.asarray(items.loading).max(axis=0), np.asarray(design.function_of)
-    steepest = jnp.array([*(load[owner == f].max(initial=0.0) for f in range(functions)), 1.0])
-    newton = NEWTON_BESIDE._replace(steepest=steepest)
-    return quadrature.integrate(joined, curve, slope, grid, newton=newton) + items.log_gap
+    both = _WithOutcome(items, outcome)
+    return quadrature.integrate(joined, both, grid, newton=NEWTON_BESIDE) + items.log_gap
 
 
 def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadrature.Moments:
@@ -253,7 +267,7 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
     if not design.coords[n.INDICATOR]:
         return quadrature.Moments(log_integral(prior), *gaussian_moments(prior.matrix))
     items = measurement.Items(theta, design)
-    found = quadrature.moments(prior, items.curve, items.slope, grid)
+    found = quadrature.moments(prior, items, grid)
     return found._replace(log_integral=found.log_integral + items.log_gap)
 
 

@@ -87,8 +87,7 @@ def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False
     )
     if not beside:
         return found
-    steps, largest, _ = NEWTON_BESIDE
-    return found._replace(newton_steps=steps, raised=True, largest_step=largest)
+    return found._replace(newton_steps=NEWTON_BESIDE.steps, largest_step=NEWTON_BESIDE.largest, raised=True)
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import jax.numpy as jnp
+import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import bias, ladder
@@ -163,6 +164,13 @@ class Items:
         for s, items in (one for groups in self.design.testlets_of for one in groups):
             predictor = predictor.at[:, items].add(self.gamma[s] * testlet[:, [s]])
         return ordinal.log_probability(self.constants.upper, self.constants.lower, predictor).sum(axis=1)
+
+    @property
+    def steepest(self) -> Any:
+        """Largest loading on each axis, in size [`participant` or 1, `function`]."""
+        size, owner = jnp.abs(self.loading), np.asarray(self.design.function_of)
+        axes = range(len(self.design.plain_of))
+        return jnp.stack([size[:, owner == f].max(axis=1, initial=0.0) for f in axes], axis=1)
 
     def slope(self, points: Any) -> tuple[Any, Any]:
         """Return first and negative second derivative of the curves at [`participant`, `function`]."""

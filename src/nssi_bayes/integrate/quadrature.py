@@ -15,8 +15,7 @@ safeguarded Newton steps), so that NUTS sees one smooth density (Pinheiro & Bate
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,16 +26,16 @@ from nssi_bayes.integrate.gaussian import Quadratic
 
 __all__ = ["NEWTON", "Grid", "Moments", "Newton", "integrate", "make_grid", "moments", "normal_rule"]
 
-NEWTON_STEPS: Final = 4
+NEWTON_STEPS: Final = 6
 LARGEST_STEP: Final = 1.5
-"""Newton steps are clipped to this, in residual sd of a function."""
+LARGEST_CHANGE: Final = 3.0
+"""Newton steps are clipped to the first, in residual sd of a function, and shortened so that none changes
+the predictor of an item by more than the second, in logits: steps that are right for flat items jump to
+and fro over the mode of steep ones."""
+TINY: Final = 1e-300
 REACH: Final = 4.5
 """Half-width of the interpolated stretch of each curve, in posterior sd."""
 
-type Curve = Callable[[int, Any], Any]
-"""Position of a function, and points [`participant`, node], to log-likelihood of the same shape."""
-type Slope = Callable[[Any], tuple[Any, Any]]
-"""Points [`participant`, `function`] to first and negative second derivative."""
 type Small = list[list[Any]]
 """A small matrix whose entries are vectors over people."""
 
@@ -50,19 +49,19 @@ class Newton(NamedTuple):
         How many.
     largest : float
         They are clipped to this, in residual sd of a function.
-    steepest : array, optional
-        Largest loading of each function [`function`]: steps are damped instead of clipped. Third
-        derivatives of logistic and Poisson-like curves are no larger than loading times second ones, and
-        with steps of log(1 + d) / d, d the largest change of a predictor by a whole step, no step goes
-        down and none jumps over the mode (Sun & Tran-Dinh 2019, 10.1007/s10107-018-1282-4).
+    change : float, optional
+        They are shortened to this, the largest change of a predictor, in logits. None: they are damped.
+        Third derivatives of logistic and Poisson-like curves are no larger than loading times second
+        ones, and with steps of log(1 + d) / d, d the largest change of a predictor by a whole step, no
+        step goes down and none jumps over the mode (Sun & Tran-Dinh 2019, 10.1007/s10107-018-1282-4).
     """
 
     steps: int
     largest: float
-    steepest: Any = None
+    change: float | None = None
 
 
-NEWTON: Final = Newton(NEWTON_STEPS, LARGEST_STEP)
+NEWTON: Final = Newton(NEWTON_STEPS, LARGEST_STEP, LARGEST_CHANGE)
 
 
 class Grid(NamedTuple):
@@ -157,17 +156,29 @@ def normal_rule(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
     return position, weight / weight.sum()
 
 
-def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid, *, newton: Newton = NEWTON) -> Any:
+class Items(Protocol):
+    """What items say of people's functions."""
+
+    @property
+    def steepest(self) -> Any:
+        """Largest loading of each function, in size [`participant` or 1, `function`]."""
+
+    def curve(self, function: int, points: Any) -> Any:
+        """Return the log-likelihood of one function at points [`participant`, node]."""
+
+    def slope(self, points: Any) -> tuple[Any, Any]:
+        """Return first and negative second derivative at points [`participant`, `function`]."""
+
+
+def integrate(prior: Quadratic, items: Items, grid: Grid, *, newton: Newton = NEWTON) -> Any:
     """Return the log of the integral of prior times items over the functions.
 
     Parameters
     ----------
     prior : Quadratic
         Over the functions of each person.
-    curve : callable
-        Item log-likelihood of one function at points [`participant`, node].
-    slope : callable
-        Derivatives of the same; only positions depend on them.
+    items : Items
+        Only positions depend on slopes and on what is steepest.
     grid : Grid
         From `make_grid`.
     newton : Newton
@@ -178,13 +189,13 @@ def integrate(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid, *, newto
     array
         [`participant`].
     """
-    log_joint, _ = _log_joint(prior, curve, slope, grid, newton=newton)
+    log_joint, _ = _log_joint(prior, items, grid, newton)
     return _log_sum_exp(log_joint)
 
 
-def moments(prior: Quadratic, curve: Curve, slope: Slope, grid: Grid) -> Moments:
+def moments(prior: Quadratic, items: Items, grid: Grid) -> Moments:
     """Return integral, mean and covariance of each person's functions given the person's data."""
-    log_joint, nodes = _log_joint(prior, curve, slope, grid)
+    log_joint, nodes = _log_joint(prior, items, grid, NEWTON)
     total = _log_sum_exp(log_joint)
     weight = jnp.exp(log_joint - total[:, None])
     mean = (weight[:, None, :] * nodes).sum(axis=2)
@@ -198,12 +209,10 @@ def _log_sum_exp(log_joint: Any) -> Any:
     return top + jnp.log(jnp.exp(log_joint - top[:, None]).sum(axis=1))
 
 
-def _log_joint(
-    prior: Quadratic, curve: Curve, slope: Slope, grid: Grid, *, newton: Newton = NEWTON
-) -> tuple[Any, Any]:
+def _log_joint(prior: Quadratic, items: Items, grid: Grid, newton: Newton) -> tuple[Any, Any]:
     """Log of weight times prior times items [`participant`, node], and the nodes."""
     functions, order = grid.functions, len(grid.nodes)
-    mode, root = _proposal(stop_gradient(prior.matrix), slope, functions, newton)
+    mode, root = _proposal(stop_gradient(prior.matrix), items, functions, newton)
     log_det = sum((jnp.log(root[a][a]) for a in range(functions)), start=0.0)
     spread = _marginal_sd(root, functions)
     # node = mode + R^-T z, root = R lower Cholesky of the posterior precision: a function's
@@ -216,7 +225,7 @@ def _log_joint(
     for f in range(functions):
         few = order ** (functions - f)
         own = stop_gradient(offset[f][:, :few])
-        values = _values_of(f, curve, stop_gradient(mode[f]), own, REACH * stop_gradient(spread[f]), grid)
+        values = _values_of(f, items, stop_gradient(mode[f]), own, REACH * stop_gradient(spread[f]), grid)
         total = total + jnp.tile(values, (1, order**f))
     whole = jnp.concatenate([nodes, -jnp.ones_like(nodes[:, :1, :])], axis=1)
     quadratic = (whole * (prior.matrix @ whole)).sum(axis=1)
@@ -224,38 +233,37 @@ def _log_joint(
     return total + log_prior - stop_gradient(log_det)[:, None], nodes
 
 
-def _values_of(f: int, curve: Curve, mode: Any, offset: Any, reach: Any, grid: Grid) -> Any:
+def _values_of(f: int, items: Items, mode: Any, offset: Any, reach: Any, grid: Grid) -> Any:
     """Evaluate a function's curve at `mode` + `offset`, by interpolation where that is cheaper."""
     count = len(grid.chebyshev)
     if offset.shape[1] <= count:
-        return curve(f, mode[:, None] + offset)
-    coefficients = curve(f, mode[:, None] + reach[:, None] * grid.chebyshev) @ grid.to_coefficients
+        return items.curve(f, mode[:, None] + offset)
+    coefficients = items.curve(f, mode[:, None] + reach[:, None] * grid.chebyshev) @ grid.to_coefficients
     place = jnp.clip(offset / reach[:, None], -1, 1)
     return jnp.einsum("kiq,ik->iq", stop_gradient(_chebyshev(place, count)), coefficients)
 
 
-def _proposal(matrix: Any, slope: Slope, functions: int, newton: Newton) -> tuple[list[Any], Small]:
+def _proposal(matrix: Any, items: Items, functions: int, newton: Newton) -> tuple[list[Any], Small]:
     precision = [[matrix[:, a, b] for b in range(functions)] for a in range(functions)]
     information = [matrix[:, a, functions] for a in range(functions)]
     mode = _solve(_cholesky(precision), information)
     for _ in range(newton.steps):
-        first, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
+        first, curvature = items.slope(stop_gradient(jnp.stack(mode, axis=1)))
         gradient = [
             information[a] - sum(precision[a][b] * mode[b] for b in range(functions)) + first[:, a]
             for a in range(functions)
         ]
         step = _solve(_cholesky(_plus_diagonal(precision, curvature)), gradient)
-        mode = [m + s for m, s in zip(mode, _shortened(step, newton), strict=True)]
-    _, curvature = slope(stop_gradient(jnp.stack(mode, axis=1)))
+        mode = [m + s for m, s in zip(mode, _shortened(step, items.steepest, newton), strict=True)]
+    _, curvature = items.slope(stop_gradient(jnp.stack(mode, axis=1)))
     return mode, _cholesky(_plus_diagonal(precision, curvature))
 
 
-def _shortened(step: list[Any], newton: Newton) -> list[Any]:
-    if newton.steepest is None:
-        return [jnp.clip(s, -newton.largest, newton.largest) for s in step]
-    change = jnp.max(jnp.abs(jnp.stack(step, axis=1)) * stop_gradient(newton.steepest), axis=1)
-    share = jnp.log1p(change) / jnp.maximum(change, 1e-300)
-    return [share * s for s in step]
+def _shortened(step: list[Any], steepest: Any, newton: Newton) -> list[Any]:
+    size = jnp.abs(jnp.stack(step, axis=1)) * stop_gradient(steepest)
+    change = jnp.maximum(jnp.max(size, axis=1), TINY)
+    share = jnp.log1p(change) / change if newton.change is None else jnp.minimum(1.0, newton.change / change)
+    return [jnp.clip(share * s, -newton.largest, newton.largest) for s in step]
 
 
 def _plus_diagonal(matrix: Small, diagonal: Any) -> Small:

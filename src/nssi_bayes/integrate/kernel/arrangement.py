@@ -39,11 +39,12 @@ class Arrangement(NamedTuple):
         Rules over the residual factor: in the integral, and for the node positions.
     newton_steps : int
         Steps to the mode.
-    largest_step, reach : float
-        Clip of a step, residual sd; half-width of the interpolated stretch, posterior sd.
+    largest_step, largest_change, reach : float
+        Of a step, residual sd, and of what it changes of a predictor, logits; half-width of the
+        interpolated stretch, posterior sd.
     raised : bool
         Whether the last function's indicators are raised to a power and tilted; steps are then damped
-        instead of clipped, see `quadrature.Newton`.
+        instead of shortened, see `quadrature.Newton`.
     """
 
     functions: int
@@ -64,6 +65,7 @@ class Arrangement(NamedTuple):
     rough_weight: Array
     newton_steps: int
     largest_step: float
+    largest_change: float
     reach: float
     raised: bool = False
 
@@ -122,6 +124,7 @@ def arrange(
         *quadrature.normal_rule(position_nodes),
         quadrature.NEWTON_STEPS,
         quadrature.LARGEST_STEP,
+        quadrature.LARGEST_CHANGE,
         quadrature.REACH,
     )
 

@@ -54,8 +54,7 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
     matrix, mode, half, root = room.matrix, room.mode, room.half, room.root
     curvature[:] = 0.0
     for f in range(functions):
-        if a.raised:
-            room.steep[f] = _steepest(f, loading, a)
+        room.steep[f] = _steepest(f, loading, a)
         for i in range(a.width):
             mode[f, i] = matrix[f * size + functions, i]
     _factorise(curvature, room)
@@ -71,8 +70,7 @@ def propose(loading: Array, shift: Array, room: Room, a: Arrangement) -> None:
                 for i in range(a.width):
                     step[f, i] -= matrix[f * size + g, i] * mode[g, i]
         _solve(root, step)
-        if a.raised:
-            _damp(step, room)
+        _shorten(step, room, a)
         for f in range(functions):
             for i in range(a.width):
                 mode[f, i] += min(max(step[f, i], -most), most)
@@ -106,8 +104,8 @@ def _steepest(f: int, loading: Array, a: Arrangement) -> float:
 
 
 @inlined
-def _damp(step: Array, room: Room) -> None:
-    """Shorten steps so that none goes down, see `quadrature.Newton`."""
+def _shorten(step: Array, room: Room, a: Arrangement) -> None:
+    """Shorten steps by what they change of a predictor, see `quadrature.Newton`."""
     functions, w = step.shape
     change, steep = room.work, room.steep
     for i in range(w):
@@ -115,8 +113,13 @@ def _damp(step: Array, room: Room) -> None:
     for f in range(functions):
         for i in range(w):
             change[i] = max(change[i], steep[f] * abs(step[f, i]))
-    for i in range(w):
-        change[i] = np.log1p(change[i]) / change[i]
+    if a.raised:
+        for i in range(w):
+            change[i] = np.log1p(change[i]) / change[i]
+    else:
+        most = a.largest_change
+        for i in range(w):
+            change[i] = min(1.0, most / change[i])
     for f in range(functions):
         for i in range(w):
             step[f, i] *= change[i]

@@ -49,7 +49,7 @@ class Room(NamedTuple):
     matrix: Array  # M, symmetric [entry, person]
     tail: Array  # of the last function: what is added times it, and the power of its indicators [2, person]
     bare: Array  # log-likelihood of its indicators before it is raised [curve node, person]
-    steep: Array  # largest loading [function]
+    steep: Array  # largest loading, in size [function]
     shape: Array  # how functions are skewed, as `sinh_arcsinh.shape_of` [function, 4]; no rows: they are not
     mode: Array  # [function, person]
     spot: Array  # the function there: the mode itself, or skewed [function, person]
