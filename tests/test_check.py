@@ -26,6 +26,7 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import _quantities, estimates, scores
 from nssi_bayes.check.gate import judge, judge_ends
+from nssi_bayes.check.levels import as_met
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
@@ -61,7 +62,10 @@ class Fitted:
         self.log_likelihood, self.moments = scores.evaluate(self.theta, self.design)
         self.blocks = joint.blocks_of(self.design)
         self.scores = scores.leave_one_out(self.log_likelihood, self.blocks, chains=4)
-        self.met = estimates.as_met(self.moments, self.design, np.random.default_rng(0))
+        names = {p.name for p in self.built.parameters}
+        met = as_met(self.moments, self.design, np.random.default_rng(0), parameters=names)
+        assert met is not None
+        self.met = met
 
     def quantities(self) -> dict[str, Array]:
         total = self.log_likelihood[tuple(self.blocks)]
@@ -286,8 +290,8 @@ def test_as_met_is_the_difference_of_group_means(fitted: Fitted) -> None:
     has = fitted.design.diagnosis[:, 0] > 0
     mean = fitted.moments.mean
     plain = mean[:, has].mean(axis=1) - mean[:, ~has].mean(axis=1)
-    np.testing.assert_allclose(fitted.met[:, 0].mean(axis=0), plain.mean(axis=0), atol=0.03)
-    assert (fitted.met[:, 0].std(axis=0) > plain.std(axis=0)).all()
+    np.testing.assert_allclose(fitted.met.level[:, 0].mean(axis=0), plain.mean(axis=0), atol=0.03)
+    assert (fitted.met.level[:, 0].std(axis=0) > plain.std(axis=0)).all()
 
 
 @pytest.mark.slow

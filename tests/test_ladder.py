@@ -21,7 +21,8 @@ from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.calibrate.person import draw_functions
-from nssi_bayes.check.estimates import as_met, estimate
+from nssi_bayes.check.estimates import estimate
+from nssi_bayes.check.levels import as_met
 from nssi_bayes.check.prior import summarise
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import fit
@@ -257,7 +258,7 @@ def _estimated(rung: str) -> tuple[Built, Theta, dict[str, Any]]:
     labelled = label({k: v[None] for k, v in values.items()}, built.parameters, built.design)
     tree = xr.DataTree.from_dict({"posterior": labelled, "prior": labelled})
     moments = marginal.evaluate(draws, built.design, include=joint.BLOCKS, grid=FINE)
-    met = as_met(moments, built.design, np.random.default_rng(2))
+    met = as_met(moments, built.design, np.random.default_rng(2), parameters=draws)
     params = read_params(ROOT / "params.yaml")
     return built, values, estimate(tree, built.design, moments, met, params=params, cohort=cohort)
 
@@ -278,6 +279,15 @@ def test_means_sds_and_correlations_by_group_are_told() -> None:
     assert f"{np.exp(expected):.2f}" in page
     assert f"{values['level_group'][:, 0, 1].mean():.2f}".replace("-", "−") in page.replace("-", "−")
     assert not _groups({"groups": []})
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_people_of_different_groups_are_compared_where_means_are_free(rung: str) -> None:
+    """Where identification fixes every group's mean at 0, differences between people say nothing."""
+    _, _, found = _estimated(rung)
+    free = rung in ("scalar", "strict")
+    assert bool(found["levels"]) is free
+    assert bool(found["contrasts"]) is free
 
 
 def test_estimates_and_prior_predictive_know_groups() -> None:

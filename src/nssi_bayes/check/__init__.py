@@ -24,6 +24,7 @@ from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
+from nssi_bayes.check.levels import Met, as_met, contrasts
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.integrate.quadrature import Moments
@@ -115,7 +116,7 @@ def _joint(
     log_likelihood, of_axes = scores.evaluate(theta, design)
     moments = of_functions(of_axes, design)
     blocks = joint.blocks_of(design)
-    met = estimates.as_met(moments, design, rng)
+    met = as_met(moments, design, rng, parameters=theta)
     person = moments.mean.reshape(chains, -1, moments.mean.shape[1] * moments.mean.shape[2])
     gate = judge(
         tree, _quantities(posterior, design, met, log_likelihood[tuple(blocks)], chains), person=person
@@ -140,21 +141,20 @@ def _joint(
 
 
 def _quantities(
-    posterior: xr.Dataset, design: Design, met: np.ndarray, total: np.ndarray, chains: int
+    posterior: xr.Dataset, design: Design, met: Met | None, total: np.ndarray, chains: int
 ) -> dict[str, np.ndarray]:
     """Everything that a report prints and that is no parameter: contrasts, and the log-likelihood."""
     found = {"log_likelihood": total.sum(axis=1).reshape(chains, -1)}
-    kinds = {"as_met": met}
+    adjusted = None
     if "A" in posterior:
         adjusted = posterior["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
-        kinds["adjusted"] = adjusted.reshape(-1, *adjusted.shape[2:])
+        adjusted = adjusted.reshape(-1, *adjusted.shape[2:])
     disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
-    for kind, levels in kinds.items():
-        for a, b, difference in estimates.contrasts(levels):
-            for j, function in enumerate(functions):
-                if np.isfinite(difference[:, j]).all():
-                    name = f"{kind}[{function}, {disorders[a]} - {disorders[b]}]"
-                    found[name] = difference[:, j].reshape(chains, -1)
+    for kind, a, b, difference in contrasts(adjusted, met):
+        for j, function in enumerate(functions):
+            found[f"{kind}[{function}, {disorders[a]} - {disorders[b]}]"] = difference[:, j].reshape(
+                chains, -1
+            )
     return found
 
 

@@ -15,12 +15,13 @@ from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
 from nssi_bayes.check.groups import by_group
+from nssi_bayes.check.levels import Met, contrasts
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
-__all__ = ["PARTS", "as_met", "contrasts", "estimate", "outcome_rows", "rate_ratios"]
+__all__ = ["PARTS", "estimate", "outcome_rows", "rate_ratios"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
@@ -40,44 +41,14 @@ type Array = np.ndarray[Any, Any]
 type Row = dict[str, Any]
 
 
-def as_met(moments: Moments, design: Design, rng: np.random.Generator) -> Array:
-    """Draw the average functions of the people who have a disorder, less those who do not.
-
-    Each person's functions are drawn from a Gaussian with the mean and covariance that the
-    quadrature gives at each draw of the parameters; averages over a group need no more than these.
-
-    Parameters
-    ----------
-    moments : Moments
-        [sample, `participant`, ...].
-    design : Design
-        Who has what.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    numpy.ndarray
-        Residual sd [sample, `disorder`, `function`]; NaN where everybody or nobody has it.
-    """
-    has = design.diagnosis > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = has / has.sum(axis=0) - ~has / (~has).sum(axis=0)
-    mean = np.einsum("ik,sif->skf", weight, moments.mean)
-    covariance = np.einsum("ik,sifg->skfg", weight**2, moments.covariance)
-    root = np.linalg.cholesky(np.nan_to_num(covariance) + 1e-12 * np.eye(covariance.shape[-1]))
-    noise = rng.standard_normal((*mean.shape, 1))
-    return mean + (root @ noise)[..., 0]
-
-
-def contrasts(levels: Array) -> Iterator[tuple[int, int, Array]]:
-    """Yield the difference of each pair of disorders along axis -2 of [..., `disorder`, `function`]."""
-    for a, b in combinations(range(levels.shape[-2]), 2):
-        yield a, b, levels[..., a, :] - levels[..., b, :]
-
-
 def estimate(
-    tree: xr.DataTree, design: Design, moments: Moments, met: Array, *, params: Params, cohort: xr.Dataset
+    tree: xr.DataTree,
+    design: Design,
+    moments: Moments,
+    met: Met | None,
+    *,
+    params: Params,
+    cohort: xr.Dataset,
 ) -> dict[str, Any]:
     """Summarise a joint model.
 
@@ -89,8 +60,8 @@ def estimate(
         The data.
     moments : Moments
         Of each person's functions [sample, `participant`, ...].
-    met : numpy.ndarray
-        From `as_met`.
+    met : Met or None
+        From `levels.as_met`.
     params : Params
         Interval and ROPE.
     cohort : xarray.Dataset
@@ -105,20 +76,15 @@ def estimate(
     summary = _Summary(params.interval, params.rope, chains=tree["posterior"].sizes[n.CHAIN])
     found: dict[str, Any] = {part: [] for part in PARTS}
     found.update(rope=params.rope, interval=params.interval)
-    kinds = {"as_met": met}
-    if "A" in posterior:
-        kinds = {"adjusted": _values(posterior, "A", n.DISORDER, n.FUNCTION), **kinds}
-    disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
-    for kind, levels in kinds.items():
-        found["levels"] += _levels(summary, kind, levels, disorders, functions)
-        found["contrasts"] += _contrasts(summary, kind, levels, disorders, functions)
+    adjusted = _values(posterior, "A", n.DISORDER, n.FUNCTION) if "A" in posterior else None
+    found |= _by_disorder(summary, adjusted, met, design)
     found["heterogeneity"] = list(_heterogeneity(summary, posterior, prior))
     found["slopes"] = _table(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
     if "B_disorder" in posterior:
         whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
         found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
     if not design.coords[n.GROUP]:  # of groups each has its own, among ``groups``
-        found["correlations"] = _correlations(summary, posterior, functions)
+        found["correlations"] = _correlations(summary, posterior, design.coords[n.FUNCTION])
     found["rois"] = _rois(summary, posterior, design, moments, cohort)
     found["rois_by_disorder"] = _rois_by_disorder(summary, posterior, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
@@ -212,23 +178,27 @@ def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]
     ]  # fmt: skip
 
 
-def _levels(summary: _Summary, kind: str, levels: Array, disorders: Any, functions: Any) -> list[Row]:
-    return [
-        {"estimand": kind, "disorder": d, "function": f, **summary.signed(levels[:, k, j])}
-        for k, d in enumerate(disorders)
-        for j, f in enumerate(functions)
-        if np.isfinite(levels[:, k, j]).all()
-    ]
-
-
-def _contrasts(summary: _Summary, kind: str, levels: Array, disorders: Any, functions: Any) -> list[Row]:
-    return [
-        {"estimand": kind, "function": f, "disorder": disorders[a], "other": disorders[b],
-         **summary.signed(difference[:, j], rope=True)}
-        for a, b, difference in contrasts(levels)
-        for j, f in enumerate(functions)
-        if np.isfinite(difference[:, j]).all()
-    ]  # fmt: skip
+def _by_disorder(
+    summary: _Summary, adjusted: Array | None, met: Met | None, design: Design
+) -> dict[str, list[Row]]:
+    """Summarise levels and contrasts, by estimand."""
+    disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
+    kinds = {"adjusted": adjusted, "as_met": None if met is None else met.level}
+    return {
+        "levels": [
+            {"estimand": kind, "disorder": d, "function": f, **summary.signed(levels[:, k, j])}
+            for kind, levels in kinds.items() if levels is not None
+            for k, d in enumerate(disorders)
+            for j, f in enumerate(functions)
+            if np.isfinite(levels[:, k, j]).all()
+        ],
+        "contrasts": [
+            {"estimand": kind, "function": f, "disorder": disorders[a], "other": disorders[b],
+             **summary.signed(difference[:, j], rope=True)}
+            for kind, a, b, difference in contrasts(adjusted, met)
+            for j, f in enumerate(functions)
+        ],
+    }  # fmt: skip
 
 
 def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) -> Iterator[Row]:

@@ -20,8 +20,8 @@ from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.marginal import evaluate, grid_settings, of_functions
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check import scores
-from nssi_bayes.check.estimates import as_met
 from nssi_bayes.check.gate import LARGEST_RHAT
+from nssi_bayes.check.levels import Met, as_met
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate.quadrature import Moments
@@ -170,8 +170,9 @@ def _refit(
     }  # fmt: skip
 
 
-def _met(moments: Moments, built: Built, rng: np.random.Generator) -> Array:
-    return as_met(of_functions(moments, built.design), built.design, rng)
+def _met(moments: Moments, built: Built, rng: np.random.Generator) -> Met | None:
+    names = {p.name for p in built.parameters}
+    return as_met(of_functions(moments, built.design), built.design, rng, parameters=names)
 
 
 def _moments(theta: dict[str, Array], built: Built) -> Moments:

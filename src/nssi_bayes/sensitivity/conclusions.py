@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.check.estimates import contrasts
+from nssi_bayes.check.levels import Met, contrasts
 
 __all__ = ["changes", "conclusions", "state"]
 
@@ -27,15 +27,15 @@ BEYOND: Final = 0.95
 type Array = np.ndarray[Any, Any]
 
 
-def conclusions(draws: xr.Dataset, met: Array | None = None) -> dict[str, Array]:
+def conclusions(draws: xr.Dataset, met: Met | None = None) -> dict[str, Array]:
     """Return the draws of every conclusion.
 
     Parameters
     ----------
     draws : xarray.Dataset
         Of posterior or prior [`chain`, `draw`, ...].
-    met : numpy.ndarray, optional
-        Levels as met, from `check.estimates.as_met` [sample, `disorder`, `function`].
+    met : Met, optional
+        From `check.levels.as_met`.
 
     Returns
     -------
@@ -45,21 +45,18 @@ def conclusions(draws: xr.Dataset, met: Array | None = None) -> dict[str, Array]
     return dict(_each(draws, met))
 
 
-def _each(draws: xr.Dataset, met: Array | None) -> Iterator[tuple[str, Array]]:
+def _each(draws: xr.Dataset, met: Met | None) -> Iterator[tuple[str, Array]]:
     shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
-    kinds = {} if met is None else {"as_met": met}
+    adjusted = None
     if "A" in draws:
-        levels = draws["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
-        kinds["adjusted"] = levels.reshape(-1, *levels.shape[2:])
-    for kind, levels in kinds.items():
-        if n.DISORDER not in draws.coords:
-            continue
+        adjusted = draws["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
+        adjusted = adjusted.reshape(-1, *adjusted.shape[2:])
+    if n.DISORDER in draws.coords:
         disorders, functions = (draws[d].to_numpy().astype(str) for d in (n.DISORDER, n.FUNCTION))
-        for a, b, difference in contrasts(levels):
+        for kind, a, b, difference in contrasts(adjusted, met):
             for j, function in enumerate(functions):
-                if np.isfinite(difference[:, j]).all():
-                    name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
-                    yield name, difference[:, j].reshape(shape)
+                name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
+                yield name, difference[:, j].reshape(shape)
     for name in _PRINTED:
         if name not in draws:
             continue

@@ -31,6 +31,11 @@ def profiles(e: Evidence) -> list[Part]:
     parts = []
     if estimates["levels"] or estimates["contrasts"]:
         parts += [*_levels(e, estimates), *_contrasts(e, estimates)]
+    elif estimates.get("groups"):
+        parts.append(text(
+            f"In {split_name(str(e.main))} means of functions are fixed in every group, so that people of "
+            "different groups are not on one scale and are not compared. The rung `scalar` compares them."
+        ))  # fmt: skip
     else:
         parts.append(text(f"Levels do not vary by disorder in {split_name(str(e.main))}."))
     if estimates["heterogeneity"]:
@@ -46,7 +51,8 @@ def _levels(e: Evidence, estimates: Row) -> list[Part]:
         text(
             "Two estimands. Adjusted: the level of a disorder at equal psychosocial factors, covariates, "
             "site and other diagnoses. As met: people of this cohort who have the disorder, less those who "
-            f"do not. The shaded band is ±{number(rope)} sd, below which a difference is practically none."
+            "do not; of a pair, people who have the one less people who have the other. "
+            f"The shaded band is ±{number(rope)} sd, below which a difference is practically none."
         )
     ]
     if rows:
@@ -180,7 +186,10 @@ def _groups(estimates: Row) -> list[Part]:
              "estimate": number(ends["mean"]), "interval": span({**r, **ends}),
              "P(> that of the first group)": higher}
         )  # fmt: skip
-    title = "Functions by group, as far as the rung leaves them free; mean 0 and sd 1 in the first group"
+    title = (
+        "Functions by group at equal covariates and factors, as far as the rung leaves them free; mean 0 and "
+        "sd 1 in the first group"
+    )
     return [tabulated(title, lambda: table("groups", shown, group="group"))]
 
 

@@ -1,0 +1,105 @@
+"""Levels of the functions by disorder, and how two disorders differ: as met, and adjusted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks.design import Design
+from nssi_bayes.integrate.quadrature import Moments
+
+__all__ = ["Met", "as_met", "contrasts"]
+
+type Array = np.ndarray[Any, Any]
+
+
+class Met(NamedTuple):
+    """What people of the cohort are like, by disorder; residual sd of a function.
+
+    Parameters
+    ----------
+    level : numpy.ndarray
+        Those who have a disorder less those who do not [sample, `disorder`, `function`]; NaN where
+        everybody or nobody has it.
+    contrast : numpy.ndarray
+        Those who have one disorder less those who have another [sample, pair, `function`], pairs in the
+        order of `itertools.combinations`; NaN where nobody has one of them.
+    """
+
+    level: Array
+    contrast: Array
+
+
+def as_met(
+    moments: Moments, design: Design, rng: np.random.Generator, *, parameters: Collection[str]
+) -> Met | None:
+    """Draw how the average functions of people differ by disorder.
+
+    Each person's functions are drawn from a Gaussian with the mean and covariance that the
+    quadrature gives at each draw of the parameters; averages over a group need no more than these.
+    Who has both disorders of a pair counts on both sides.
+
+    Parameters
+    ----------
+    moments : Moments
+        [sample, `participant`, ...].
+    design : Design
+        Who has what.
+    rng : numpy.random.Generator
+        Source of randomness.
+    parameters : collection of str
+        Names of what the model has. Where it has groups whose means are fixed, what people of different
+        groups are like is not on one scale.
+
+    Returns
+    -------
+    Met or None
+        None where means of groups are fixed.
+    """
+    if design.coords[n.GROUP] and "level_group" not in parameters:
+        return None
+    has = design.diagnosis > 0
+    pairs = np.array(list(combinations(range(has.shape[1]), 2)), dtype=int).reshape(-1, 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        those, others = has / has.sum(axis=0), ~has / (~has).sum(axis=0)
+    return Met(
+        _drawn(those - others, moments, rng),
+        _drawn(those[:, pairs[:, 0]] - those[:, pairs[:, 1]], moments, rng),
+    )
+
+
+def _drawn(weight: Array, moments: Moments, rng: np.random.Generator) -> Array:
+    """Draw sums over people [sample, sum, `function`] with weights [`participant`, sum]."""
+    mean = np.einsum("ik,sif->skf", weight, moments.mean)
+    covariance = np.einsum("ik,sifg->skfg", weight**2, moments.covariance)
+    root = np.linalg.cholesky(np.nan_to_num(covariance) + 1e-12 * np.eye(covariance.shape[-1]))
+    return np.asarray(mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0])
+
+
+def contrasts(adjusted: Array | None, met: Met | None) -> Iterator[tuple[str, int, int, Array]]:
+    """Yield the difference of every pair of disorders, by estimand.
+
+    Parameters
+    ----------
+    adjusted : numpy.ndarray or None
+        Levels at equal everything else [sample, `disorder`, `function`].
+    met : Met or None
+        From `as_met`.
+
+    Yields
+    ------
+    tuple
+        ``adjusted`` or ``as_met``, positions of both disorders, [sample, `function`]; what is not
+        finite for any function is left out.
+    """
+    if adjusted is not None:
+        for a, b in combinations(range(adjusted.shape[1]), 2):
+            yield "adjusted", a, b, adjusted[:, a] - adjusted[:, b]
+    if met is not None:
+        for p, (a, b) in enumerate(combinations(range(met.level.shape[1]), 2)):
+            if np.isfinite(met.contrast[:, p]).all():
+                yield "as_met", a, b, met.contrast[:, p]
