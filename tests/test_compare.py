@@ -169,6 +169,34 @@ def test_k_hat_over_the_limit_is_counted_and_distrusted(layout: Layout) -> None:
     assert any(w.startswith("disorder_circuits: 6% of people") for w in notes["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("seen", "over", "expected"),
+    [(110, 0, ": worse"), (25, 0, "not trusted (under 100 people)"), (110, 6, "not trusted: over 5%")],
+)
+def test_people_without_data_of_a_block_do_not_count(
+    tmp_path: Path, seen: int, over: int, expected: str
+) -> None:
+    """Of 150 people some have data; a difference rests on them, and so does the share over the limit."""
+    layout = write_project(tmp_path, roster=("heterogeneity/shared", "heterogeneity/disorder_means"))
+    total = []
+    for model, gain in (("shared", 0.0), ("disorder_means", 1.0)):
+        entry = f"heterogeneity/{model}"
+        data = make_loo(entry, people=150, gain=gain)
+        data["elpd"][seen:] = 0.0
+        data["k_hat"][:over] = 0.9
+        total.append(data["elpd"].sel(block="total").to_numpy()[:seen])
+        write_dataset(layout.loo(entry), data)
+    table = _compared(
+        layout, roster=("heterogeneity/shared", "heterogeneity/disorder_means"),
+        questions=("heterogeneity",),
+    )  # fmt: skip
+    first, second = table.query("block == 'total'").to_dict("records")
+    assert first["participants"] == second["participants"] == seen
+    assert second["k_hat_over"] == over
+    assert expected in second["verdict"]
+    assert second["diff_se"] == pytest.approx(np.sqrt(seen * (total[1] - total[0]).var()))
+
+
 def test_uncertified_models_are_left_out_and_named_unless_allowed(layout: Layout) -> None:
     write_model(layout, "heterogeneity/disorder_means", certified=False)
     assert "disorder_means" not in set(_compared(layout)["model"])

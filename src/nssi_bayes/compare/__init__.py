@@ -146,7 +146,9 @@ def _rows(question: str, block: str, scores: Sequence[Scores]) -> list[dict[str,
     pointwise = np.column_stack(
         [s.data[n.ELPD].sel({n.PARTICIPANT: people, n.BLOCK: block}).to_numpy() for s in scores]
     )
-    count = len(people)
+    answered = (pointwise != 0).any(axis=1)  # who has data of the block; others' score is log 1
+    pointwise, count = pointwise[answered], int(answered.sum())
+    over = [s.over(answered) for s in scores]
     elpd = pointwise.sum(axis=0)
     best = int(elpd.argmax())
     gap = pointwise - pointwise[:, [best]]
@@ -163,11 +165,11 @@ def _rows(question: str, block: str, scores: Sequence[Scores]) -> list[dict[str,
             "diff_se": float(np.sqrt(count * gap[:, i].var())),
             "p_loo": float(score.data[n.P_LOO].sel({n.BLOCK: block})),
             "weight": float(weights[i]), "participants": count,
-            "k_hat_max": float(score.k_hat.max()), "k_hat_over": score.failed,
+            "k_hat_max": float(score.k_hat[answered].max(initial=-np.inf)), "k_hat_over": over[i],
             "k_hat_limit": score.limit, "certified": score.certified, "method": score.method,
         }  # fmt: skip
-        unreliable = [s.model for s in scores if s.unreliable]
-        row["verdict"] = _verdict(row, best=scores[best], unreliable=unreliable)
+        failed = {s.model: o for s, o in zip(scores, over, strict=True)}
+        row["verdict"] = _verdict(row, best=scores[best].model, failed=failed)
         rows.append(row)
     return rows
 
@@ -183,20 +185,21 @@ def _doubts(row: dict[str, Any], failed: dict[str, int]) -> str:
     return "; ".join(found)
 
 
-def _verdict(row: dict[str, Any], *, best: Scores, unreliable: Sequence[str]) -> str:
-    if row["model"] == best.model:
+def _verdict(row: dict[str, Any], *, best: str, failed: dict[str, int]) -> str:
+    if row["model"] == best:
         return "best on this block"
+    unreliable = [model for model, count in failed.items() if count > FAILED_SHARE * row["participants"]]
     if unreliable:
         return (
             f"not trusted: over {FAILED_SHARE:.0%} of people over the k-hat limit in {', '.join(unreliable)}"
         )
     amount, error = -row["elpd_diff"], row["diff_se"]
     if amount < SAME:
-        return f"no difference from {best.model} ({amount:.1f}, under {SAME:.0f})"
-    size = f"{amount:.1f} behind {best.model} (SE {error:.1f})"
+        return f"no difference from {best} ({amount:.1f}, under {SAME:.0f})"
+    size = f"{amount:.1f} behind {best} (SE {error:.1f})"
     if amount < CLEAR * error:
         return f"{size}: within {CLEAR:.0f} SE, not settled"
-    doubts = _doubts(row, {best.model: best.failed, row["model"]: row["k_hat_over"]})
+    doubts = _doubts(row, {model: failed[model] for model in (best, row["model"])})
     return f"{size}: over {CLEAR:.0f} SE, but not trusted ({doubts})" if doubts else f"{size}: worse"
 
 

@@ -64,10 +64,14 @@ class Scores:
         """Whether so many people are over the limit that nothing compared with it is trusted."""
         return self.failed > FAILED_SHARE * len(self.k_hat)
 
+    def over(self, people: np.ndarray) -> int:
+        """Return how many of some people [`participant`] are over the limit; what is no number is over it."""
+        return int((people & ~(self.k_hat <= self.limit)).sum())
+
     @property
     def failed(self) -> int:
-        """People over the limit; a k-hat that is not a number counts as over it."""
-        return int((~(self.k_hat <= self.limit)).sum())
+        """People over the limit."""
+        return self.over(np.ones(len(self.k_hat), dtype=bool))
 
 
 def k_hat_limit(draws: int) -> float:
