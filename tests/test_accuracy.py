@@ -169,8 +169,16 @@ def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point
     assert (found["tau_mean"] > 0).all()
 
 
-def test_where_functions_are_sampled_there_is_no_integral_to_judge() -> None:
-    built, theta = _made(TWO, 1.5, draws=5)
+@pytest.mark.parametrize(("loading", "right"), [(1.5, True), (12.0, False)])
+def test_where_functions_are_sampled_the_integral_of_scores_is_judged(loading: float, *, right: bool) -> None:
+    """The sampler integrates nothing; scores and people's profiles do."""
+    built, theta = _made(THREE, loading)
     explicit = build_design(built.spec.model_copy(update={"route": "explicit"}), built.design)
-    assert errors(theta, explicit) is None
+    (found,) = judge_integral(errors(theta, explicit))
+    assert found.passed is right
+
+
+def test_without_ordinal_items_there_is_no_integral_to_judge() -> None:
+    built, theta = _made(TWO, 1.5, draws=5)
+    assert errors({name: value for name, value in theta.items() if name != "lambda"}, built) is None
     assert judge_integral(None) == []

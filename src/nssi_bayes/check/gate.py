@@ -240,12 +240,12 @@ def _smallest(values: Array) -> float:
 
 
 def judge_integral(errors: Array | None) -> list[CheckResult]:
-    """Judge the sd over draws of the errors of the sampler's integral; nothing where there are none."""
+    """Judge the sd over draws of the errors of the integral over functions; nothing where there are none."""
     if errors is None:
         return []
     what = (
         f"sd over {len(errors)} draws of the error of the integral over functions, nats; where items are too "
-        "steep for it write `route: explicit`, or let them enter as a sum"
+        "steep for it let them enter as a sum; `route: explicit` mends the draws, but not scores"
     )
     return [_compared("integral", float(errors.std()), LARGEST_INTEGRAL_ERROR, "at most", what)]
 

@@ -1,10 +1,11 @@
-"""How far the sampler's integral over the functions is from a finer one, over the posterior.
+"""How far the integral over the functions is from a finer one, over the posterior.
 
 The sampler uses few nodes, which are enough for loadings up to about 4 logits. Where items are
 steeper its log-likelihood is off by nats, and draws are from another posterior. `sample` then takes
 finer nodes, and `check` judges what was run in the end. An error that is the same at
 all draws changes nothing; one whose sd over draws is s moves no mean by more than about s posterior
-sd (the covariance of two things is at most the product of their sds).
+sd (the covariance of two things is at most the product of their sds). Where functions are sampled nothing
+is integrated until people are scored; then the nodes of scores are judged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.build import Built
 from nssi_bayes.fit.density import likelihood_of, unconstrained
 
@@ -34,28 +36,35 @@ type Array = np.ndarray[Any, Any]
 
 
 def errors(theta: dict[str, Array], built: Built) -> Array | None:
-    """Return the sampler's log-likelihood less a finer one, of all people together.
+    """Return the log-likelihood that is used less a finer one, of all people together.
 
     Parameters
     ----------
     theta : dict of str to numpy.ndarray
         Draws [sample, ...] by parameter; a correlation matrix as its Cholesky factor.
     built : Built
-        The model.
+        The model. Used is that of the sampler; where functions are sampled, that of scores.
 
     Returns
     -------
     numpy.ndarray or None
-        Nats [draw], of `LOOKED_AT` draws evenly over the chains; None where functions are sampled, or
-        nothing is ordinal: there is no such integral.
+        Nats [draw], of `LOOKED_AT` draws evenly over the chains; None where nothing is ordinal, or
+        functions are sampled beside an outcome that is not Gaussian: there is no such integral.
     """
-    if built.explicit or "lambda" not in theta:
+    if "lambda" not in theta or (built.explicit and is_curved(built.design, theta)):
         return None
     even = np.unique(np.linspace(0, len(theta["lambda"]) - 1, LOOKED_AT).round().astype(int))
     few = {name: draws[even] for name, draws in theta.items()}
     functions = len(built.design.plain_of)
-    grid = _FINEST if built.fine else marginal.grid_settings(functions, fine=True)
-    grid = _NEIGHBOUR if functions <= FEW else grid
-    fine = marginal.evaluate(few, built.design, include=joint.BLOCKS, grid=grid, moments=False).log_integral
+    scored = marginal.grid_settings(functions, fine=True)
+
+    def summed(grid: dict[str, Any]) -> Array:
+        found = marginal.evaluate(few, built.design, include=joint.BLOCKS, grid=grid, moments=False)
+        return np.asarray(found.log_integral.sum(axis=1))
+
+    finest = _NEIGHBOUR if functions <= FEW else _FINEST
+    if built.explicit:
+        return summed(scored) - summed(finest)
     sampled = likelihood_of(built, np.arange(len(built.design.diagnosis)))
-    return np.array([sampled(x)[0] for x in unconstrained(built, few)]) - fine.sum(axis=1)
+    of_sampler = np.array([sampled(x)[0] for x in unconstrained(built, few)])
+    return of_sampler - summed(finest if built.fine or functions <= FEW else scored)
