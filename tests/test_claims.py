@@ -13,6 +13,7 @@ import pytest
 
 from nssi_bayes.check.estimates import _Summary
 from nssi_bayes.report.claims import LABELS, Claim, answer, finding, judged
+from nssi_bayes.report.sections.answer import _compared
 
 ROPE = 0.2
 FUNCTIONS = ("emotion_regulation", "self_punishment", "social_signalling")
@@ -250,3 +251,16 @@ def test_without_a_rope_neither_beyond_nor_none_is_said() -> None:
 
 def test_every_verdict_has_a_word() -> None:
     assert set(LABELS) == {"beyond", "direction", "none", "open"}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        (["total", "items"], ["All: a."]),
+        (["items", "factors"], ["All: a.", "Items: b."]),
+        ([], ["All: a.", "Items: b."]),
+    ],
+)
+def test_where_all_data_are_not_compared_every_block_is_told(blocks: list[str], told: list[str]) -> None:
+    """The first of several blocks is no answer to which model predicts best."""
+    assert _compared({"blocks": blocks, "sentences": ["All: a.", "Items: b."]}) == told

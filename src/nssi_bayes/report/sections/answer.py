@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nssi_bayes.report.claims import LABELS, Claim
 from nssi_bayes.report.claims import answer as answered
 from nssi_bayes.report.evidence import Evidence
@@ -59,11 +61,17 @@ def answer(e: Evidence) -> list[Part]:
         parts.append(missing(f"A posterior to believe: {split_name(str(e.main))} is not certified."))
     if e.notes is None:
         parts.append(missing("The comparison of the models is missing."))
-    told = answered((e.notes or {}).get("sentences", [])[:1], e.shown)  # the others: section 6
+    told = answered(_compared(e.notes or {}), e.shown)
     counted = summary([claim for _, found in told for claim in found])
     if counted:
         parts.insert(0, text(counted))
     return [*parts, *(claims(found, title=topic) for topic, found in told)]
+
+
+def _compared(notes: dict[str, Any]) -> list[str]:
+    """Return the sentence on all data together; where that is not compared, those on each block."""
+    sentences = list(notes.get("sentences", []))
+    return sentences[:1] if notes.get("blocks", ["total"])[:1] == ["total"] else sentences
 
 
 def summary(told: list[Claim]) -> str:
