@@ -1,8 +1,9 @@
 """One model fitted again and again without some people, who are then scored.
 
 What a posterior needs before its first draw, coordinates in which it is nearly round, is found once,
-with everybody; what is compiled is compiled once a process. Labels and constants of the whole cohort
-stay: a disorder or site that loses its people is still in the model, where only its prior speaks.
+with everybody; where functions are sampled there is one for each person, and every fit finds its own.
+What is compiled is compiled once a process. Labels and constants of the whole cohort stay: a disorder or
+site that loses its people is still in the model, where only its prior speaks.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def held_out(
     Held
         As they are finished, not in order.
     """
-    coordinates = typical_coordinates(built)
+    coordinates = None if built.explicit else typical_coordinates(built)
     workers = min(os.cpu_count() or 1, len(groups))
     who = [None] * len(groups) if scored is None else scored
     calls = list(zip(range(len(groups)), groups, who, seeds, strict=True))
@@ -164,7 +165,9 @@ def _one(index: int, out: Array, scored: Array | None, seeds: np.random.SeedSequ
     design = whole.design
     built = replace(build_design(whole.spec, without(design, out)), fine=whole.fine)
     density = compile_density(built)
-    chains = [draw_chain(density, _here["coordinates"], sampler, s) for s in seeds.spawn(sampler.chains)]
+    # where functions are sampled, each of those who are left has some of the coordinates
+    coordinates = _here["coordinates"] or typical_coordinates(built)
+    chains = [draw_chain(density, coordinates, sampler, s) for s in seeds.spawn(sampler.chains)]
     values = {name: np.stack([c.values[name] for c in chains]) for name in chains[0].values}
     theta = theta_of(label(values, built.parameters, built.design), built.parameters)
     found = sets_of(theta, design, out if scored is None else scored, last=scored is not None)
