@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from designs import small_cohort, small_spec
+from designs import full_cohort, joint_spec, small_cohort, small_spec
+from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
+from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.build import build
 from nssi_bayes.check import scores
-from nssi_bayes.crossvalidate.refit import Held, held_out
+from nssi_bayes.crossvalidate.folds import by_disorder
+from nssi_bayes.crossvalidate.refit import Held, held_out, of_others
+from nssi_bayes.fit.density import compile_density
+from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import Sampler
 
 type Array = np.ndarray[Any, Any]
@@ -37,3 +43,55 @@ def test_a_model_whose_functions_are_sampled_is_fitted_without_some_people() -> 
         assert built.explicit == (route == "explicit")
         found[route] = _without(built, out).elpd(joint.blocks_of(built.design))[scores.TOTAL]
     np.testing.assert_allclose(found["explicit"], found["marginal"], atol=0.5)
+
+
+def _comorbid(cohort: xr.Dataset) -> xr.Dataset:
+    """Return two disorders: all pairs of diagnoses are of these, one person has none."""
+    cohort = cohort.isel({n.DISORDER: slice(2)}).copy(deep=True)
+    has = np.eye(2, dtype=int)[np.arange(cohort.sizes[n.PARTICIPANT]) % 2]
+    has[:8], has[8] = 1, 0
+    cohort[n.DIAGNOSIS][:] = has
+    return cohort
+
+
+@pytest.mark.parametrize(("lost", "kind"), [("level_burden", "disorder"), ("level_none", "person")])
+def test_an_effect_that_nobody_else_has_is_left_to_its_prior(lost: str, kind: str) -> None:
+    cohort = _comorbid(small_cohort(40))
+    out = next(iter(by_disorder(cohort).values())) if kind == "disorder" else np.array([8])
+    built = build(small_spec(factors=[]), cohort)
+    assert not getattr(of_others(built, out).design, lost.removeprefix("level_")).any()
+    held = _without(built, out)
+    blocks = joint.blocks_of(built.design)
+    elpd = held.elpd(blocks)
+    assert held.max_rhat < 1.3
+    assert np.isfinite(elpd[scores.TOTAL]).all()
+    np.testing.assert_allclose(sum(elpd[b] for b in blocks), elpd[scores.TOTAL], atol=1e-8)
+
+
+@pytest.mark.parametrize("left", ["burden", "none", "scanned"])
+def test_the_model_of_others_has_the_parameters_of_everybody(left: str) -> None:
+    """Of images, too: where no data speak of a parameter the slope of its prior alone is left."""
+    cohort = full_cohort(40)
+    built = build(joint_spec(disorder={"levels": True, "loadings": True}), cohort)
+    has = built.design.scanned if left == "scanned" else np.flatnonzero(getattr(built.design, left))
+    names = {
+        "burden": ("level_burden", "m_burden", "m_edge_burden"),
+        "none": ("level_none", "m_none", "m_edge_none"),
+        "scanned": ("mu", "L_network"),
+    }[left]  # fmt: skip
+    others = of_others(built, has)
+    assert [p.name for p in others.parameters] == [p.name for p in built.parameters]
+    whole, part = (compile_density(one) for one in (built, others))
+    assert whole.size == part.size
+    value, gradient = part.value_and_gradient(part.start)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    before = compile_density(of_others(built, np.union1d(has, [0, 1, 2]))).value_and_gradient(part.start)[1]
+    where = np.concatenate([_places(built, name) for name in names])
+    np.testing.assert_allclose(gradient[where], before[where], atol=1e-9)
+    assert np.abs(gradient - before).max() > 0.1
+
+
+def _places(built: Any, name: str) -> Array:
+    slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
+    return np.array(Unconstrained(built.parameters, slots).positions(name))

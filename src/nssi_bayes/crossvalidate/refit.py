@@ -2,8 +2,8 @@
 
 What a posterior needs before its first draw, coordinates in which it is nearly round, is found once,
 with everybody; where functions are sampled there is one for each person, and every fit finds its own.
-What is compiled is compiled once a process. Labels and constants of the whole cohort stay: a disorder or
-site that loses its people is still in the model, where only its prior speaks.
+What is compiled is compiled once a process. Parameters, labels and constants of the whole cohort stay: a
+disorder, a site or an effect that loses its people is still in the model, where only its prior speaks.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.people import few
-from nssi_bayes.build import Built, build_design
+from nssi_bayes.build import Built
 from nssi_bayes.check import scores
 from nssi_bayes.fit.chains import draw_chain, end_with_parent, typical_coordinates
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import Sampler
 
-__all__ = ["Held", "held_out", "largest_rhat", "sets_of", "without"]
+__all__ = ["Held", "held_out", "largest_rhat", "of_others", "sets_of", "without"]
 
 _CONSTANT: Final = 1e-9
 
@@ -98,6 +98,11 @@ def without(design: Design, out: Array) -> Design:
     return few(design, np.setdiff1d(np.arange(len(design.diagnosis)), out))
 
 
+def of_others(built: Built, out: Array) -> Built:
+    """Return the model of everybody else, with everybody's parameters, whoever has data of them."""
+    return replace(built, design=without(built.design, out))
+
+
 def held_out(
     built: Built,
     groups: Sequence[Array],
@@ -163,7 +168,7 @@ def _keep(built: Built, coordinates: Any, sampler: Sampler) -> None:
 def _one(index: int, out: Array, scored: Array | None, seeds: np.random.SeedSequence) -> Held:
     whole, sampler = _here["built"], _here["sampler"]
     design = whole.design
-    built = replace(build_design(whole.spec, without(design, out)), fine=whole.fine)
+    built = of_others(whole, out)
     density = compile_density(built)
     # where functions are sampled, each of those who are left has some of the coordinates
     coordinates = _here["coordinates"] or typical_coordinates(built)
