@@ -285,7 +285,7 @@ def test_draws_are_moved_before_anybody_is_left_out_for_real(over: int, scheme: 
 
     params = make_params().model_copy(update={"cross_validation": CrossValidation(scheme="auto")})
     work: Any = SimpleNamespace(params=params, cohort=small_cohort(60), moved=moved, held=held)
-    work.built = lambda _: SimpleNamespace(explicit=False)
+    work.built = lambda m: build(m.spec, work.cohort)
     found = crossvalidate._people(work, [model], "q")
     assert found.attrs["scheme"] == scheme
     note = json.loads(found.attrs["fits"])["one"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
+from cohort import add_scores
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -137,16 +138,30 @@ def test_scores_by_moved_draws_are_kept_and_only_those_that_are_believed_are_use
     assert len(asked) == 2
 
 
-def test_draws_of_a_model_whose_outcome_makes_it_sample_functions_are_not_moved() -> None:
-    """Of such a model, whose spec says nothing of the route, the vector is longer than its parameters."""
+def test_draws_are_moved_only_where_a_person_has_a_likelihood_alone() -> None:
+    """Where functions are sampled the vector is longer than its parameters; a ladder may enter by sums."""
     loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, np.where(np.arange(60) < 5, 1.2, 0.3))}, attrs={"draws": 4000})
-    model = crossvalidate._Model("q/one", small_spec(), loo, {})
-    for explicit in (False, True):
-        built = SimpleNamespace(explicit=explicit)
+    cohort, factors = small_cohort(60), {"factors": []}
+    counted = cohort.assign_coords({n.OUTCOME_FAMILY: (n.OUTCOME, [n.HURDLE])})
+    counted[n.OUTCOME_VALUE] = counted[n.OUTCOME_VALUE].round().clip(min=0)
+    scored = add_scores(cohort, ["s1", "s2", "s3"], np.random.default_rng(0).standard_normal((60, 3)))
+    rungs = {"disorder": {}, "groups": {"by": "site", "invariance": "metric"}, **factors}
+    cases = [
+        (small_spec(**factors), cohort, True),
+        (small_spec(outcome="severity", **factors), counted, False),
+        (small_spec(functions={"f": ["s1", "s2", "s3"]}, **rungs), scored, False),
+        (small_spec(functions={"f": ["s1", "s2", "s3"]}, **factors), scored, True),
+        (small_spec(**rungs), cohort, True),
+    ]
+    for spec, data, moved in cases:
+        model = crossvalidate._Model("q/one", spec, loo, {})
         work: Any = SimpleNamespace(
-            cohort=small_cohort(60), built=lambda _, built=built: built, moved=lambda _: [(0, ({}, 0.4))]
+            cohort=data, moved=lambda _: [(0, ({}, 0.4))], built=lambda m, data=data: build(m.spec, data)
         )
-        assert crossvalidate._moved(work, model) == ({} if explicit else {0: ({}, 0.4)})
+        assert crossvalidate._moved(work, model) == ({0: ({}, 0.4)} if moved else {})
+        if moved:
+            value, slope = likelihood_of(one := build(spec, data), np.array([0]))(compile_density(one).start)
+            assert np.isfinite([value, *slope]).all()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from cohort import add_scores
 
 from designs import full_cohort, joint_spec, small_cohort, small_spec
 from nssi_bayes import names as n
@@ -43,6 +44,16 @@ def test_a_model_whose_functions_are_sampled_is_fitted_without_some_people() -> 
         assert built.explicit == (route == "explicit")
         found[route] = _without(built, out).elpd(joint.blocks_of(built.design))[scores.TOTAL]
     np.testing.assert_allclose(found["explicit"], found["marginal"], atol=0.5)
+
+
+def test_a_ladder_of_continuous_indicators_is_fitted_without_some_people() -> None:
+    """Draws are not moved there (`tests/test_moments.py`): whoever is over the limit is left out for real."""
+    rng = np.random.default_rng(0)
+    scored = add_scores(small_cohort(45), ["s1", "s2", "s3"], rng.standard_normal((45, 3)))
+    rung = {"functions": {"f": ["s1", "s2", "s3"]}, "groups": {"by": "site", "invariance": "metric"}}
+    built = build(small_spec(**rung, disorder={}, factors=[]), scored)
+    elpd = _without(built, np.array([0, 7])).elpd(joint.blocks_of(built.design))
+    assert np.isfinite(elpd[scores.TOTAL]).all()
 
 
 def _comorbid(cohort: xr.Dataset) -> xr.Dataset:

@@ -34,6 +34,7 @@ from nssi_bayes.store import (
 
 if TYPE_CHECKING:
     from nssi_bayes.blocks.design import Design
+    from nssi_bayes.build import Built
 
 __all__ = ["run"]
 
@@ -164,8 +165,10 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
 
 def _moved(work: _Work, model: _Model) -> dict[int, tuple[dict[str, float], float]]:
     """Score people over the limit by moved draws, where these are few: scores and k-hat by position."""
+    from nssi_bayes.crossvalidate.matched import can_match
+
     few = 0 < len(model.over) <= _MATCHED_SHARE * len(work.cohort[n.PARTICIPANT])
-    if not few or _plain(model) or work.built(model).explicit:
+    if not few or _plain(model) or not can_match(work.built(model)):
         return {}
     found = dict(work.moved(model))
     _LOG.info("%s: draws were moved for %d of %d people", model.entry, len(found), len(model.over))
@@ -216,7 +219,7 @@ class _Work:
     params: Params
     cohort: xr.Dataset
 
-    def built(self, model: _Model) -> Any:
+    def built(self, model: _Model) -> Built:
         """Return the model of everybody."""
         from nssi_bayes.build import build
 

@@ -22,7 +22,7 @@ from nssi_bayes.crossvalidate.refit import Sets, sets_of
 from nssi_bayes.fit.chains import typical_coordinates
 from nssi_bayes.fit.density import compile_density, likelihood_of, unconstrained
 
-__all__ = ["Matched", "matched"]
+__all__ = ["Matched", "can_match", "matched"]
 
 _DRAWS: Final = 2000
 """At most so many draws of the posterior are moved."""
@@ -55,13 +55,22 @@ class Matched:
         return bool(self.k_hat <= self.limit and np.isfinite(list(self.elpd.values())).all())
 
 
+def can_match(built: Built) -> bool:
+    """Return whether a person's likelihood is stated alone.
+
+    It is not where functions are sampled, nor on a ladder of groups with continuous indicators, which
+    enters by sums over people.
+    """
+    return not built.explicit and not (len(built.design.group_of) and built.design.coords[n.SCORE])
+
+
 def matched(built: Built, posterior: xr.Dataset, people: Array) -> Iterator[Matched]:
     """Score people by draws that are moved.
 
     Parameters
     ----------
     built : Built
-        The model of everybody, its functions integrated out.
+        The model of everybody, of which `can_match` is true.
     posterior : xarray.Dataset
         Its draws, as `fit` wrote them.
     people : numpy.ndarray
