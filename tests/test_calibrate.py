@@ -215,6 +215,8 @@ def test_posterior_calibration_fits_old_and_new_people_together() -> None:
     assert len(made.built.design.diagnosis) == 80
     assert made.first == 40
     np.testing.assert_array_equal(made.built.design.response[:40], built.design.response)
+    assert not made.built.fine  # nodes are those of the posterior that is calibrated
+    assert make(replace(plan, built=replace(built, fine=True)), np.random.SeedSequence(3)).built.fine
     assert any(np.array_equal(made.theta["B"], b) for b in given["B"])
     found = replicate(plan, 0)
     assert "failed" not in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.build import Built, build, build_design, fingerprint
+from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, log_priors, power_scale
-from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
+from nssi_bayes.sensitivity.variants import Fitted, Variant, scaled, variants
 from nssi_bayes.spec import JointSpec, Params, Sampler, parse, read_model
 from nssi_bayes.spec.settings import Sensitivity
 from nssi_bayes.store import (
@@ -219,6 +221,17 @@ def test_conclusions_are_what_a_report_prints() -> None:
     assert "w[self_punishment]" in found
 
 
+def test_every_variant_integrates_with_the_nodes_of_the_posterior() -> None:
+    """Those of steep items are finer; the marginal likelihood takes `scaled`, at all scales, too."""
+    built, fitted = _built()
+    asked = ("half", "informed", "motion", "site", "missing_scans", "missing_outcome")
+    for fine in (False, True):
+        found = [v.built for v in _of(replace(built, fine=fine), fitted, *asked) if v.built is not None]
+        assert len(found) > len(asked)
+        assert {v.fine for v in found} == {fine}
+        assert scaled(replace(built, fine=fine), 1.0).fine == fine
+
+
 def _line(tmp: Any) -> tuple[Layout, dict[str, Any]]:
     layout = Layout(tmp)
     cohort = small_cohort(50)
@@ -232,14 +245,16 @@ def _line(tmp: Any) -> tuple[Layout, dict[str, Any]]:
     return layout, content
 
 
-def test_the_verb_writes_power_scaling_and_refits_only_what_is_asked_for(tmp_path: Any) -> None:
+def test_the_verb_writes_power_scaling_and_refits_only_what_is_asked_for(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout, content = _line(tmp_path)
     params = parse(Params, content, where="test")
     spec = read_model(layout, "q/m")
     assert isinstance(spec, JointSpec)
     built = build(spec, read_dataset(layout.cohort("s")))
     tree = fit.fit(built, Sampler(chains=2, tune=100, draws=300), seed_sequence(1, "x"))
-    tree.attrs["fingerprint"] = fingerprint(built, spec)
+    tree.attrs.update(fingerprint=fingerprint(built, spec), fine=1)
     write_tree(layout.posterior("q/m"), tree)
     sensitivity.run(layout, params, model="q/m")
     found = read_json(layout.numbers("sensitivity", "q/m"))
@@ -249,7 +264,10 @@ def test_the_verb_writes_power_scaling_and_refits_only_what_is_asked_for(tmp_pat
     contracted = {row["parameter"]: row for row in found["contraction"]}
     assert contracted["mu_x"]["median"] > 0.7  # fifty people know a mean that the prior does not
     asked = {**content, "sensitivity": {"models": ["q/m"], "refits": ["double", "medication"]}}
+    nodes = []
+    monkeypatch.setattr(sensitivity, "sample", lambda b, *rest: nodes.append(b.fine) or sample(b, *rest))
     sensitivity.run(layout, parse(Params, asked, where="test"), model="q/m")
+    assert nodes == [True]
     double, medication = read_json(layout.numbers("sensitivity", "q/m"))["refits"]
     assert double["conclusions"] == len(found["states"])
     assert "conclusions change" in double["text"]

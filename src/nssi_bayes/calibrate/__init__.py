@@ -8,7 +8,7 @@ and sampler agree; it says nothing of whether the model is true of the study (pr
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -84,13 +84,17 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
         )
     built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
     mark = fingerprint(built, spec)
-    given = _posterior(layout, built, model=model, mark=mark) if work.posterior else None
+    given = None
+    if work.posterior:
+        given, fine = _posterior(layout, built, model=model, mark=mark)
+        built = replace(built, fine=fine)
     sampler = params.calibration.resolved()
     plan = Plan(built, sampler, params.seed, interval=params.interval, rope=params.rope, given=given)
     kind = "posterior" if work.posterior else "prior"
     settings = {"sampler": sampler.model_dump(), "seed": params.seed, "interval": params.interval,
                 "rope": params.rope}  # fmt: skip
-    key = digest({"fingerprint": mark, "kind": kind, **settings})[:_KEY]
+    nodes = {"fine": True} if built.fine else {}
+    key = digest({"fingerprint": mark, "kind": kind, **settings, **nodes})[:_KEY]
     path_of = partial(layout.replication, model, key)
     numbers = range(number, work.replications, of)
     with open_workers(work.workers, work.dask) as executor:
@@ -104,7 +108,8 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     _LOG.info("%s: %d of %d replications; %s", model, len(found), work.replications, summary["text"])
 
 
-def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> dict[str, Any]:
+def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> tuple[dict[str, Any], bool]:
+    """Return draws by parameter, and whether they are of the finer nodes."""
     tree = read_tree(layout.posterior(model))
     if tree.attrs.get("fingerprint") != mark:
         raise ArtefactError(
@@ -112,4 +117,4 @@ def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> dict[s
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
-    return theta_of(tree["posterior"].to_dataset(), built.parameters)
+    return theta_of(tree["posterior"].to_dataset(), built.parameters), bool(tree.attrs.get("fine", 0))

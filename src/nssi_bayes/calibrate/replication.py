@@ -9,7 +9,7 @@ likelihood (Modrák et al. 2023, 10.1214/23-BA1404).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -123,7 +123,7 @@ def make(plan: Plan, seeds: np.random.SeedSequence) -> Made:
     data = generate(theta, built.design, for_data, latent=who)
     if plan.given is None:
         return Made(theta, who, build_design(built.spec, data))
-    together = build_design(built.spec, join(built.design, data))
+    together = replace(build_design(built.spec, join(built.design, data)), fine=built.fine)
     return Made(theta, who, together, first=len(built.design.diagnosis))
 
 

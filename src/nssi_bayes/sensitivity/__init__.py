@@ -7,6 +7,7 @@ Power-scaling and contraction need no fit. Refits are off unless ``sensitivity.m
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -69,6 +70,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
+    built = replace(built, fine=bool(tree.attrs.get("fine", 0)))  # refits begin with the posterior's nodes
     seeds = seed_sequence(params.seed, f"sensitivity {mark}")
     for_met, for_variants, for_fits = seeds.spawn(3)
     posterior = tree["posterior"].to_dataset()

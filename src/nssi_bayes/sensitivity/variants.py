@@ -21,7 +21,7 @@ from nssi_bayes.blocks.generate import Latent, generate, latents
 from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built, build_design, fingerprint
 from nssi_bayes.integrate.quadrature import Moments
-from nssi_bayes.spec import read_priors
+from nssi_bayes.spec import JointSpec, read_priors
 from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
@@ -120,14 +120,19 @@ def _constants(p: Prior, factor: float) -> dict[str, Any]:
     return {**own, "mu": p.mu, "sigma": None if p.sigma is None else p.sigma * factor, "alpha": p.alpha}
 
 
+def _like(built: Built, spec: JointSpec, design: Design) -> Built:
+    """Make a model of another spec or other data that integrates with the same nodes."""
+    return replace(build_design(spec, design), fine=built.fine)
+
+
 def _with_priors(built: Built, changes: dict[str, PriorChange]) -> Built:
-    return build_design(built.spec.model_copy(update={"priors": changes}), built.design)
+    return _like(built, built.spec.model_copy(update={"priors": changes}), built.design)
 
 
 def _informed(built: Built) -> Variant:
     if built.spec.prior_set == "informed":
         return Variant("informed priors", None, "the priors are the informed ones already")
-    other = build_design(built.spec.model_copy(update={"prior_set": "informed"}), built.design)
+    other = _like(built, built.spec.model_copy(update={"prior_set": "informed"}), built.design)
     if fingerprint(other, other.spec) == fingerprint(built, built.spec):
         return Variant("informed priors", None, "the model has no parameter with an informed prior")
     return Variant("informed priors", other)
@@ -150,7 +155,7 @@ def _without(built: Built, kind: str) -> Variant:
     name = f"without {kind}"
     if not changed:
         return Variant(name, None, f"the model has no covariate that is called {kind}")
-    return Variant(name, build_design(built.spec, replace(design, **changed)))
+    return Variant(name, _like(built, built.spec, replace(design, **changed)))
 
 
 def _sites(built: Built) -> Iterator[Variant]:
@@ -163,7 +168,7 @@ def _sites(built: Built) -> Iterator[Variant]:
         return
     for s, site in enumerate(sites):
         keep = np.flatnonzero(built.design.site[:, s] == 0)
-        yield Variant(f"without site {site}", build_design(built.spec, few(built.design, keep)))
+        yield Variant(f"without site {site}", _like(built, built.spec, few(built.design, keep)))
 
 
 def _filled(
@@ -185,7 +190,7 @@ def _filled(
     for delta in deltas:
         own = np.random.default_rng(seed)  # the same draws for each delta, so that only delta differs
         completed = _complete(design, kind, fitted, own, delta=delta)
-        yield Variant(f"{kind.replace('_', ' ')}, delta {delta:+g} sd", build_design(built.spec, completed))
+        yield Variant(f"{kind.replace('_', ' ')}, delta {delta:+g} sd", _like(built, built.spec, completed))
 
 
 def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generator, *, delta: float) -> Design:
