@@ -18,6 +18,7 @@ from nssi_bayes import crossvalidate
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.build import build
+from nssi_bayes.crossvalidate.kept import Kept
 from nssi_bayes.crossvalidate.refit import Held, held_out, sets_of
 from nssi_bayes.crossvalidate.steps import MOST, SMALL, foreseen
 from nssi_bayes.fit.bridge import log_ratio
@@ -120,7 +121,7 @@ def test_fits_between_are_kept_and_not_made_again(tmp_path: Path, monkeypatch: p
     def joint_held(_: Any, __: Any, groups: Any, ___: Any, among: Any) -> Any:
         for one in model.held(groups, among):
             elpd = {"total": np.zeros(len(group))} if among is None else {}
-            yield crossvalidate._Kept(one.index, elpd, one.of_group, one.by_person, 1, 1.0)
+            yield Kept(one.index, elpd, one.of_group, one.by_person, 1, 1.0)
 
     monkeypatch.setattr(crossvalidate._Work, "_joint_held", joint_held)
     monkeypatch.setattr(crossvalidate._Work, "seen", lambda *_: [seen])

@@ -17,7 +17,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.compare import FAILED_SHARE, k_hat_limit
-from nssi_bayes.errors import ArtefactError
+from nssi_bayes.crossvalidate.kept import Kept
 from nssi_bayes.spec import JointSpec, Params, RepeatedSpec, check_question, read_model
 from nssi_bayes.store import (
     Layout,
@@ -200,18 +200,6 @@ def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What is kept of a fit without some of the people."""
-
-    index: int
-    elpd: dict[str, Array]
-    of_group: Array
-    by_person: Array | None
-    divergences: int
-    max_rhat: float
-
-
-@dataclass(frozen=True)
 class _Work:
     """What all fits share."""
 
@@ -259,7 +247,7 @@ class _Work:
         """Return how well each group is foreseen, and the health of the fits that this rests on."""
         from nssi_bayes.crossvalidate.steps import foreseen
 
-        def held(out: Sequence[Array], among: Sequence[Array] | None = None) -> list[_Kept]:
+        def held(out: Sequence[Array], among: Sequence[Array] | None = None) -> list[Kept]:
             return sorted(self.held(model, out, among=among), key=lambda one: one.index)
 
         # people are added in an order of their own; a group stands in the cohort's
@@ -311,7 +299,7 @@ class _Work:
 
     def held(
         self, model: _Model, groups: Sequence[Array], *, among: Sequence[Array] | None = None
-    ) -> Iterator[_Kept]:
+    ) -> Iterator[Kept]:
         """Fit without each group and score it; what is known from before is not fitted again.
 
         With `among`, all of these are scored, whom the fit saw or not.
@@ -327,7 +315,7 @@ class _Work:
         for i, key in enumerate(keys):
             path = self.layout.held_note(key)
             if path.exists():
-                yield _read(i, read_arrays(path))
+                yield Kept.read(i, read_arrays(path))
             else:
                 left.append(i)
         if not left:
@@ -338,16 +326,13 @@ class _Work:
         else:
             make = self._joint_held(model, out, of_left, None if among is None else [among[i] for i in left])
         for done, one in enumerate(make, start=1):
-            kept = {f"elpd {k}": v for k, v in one.elpd.items()} | {"of_group": one.of_group}
-            kept |= {"divergences": np.array(one.divergences), "max_rhat": np.array(one.max_rhat)}
-            kept |= {} if one.by_person is None else {"by_person": one.by_person}
-            write_arrays(self.layout.held_note(keys[left[one.index]]), kept)
+            write_arrays(self.layout.held_note(keys[left[one.index]]), one.arrays())
             _LOG.info("%s: %d of %d fits", model.entry, done, len(left))
             yield replace(one, index=left[one.index])
 
     def _joint_held(
         self, model: _Model, groups: Sequence[Array], keys: Sequence[str], among: Sequence[Array] | None
-    ) -> Iterator[_Kept]:
+    ) -> Iterator[Kept]:
         from nssi_bayes.blocks import joint
         from nssi_bayes.crossvalidate.refit import held_out
 
@@ -359,9 +344,9 @@ class _Work:
             elpd = one.elpd(blocks) if among is None else {}
             single = one.by_person.shape[2] == 1  # there is nothing to be added in steps
             by_person = None if single else one.by_person
-            yield _Kept(one.index, elpd, one.of_group, by_person, one.divergences, one.max_rhat)
+            yield Kept(one.index, elpd, one.of_group, by_person, one.divergences, one.max_rhat)
 
-    def _plain_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[_Kept]:
+    def _plain_held(self, model: _Model, groups: Sequence[Array], keys: Sequence[str]) -> Iterator[Kept]:
         from nssi_bayes.crossvalidate import conventional, repeated
 
         repeats = isinstance(model.spec, RepeatedSpec)
@@ -372,17 +357,4 @@ class _Work:
                 model.spec, self.cohort, out, self.params.cross_validation.sampler, seeds=seeds
             )
             (block,) = (str(b) for b in model.loo[n.BLOCK].to_numpy())
-            yield _Kept(i, {block: elpd}, np.zeros((1, 1)), None, diverged, worst)
-
-
-def _read(index: int, arrays: dict[str, Array]) -> _Kept:
-    try:
-        elpd = {k.removeprefix("elpd "): v for k, v in arrays.items() if k.startswith("elpd ")}
-        health = int(arrays["divergences"]), float(arrays["max_rhat"])
-        return _Kept(index, elpd, arrays["of_group"], arrays.get("by_person"), *health)
-    except KeyError as error:
-        raise ArtefactError(
-            "a kept fit is not complete",
-            where=".nssi_bayes/held_out",
-            cure="delete that folder; its fits are made again",
-        ) from error
+            yield Kept(i, {block: elpd}, np.zeros((1, 1)), None, diverged, worst)

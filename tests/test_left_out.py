@@ -1,0 +1,51 @@
+"""What is said of groups that were left out as a whole, and of marginal likelihoods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nssi_bayes.compare.held import told
+from nssi_bayes.store import write_json
+
+MODELS = ["shared", "disorder_means", "disorder_circuits"]
+
+
+def _groups(path: Path, count: int, *, mcse: float = 0.1) -> Path:
+    rows = [
+        {"kind": "site", "label": f"s{g:02d}", "model": m, "participants": 20, "mcse": mcse,
+         "log_predictive": -100.0 - 5 * i + (g % 3) * i, "by_person": -101.0, "max_rhat": 1.0,
+         "divergences": 0}
+        for g in range(count) for i, m in enumerate(MODELS)
+    ]  # fmt: skip
+    write_json(path, {"groups": rows, "skipped": [{"kind": "site", "label": "t", "reason": "few"}]})
+    return path
+
+
+def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) -> None:
+    few = told(_groups(tmp_path / "few.json", 4), comparable=True)["sentences"]
+    assert "Without site s00 (20 people): shared foresees them best; disorder_means 5.0 behind" in few[1]
+    assert "no standard error and no ranking" in few[-1]
+    assert few[0] == "site t was not left out: few."
+    many = told(_groups(tmp_path / "many.json", 9), comparable=True)["sentences"][-1]
+    gaps = np.array([5.0 - g % 3 for g in range(9)])
+    assert f"disorder_means {gaps.sum():.1f} behind (SE {3 * gaps.std(ddof=1):.1f})" in many
+    doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
+    assert "not to be relied on" in doubted
+    poor = told(_groups(tmp_path / "poor.json", 2, mcse=0.7), comparable=True)["sentences"][1]
+    assert "not to be relied on, the Monte Carlo error is 0.7" in poor
+    assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
+
+
+def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Path) -> None:
+    rows = [
+        {"model": m, "prior_scale": f, "log_marginal": -100.0 - abs(i - (f > 1)) * 3, "mcse": 0.05}
+        for f in (0.5, 1.0, 2.0) for i, m in enumerate(MODELS[:2])
+    ]  # fmt: skip
+    write_json(tmp_path / "e.json", {"groups": [], "skipped": [], "evidence": rows})
+    said = told(tmp_path / "e.json", comparable=True)["sentences"]
+    assert "prior scales x 1: shared has the highest; disorder_means 3.0 behind" in said[1]
+    assert "prior scales x 2: disorder_means has the highest" in said[2]
+    assert said[3] == "Which model has the highest marginal likelihood depends on the scale of the priors."
+    assert told(tmp_path / "e.json", comparable=False)["sentences"] == []
