@@ -123,7 +123,8 @@ def test_scores_by_moved_draws_are_kept_and_only_those_that_are_believed_are_use
     tree.attrs["fit"] = "of this posterior"
     monkeypatch.setattr(crossvalidate, "read_tree", lambda _: tree)
     monkeypatch.setattr("nssi_bayes.crossvalidate.matched.matched", fake)
-    monkeypatch.setattr(crossvalidate._Work, "built", lambda *_: None)
+    nodes = SimpleNamespace(fine=False)
+    monkeypatch.setattr(crossvalidate._Work, "built", lambda *_: nodes)
     k_hat = np.array([0.1, 1.2, 1.5, 0.3, 0.9, np.nan])
     loo = xr.Dataset({n.K_HAT: (n.PARTICIPANT, k_hat)}, attrs={"draws": 4000})
     model = crossvalidate._Model("q/one", small_spec(), loo, {})
@@ -136,6 +137,9 @@ def test_scores_by_moved_draws_are_kept_and_only_those_that_are_believed_are_use
     tree.attrs["fit"] = "of another posterior"
     dict(work.moved(model))
     assert len(asked) == 2
+    nodes.fine = True  # the draws are the same, what they are moved by is not
+    dict(work.moved(model))
+    assert len(asked) == 3
 
 
 def test_draws_are_moved_only_where_a_person_has_a_likelihood_alone() -> None:

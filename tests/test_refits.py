@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,20 @@ import pytest
 import xarray as xr
 from cohort import add_scores
 
+from artefacts import make_params
 from designs import full_cohort, joint_spec, small_cohort, small_spec
+from nssi_bayes import crossvalidate
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.slots import Slots
-from nssi_bayes.build import build
+from nssi_bayes.build import Built, build
 from nssi_bayes.check import scores
 from nssi_bayes.crossvalidate.folds import by_disorder
 from nssi_bayes.crossvalidate.refit import Held, held_out, of_others
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import Sampler
+from nssi_bayes.store import Layout
 
 type Array = np.ndarray[Any, Any]
 SAMPLER = Sampler(chains=2, tune=100, draws=100)
@@ -106,3 +110,30 @@ def test_the_model_of_others_has_the_parameters_of_everybody(left: str) -> None:
 def _places(built: Any, name: str) -> Array:
     slots = Slots({p.name: p.shape(built.design.coords) for p in built.parameters})
     return np.array(Unconstrained(built.parameters, slots).positions(name))
+
+
+def test_the_model_of_everybody_is_made_once_with_the_nodes_of_its_posterior(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a marginal likelihood is found again only under the same nodes."""
+    layout, read, asked = Layout(tmp_path), [], []
+
+    def root(path: Path) -> xr.Dataset:
+        read.append(path)
+        return xr.Dataset(attrs={"fine": int("fine" in path.parts)})
+
+    def marginal(built: Built, *_: Any) -> tuple[float, float]:
+        asked.append(built.fine)
+        return -100.0, 0.1
+
+    monkeypatch.setattr(crossvalidate, "read_dataset", root)
+    monkeypatch.setattr("nssi_bayes.fit.bridge.log_marginal", marginal)
+    work = crossvalidate._Work(layout, make_params(), small_cohort(40))
+    prints = {"fingerprint": "f", "points": [1.0]}  # the same of both
+    for entry in ("q/coarse", "q/fine"):
+        model = crossvalidate._Model(entry, small_spec(), xr.Dataset(), prints)
+        first = work.evidence(model)
+        assert work.evidence(model) == first
+        assert work.built(model) is work.built(model)
+    assert asked == [False] * 3 + [True] * 3
+    assert read == [layout.posterior("q/coarse"), layout.posterior("q/fine")]

@@ -125,6 +125,8 @@ def test_fits_between_are_kept_and_not_made_again(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(crossvalidate._Work, "_joint_held", joint_held)
     monkeypatch.setattr(crossvalidate._Work, "seen", lambda *_: [seen])
+    nodes = SimpleNamespace(fine=False)
+    monkeypatch.setattr(crossvalidate._Work, "built", lambda *_: nodes)
     prints = {"fingerprint": "f", "points": [1.0]}
     entry = crossvalidate._Model("q/one", small_spec(), xr.Dataset(), prints)
     work = crossvalidate._Work(Layout(tmp_path), make_params(), xr.Dataset())
@@ -134,6 +136,9 @@ def test_fits_between_are_kept_and_not_made_again(tmp_path: Path, monkeypatch: p
     assert abs(row["log_predictive"] - model.truth(group)) < 3 * row["mcse"] < 3 * SMALL
     assert work.foreseen(entry, [group]) == [row]
     assert len(model.fits) == fits
+    nodes.fine = True
+    work.foreseen(entry, [group])
+    assert len(model.fits) > fits
 
 
 @pytest.mark.slow

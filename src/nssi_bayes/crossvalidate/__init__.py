@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -206,14 +206,21 @@ class _Work:
     layout: Layout
     params: Params
     cohort: xr.Dataset
+    known: dict[str, Built] = field(default_factory=dict)
 
     def built(self, model: _Model) -> Built:
-        """Return the model of everybody."""
+        """Return the model of everybody, made once."""
         from nssi_bayes.build import build
 
-        found = build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
-        fine = read_dataset(self.layout.posterior(model.entry)).attrs.get("fine", 0)
-        return replace(found, fine=bool(fine))
+        if model.entry not in self.known:
+            found = build(model.spec, self.cohort, where=str(self.layout.spec(model.entry)))
+            root = read_dataset(self.layout.posterior(model.entry))
+            self.known[model.entry] = replace(found, fine=bool(root.attrs.get("fine", 0)))
+        return self.known[model.entry]
+
+    def nodes(self, model: _Model) -> dict[str, Any]:
+        """Return what the keys of kept fits say of the sampler's nodes: nothing unless these are finer."""
+        return {} if _plain(model) or not self.built(model).fine else {"fine": True}
 
     def unfit(self, designs: Sequence[Design], out: Array) -> str:
         """Say why a group cannot be left out; empty if it can."""
@@ -264,7 +271,7 @@ class _Work:
         rows = []
         for factor in _SCALES:
             key = digest({**identity(model.prints), "evidence": factor, "seed": self.params.seed,
-                          "sampler": sampler.model_dump()})  # fmt: skip
+                          "sampler": sampler.model_dump(), **self.nodes(model)})  # fmt: skip
             path = self.layout.held_note(key)
             if not path.exists():
                 found = log_marginal(
@@ -281,7 +288,8 @@ class _Work:
         from nssi_bayes.crossvalidate.matched import matched
 
         tree = read_tree(self.layout.posterior(model.entry))
-        keys = {int(p): digest({"moved": int(p), "fit": str(tree.attrs["fit"])}) for p in model.over}
+        common = {"fit": str(tree.attrs["fit"]), **self.nodes(model)}
+        keys = {int(p): digest({"moved": int(p), **common}) for p in model.over}
         left = [p for p, key in keys.items() if not self.layout.held_note(key).exists()]
         if left:
             of_left = matched(self.built(model), tree["posterior"].to_dataset(), np.array(left))
@@ -307,7 +315,8 @@ class _Work:
         from nssi_bayes.build import identity
 
         sampler = self.params.cross_validation.sampler
-        common = {**identity(model.prints), "seed": self.params.seed, "sampler": sampler.model_dump()}
+        common = {**identity(model.prints), "seed": self.params.seed, "sampler": sampler.model_dump(),
+                  **self.nodes(model)}  # fmt: skip
         keys = [digest({**common, "out": out.tolist()}) for out in groups]
         if among is not None:
             keys = [digest({"key": k, "among": who.tolist()}) for k, who in zip(keys, among, strict=True)]
