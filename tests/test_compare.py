@@ -14,6 +14,7 @@ import xarray as xr
 from artefacts import OUTCOME_BLOCK, make_loo, make_params, write_model, write_project
 from nssi_bayes import compare
 from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.report.sections.comparison import _k_hat
 from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset
 
 
@@ -243,3 +244,10 @@ def test_equal_input_gives_equal_bytes(layout: Layout) -> None:
         return [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths]
 
     assert digests() == digests()
+
+
+def test_the_page_shows_k_hat_of_folds_only_where_one_failed() -> None:
+    row = {"method": "10-fold", "k_hat_over": 0, "k_hat_max": 0.0, "participants": 120}
+    assert set(_k_hat(row, 11).values()) == {"–"}
+    failed = _k_hat({**row, "k_hat_over": 12, "k_hat_max": float("inf")}, 11)
+    assert list(failed.values()) == ["∞", "12 of 120"]

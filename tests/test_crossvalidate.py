@@ -326,6 +326,41 @@ def test_who_was_moment_matched_refitted_and_failed_is_said_by_model(layout: Lay
     assert any("shared by moment matching and refits of which some failed" in one for one in said)
 
 
+@pytest.mark.parametrize(("max_rhat", "elpd"), [(2.7, 0.0), (np.nan, 0.0), (1.0, np.nan)])
+@pytest.mark.parametrize(("scheme", "over"), [("auto", 4), ("folds", 120)])
+def test_people_of_a_fit_that_failed_are_not_trusted(
+    layout: Layout, scheme: Any, over: int, max_rhat: float, elpd: float
+) -> None:
+    """Fits of `shared` fail, those of the others do not."""
+    models = []
+    for m in MODELS:
+        loo = read_dataset(layout.loo(f"{QUESTION}/{m}"))
+        loo[n.K_HAT][:4] = 1.2 if m == "shared" else 0.3
+        write_dataset(layout.loo(f"{QUESTION}/{m}"), loo)
+        models.append(crossvalidate._Model(f"{QUESTION}/{m}", small_spec(), loo, {}))
+
+    def held(model: Any, groups: Any) -> Any:
+        add, rhat = (elpd, max_rhat) if model.name == "shared" else (0.0, 1.01)
+        for i, out in enumerate(groups):
+            old = model.loo[n.ELPD].isel({n.PARTICIPANT: out})
+            score = {str(b): old.sel({n.BLOCK: b}).to_numpy() + add for b in model.loo[n.BLOCK].to_numpy()}
+            yield Kept(i, score, np.zeros((1, 1)), None, 0, rhat)
+
+    cohort = small_cohort(120).assign_coords({n.PARTICIPANT: models[0].loo[n.PARTICIPANT].to_numpy()})
+    params = make_params().model_copy(update={"cross_validation": CrossValidation(scheme=scheme)})
+    work: Any = SimpleNamespace(params=params, cohort=cohort, held=held)
+    work.built = lambda _: SimpleNamespace(explicit=True)
+    write_dataset(layout.held_out("demo", QUESTION), crossvalidate._people(work, models, QUESTION))
+    table = _compared(layout).query("block == 'total'").set_index("model")
+    assert table["k_hat_over"].to_dict() == {"shared": over, "disorder_means": 0, "disorder_circuits": 0}
+    assert np.isinf(table.loc["shared", "k_hat_max"])
+    said = read_json(layout.comparison_notes(QUESTION))["warnings"]
+    assert sum("shared: of fits without some of the people the largest R-hat" in one for one in said) == 1
+    assert not any(" 4 " in one for one in said)
+    assert table["verdict"].str.contains("not trusted").loc["shared"]  # by 11, with a standard error of 1
+    assert table["verdict"].str.contains("not trusted").sum() == (2 if scheme == "folds" else 1)
+
+
 def test_scores_of_another_model_are_refused(layout: Layout) -> None:
     _hold(layout, np.full(_shape(layout), -1.0), scheme="10-fold", fingerprint="another")
     with pytest.raises(ArtefactError, match="another model"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nssi_bayes.compare.held import told
-from nssi_bayes.store import write_json
+from nssi_bayes.store import read_json, write_json
 
 MODELS = ["shared", "disorder_means", "disorder_circuits"]
 
@@ -36,6 +37,20 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     poor = told(_groups(tmp_path / "poor.json", 2, mcse=0.7), comparable=True)["sentences"][1]
     assert "not to be relied on, the Monte Carlo error is 0.7" in poor
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
+
+
+@pytest.mark.parametrize("max_rhat", [1.3, None])
+def test_a_group_whose_fit_has_not_mixed_is_not_to_be_relied_on(
+    tmp_path: Path, max_rhat: float | None
+) -> None:
+    """No number is null in the file."""
+    path = _groups(tmp_path / "groups.json", 2)
+    content = read_json(path)
+    content["groups"][1]["max_rhat"] = max_rhat
+    write_json(path, content)
+    _, first, second, _ = told(path, comparable=True)["sentences"]
+    assert first.endswith("not to be relied on, chains without them have not mixed in disorder_means.")
+    assert "relied" not in second
 
 
 def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.build import Built, build
 from nssi_bayes.check import scores
 from nssi_bayes.crossvalidate.folds import by_disorder
-from nssi_bayes.crossvalidate.refit import Held, held_out, of_others
+from nssi_bayes.crossvalidate.refit import Held, held_out, largest_rhat, of_others
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import Sampler
@@ -137,3 +137,12 @@ def test_the_model_of_everybody_is_made_once_with_the_nodes_of_its_posterior(
         assert work.built(model) is work.built(model)
     assert asked == [False] * 3 + [True] * 3
     assert read == [layout.posterior("q/coarse"), layout.posterior("q/fine")]
+
+
+def test_what_is_no_number_has_no_largest_rhat() -> None:
+    rng = np.random.default_rng(0)
+    good, still = rng.standard_normal((2, 100, 3)), np.ones((2, 100))
+    assert largest_rhat([good, still]) < 1.1
+    broken = good.copy()
+    broken[1, 7, 2] = np.nan
+    assert np.isnan(largest_rhat([good, still, broken]))

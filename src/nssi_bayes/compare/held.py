@@ -12,15 +12,13 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.compare.scores import Scores
+from nssi_bayes.compare.scores import MIXED, Scores
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, read_dataset, read_json
 
 __all__ = ["told", "with_held_out"]
 
-_MIXED: Final = 1.05
-"""Largest R-hat of a short fit that is not mentioned."""
 _MANY: Final = 8
 """Groups from which on a sum over them gets a standard error."""
 _ERROR: Final = 0.5
@@ -74,13 +72,24 @@ def with_held_out(
         if set(held[n.PARTICIPANT].to_numpy()) != set(score.data[n.PARTICIPANT].to_numpy()):
             raise refuse(f"{score.model}: other people were left out")
         found.append(_replaced(score, held))
-        health = fits[score.model]
-        if health["divergences"] or health["max_rhat"] > _MIXED:
-            said.append(
-                f"{score.model}: of {health['fits']} fits without some of the people the largest R-hat is "
-                f"{health['max_rhat']:.2f}, and there are {health['divergences']} divergences"
-            )
+        said += _of_health(score.model, fits[score.model])
     return found, [*_of_scheme(held, fits), *said]
+
+
+def _of_health(model: str, health: Mapping[str, Any]) -> list[str]:
+    """Say what is wrong with a model's fits without some of the people, not how few they are."""
+    failed, worst = bool(health.get("failed", 0)), float(health["max_rhat"])
+    if not (failed or health["divergences"] or not worst <= MIXED):
+        return []
+    rhat = "no number" if np.isnan(worst) else f"{worst:.2f}"
+    text = (
+        f"{model}: of fits without some of the people the largest R-hat is {rhat}, "
+        f"and there are {health['divergences']} divergences"
+    )
+    why = (
+        f"; people of those that failed (an R-hat over {MIXED:g}, or no number) count as over the k-hat limit"
+    )
+    return [text + why if failed else text]
 
 
 def _of_scheme(held: xr.Dataset, fits: Mapping[str, Any]) -> list[str]:
@@ -109,10 +118,11 @@ def _replaced(score: Scores, held: xr.Dataset) -> Scores:
     data[n.ELPD] = (score.data[n.ELPD].dims, kept)
     data[n.P_LOO] = (score.data[n.P_LOO].dims, score.data[n.P_LOO].to_numpy() + (old - kept).sum(axis=0))
     done = known.any(axis=1)
-    own = np.zeros(len(done))  # of those who were left out for real; draws that were moved have a k-hat
+    # of those who were left out for real; draws that were moved have a k-hat, and failed fits an infinite one
+    own = np.where(done, 0.0, np.nan)
     if n.K_HAT in held:
         own = held[n.K_HAT].sel({n.MODEL: score.model, n.PARTICIPANT: people}).to_numpy()
-    data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(done, own, score.k_hat))
+    data[n.K_HAT] = (score.data[n.K_HAT].dims, np.where(np.isnan(own), score.k_hat, own))
     method = str(held.attrs["scheme"])
     if not method.endswith("-fold"):
         moved = json.loads(held.attrs["fits"])[score.model].get("moved", 0)
@@ -166,6 +176,9 @@ def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     worst = max(r["mcse"] for r in rows)
     if not worst < _ERROR:
         return f"{text}; not to be relied on, the Monte Carlo error is {worst:.1f}."
+    failed = [r["model"] for r in rows if not r["max_rhat"] <= MIXED]
+    if failed:
+        return f"{text}; not to be relied on, chains without them have not mixed in {', '.join(failed)}."
     return f"{text} (Monte Carlo error up to {worst:.2f})."
 
 
@@ -192,7 +205,7 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row in which what JSON cannot hold, an infinite error or score, stands again."""
-    lost = {"mcse": np.inf, "log_predictive": -np.inf, "log_marginal": -np.inf}
+    lost = {"mcse": np.inf, "log_predictive": -np.inf, "log_marginal": -np.inf, "max_rhat": np.nan}
     return {k: lost.get(k, v) if v is None else v for k, v in row.items()}
 
 

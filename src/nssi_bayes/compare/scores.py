@@ -13,10 +13,12 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.store import Layout, read_dataset
 
-__all__ = ["FAILED_SHARE", "Scores", "k_hat_limit", "read_scores"]
+__all__ = ["FAILED_SHARE", "MIXED", "Scores", "k_hat_limit", "read_scores"]
 
 FAILED_SHARE: Final = 0.05
 """Share of people over the k-hat limit past which nothing is trusted."""
+MIXED: Final = 1.05
+"""Largest R-hat of a short fit without some people whose scores count as found."""
 _VARIABLES: Final = {n.ELPD: (n.PARTICIPANT, n.BLOCK), n.P_LOO: (n.BLOCK,), n.K_HAT: (n.PARTICIPANT,)}
 _ATTRS: Final = ("observed", "conditioned", "draws", "certified")
 

@@ -43,8 +43,6 @@ _LOG: Final = logging.getLogger(__name__)
 _SCALES: Final = (0.5, 1.0, 2.0)
 _MATCHED_SHARE: Final = 0.2
 """Share of people over the limit up to which draws are moved: for more, ten folds cost less."""
-_MIXED: Final = 1.05
-"""Largest R-hat of a short fit whose scores count as found."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -136,7 +134,7 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
         )
         held = list(work.held(model, groups))
         for one in held:
-            k_hat[i, groups[one.index]] = 0.0
+            k_hat[i, groups[one.index]] = np.inf if one.failed else 0.0
             for block, values in one.elpd.items():
                 found[i, groups[one.index], blocks.index(block)] = values
         kept = {} if by_folds else moved[model.name]
@@ -146,9 +144,9 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
         notes[model.name] = {
             "fits": len(held),
             "moved": len(kept),
-            "failed": sum(not h.max_rhat <= _MIXED for h in held),
+            "failed": sum(h.failed for h in held),
             "divergences": sum(h.divergences for h in held),
-            "max_rhat": max((h.max_rhat for h in held), default=1.0),
+            "max_rhat": float(np.max([h.max_rhat for h in held], initial=1.0)),
             "fingerprint": str(model.loo.attrs["fingerprint"]),
         }
         _LOG.info("%s: %d fits without some of the people (%s)", model.entry, len(held), scheme)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from nssi_bayes.compare.scores import MIXED
 from nssi_bayes.errors import ArtefactError
 
 __all__ = ["Kept"]
@@ -41,6 +42,11 @@ class Kept:
     by_person: Array | None
     divergences: int
     max_rhat: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether its chains have not mixed, as far as can be told, or a score is no number."""
+        return not (self.max_rhat <= MIXED and all(np.isfinite(v).all() for v in self.elpd.values()))
 
     def arrays(self) -> dict[str, Array]:
         """Return what is written."""

@@ -209,7 +209,7 @@ def sets_of(theta: dict[str, Array], design: Design, people: Array, *, last: boo
 
 
 def largest_rhat(draws: Iterable[Array]) -> float:
-    """Return the largest R-hat of all elements that vary.
+    """Return the largest R-hat of all elements that vary; NaN if a draw is no number.
 
     Parameters
     ----------
@@ -223,4 +223,6 @@ def largest_rhat(draws: Iterable[Array]) -> float:
     """
     flat = [np.moveaxis(v.reshape(*v.shape[:2], -1), -1, 0) for v in draws]
     stacked = np.concatenate(flat)
+    if np.isnan(stacked).any():
+        return np.nan
     return float(array_stats.rhat(stacked[np.ptp(stacked, axis=(1, 2)) > _CONSTANT]).max())

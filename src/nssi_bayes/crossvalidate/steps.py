@@ -150,7 +150,7 @@ def foreseen(
         without[g] = values
     return [
         {"log_predictive": one.score, "mcse": one.error, "steps": one.steps,
-         "by_person": float(fit.elpd["total"].sum()), "max_rhat": max(f.max_rhat for f in all_of),
+         "by_person": float(fit.elpd["total"].sum()), "max_rhat": float(np.max([f.max_rhat for f in all_of])),
          "divergences": sum(f.divergences for f in all_of)}
         for one, fit, all_of in zip(in_steps(without, whole, fits), first, used, strict=True)
     ]  # fmt: skip

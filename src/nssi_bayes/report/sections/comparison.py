@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 from typing import Any
 
 from nssi_bayes.report.cells import Cells
@@ -150,10 +151,10 @@ def _comparison(rows: Sequence[dict[str, Any]], smallest: int) -> str:
 
 def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:
     """Return k-hat, which points at persons and is not in what leaves the lab."""
-    if str(row.get("method", "")).endswith("-fold"):
+    if str(row.get("method", "")).endswith("-fold") and not row["k_hat_over"]:
         return {"Pareto k-hat|largest": "–", "Pareto k-hat|over limit": "–"}
     over = Cells(smallest).show(int(row["k_hat_over"]))
     return {
-        "Pareto k-hat|largest": number(row["k_hat_max"]),
+        "Pareto k-hat|largest": "∞" if isinf(row["k_hat_max"]) else number(row["k_hat_max"]),
         "Pareto k-hat|over limit": f"{over} of {row['participants']}",
     }
