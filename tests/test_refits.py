@@ -20,6 +20,7 @@ from nssi_bayes.build import Built, build
 from nssi_bayes.check import scores
 from nssi_bayes.crossvalidate.folds import by_disorder
 from nssi_bayes.crossvalidate.refit import Held, held_out, largest_rhat, of_others
+from nssi_bayes.errors import DataError
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import Sampler
@@ -146,3 +147,14 @@ def test_what_is_no_number_has_no_largest_rhat() -> None:
     broken = good.copy()
     broken[1, 7, 2] = np.nan
     assert np.isnan(largest_rhat([good, still, broken]))
+
+
+def test_a_group_of_everybody_is_refused_or_skipped_with_a_reason(tmp_path: Path) -> None:
+    built = build(small_spec(factors=[]), small_cohort(20))
+    with pytest.raises(DataError, match="nobody is left"):
+        _without(built, np.arange(20))
+    for smallest, least in ((0, 1), (11, 11)):
+        params = make_params().model_copy(update={"min_cell": smallest})
+        work = crossvalidate._Work(Layout(tmp_path), params, small_cohort(20))
+        assert work.unfit([built.design], np.arange(20)) == f"fewer than {least} people are left"
+        assert work.unfit([built.design], np.arange(0)) == f"fewer than {least} people"

@@ -225,7 +225,7 @@ class _Work:
         from nssi_bayes.blocks import joint
         from nssi_bayes.crossvalidate.refit import without
 
-        smallest = self.params.min_cell
+        smallest = max(self.params.min_cell, 1)
         if len(out) < smallest:
             return f"fewer than {smallest} people"
         for design in designs:

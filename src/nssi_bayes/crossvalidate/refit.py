@@ -26,6 +26,7 @@ from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built
 from nssi_bayes.check import scores
+from nssi_bayes.errors import DataError
 from nssi_bayes.fit.chains import draw_chain, end_with_parent, typical_coordinates
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import Sampler
@@ -131,7 +132,18 @@ def held_out(
     ------
     Held
         As they are finished, not in order.
+
+    Raises
+    ------
+    DataError
+        If nobody is left.
     """
+    if any(len(np.unique(out)) == len(built.design.diagnosis) for out in groups):
+        raise DataError(
+            "all people are to be left out together, and nobody is left to fit the model to",
+            where="cross_validation",
+            cure="leave out smaller groups: more folds, or no `leave` of a kind of which there is one",
+        )
     coordinates = None if built.explicit else typical_coordinates(built)
     workers = min(os.cpu_count() or 1, len(groups))
     who = [None] * len(groups) if scored is None else scored
