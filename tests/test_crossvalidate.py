@@ -23,7 +23,7 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import scores
-from nssi_bayes.crossvalidate.folds import by_disorder, by_site, stratified
+from nssi_bayes.crossvalidate.folds import by_disorder, by_site, overlap, stratified
 from nssi_bayes.crossvalidate.kept import Kept
 from nssi_bayes.crossvalidate.refit import held_out, sets_of, without
 from nssi_bayes.errors import ArtefactError
@@ -58,6 +58,9 @@ def test_groups_are_sites_and_everybody_who_has_a_disorder() -> None:
     disorders = by_disorder(cohort)
     assert list(disorders) == cohort[n.DISORDER].to_numpy().astype(str).tolist()
     has = cohort[n.DIAGNOSIS].transpose(n.PARTICIPANT, n.DISORDER).to_numpy()
+    assert overlap(list(disorders.values()))
+    assert not overlap(list(sites.values()))
+    assert not overlap([])
     assert sum(map(len, disorders.values())) == int(has.sum()) > int((has.sum(axis=1) > 0).sum())
 
 

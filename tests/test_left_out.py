@@ -32,6 +32,16 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     many = told(_groups(tmp_path / "many.json", 9), comparable=True)["sentences"][-1]
     gaps = np.array([5.0 - g % 3 for g in range(9)])
     assert f"disorder_means {gaps.sum():.1f} behind (SE {3 * gaps.std(ddof=1):.1f})" in many
+    shared = read_json(_groups(tmp_path / "shared.json", 9)) | {"overlapping": ["site"]}
+    write_json(tmp_path / "shared.json", shared)
+    (said,) = told(tmp_path / "shared.json", comparable=True)["sentences"][-1:]
+    assert said.startswith("9 groups by site: people stand in several of them")
+    assert "no standard error and no ranking" in said
+    for group in shared["groups"]:
+        group["kind"] = "disorder"
+    del shared["overlapping"]  # a former version said nothing of it
+    write_json(tmp_path / "shared.json", shared)
+    assert "no standard error" in told(tmp_path / "shared.json", comparable=True)["sentences"][-1]
     doubted = told(_groups(tmp_path / "bad.json", 2, mcse=float("inf")), comparable=True)["sentences"][1]
     assert "not to be relied on" in doubted
     poor = told(_groups(tmp_path / "poor.json", 2, mcse=0.7), comparable=True)["sentences"][1]

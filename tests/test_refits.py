@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -158,3 +159,16 @@ def test_a_group_of_everybody_is_refused_or_skipped_with_a_reason(tmp_path: Path
         work = crossvalidate._Work(Layout(tmp_path), params, small_cohort(20))
         assert work.unfit([built.design], np.arange(20)) == f"fewer than {least} people are left"
         assert work.unfit([built.design], np.arange(0)) == f"fewer than {least} people"
+
+
+def test_groups_that_share_people_are_written_down_as_such() -> None:
+    cohort = small_cohort(60)
+    params = make_params(cross_validation={"leave": ("site", "disorder")})
+    model = crossvalidate._Model("q/one", small_spec(), xr.Dataset(), {})
+    work: Any = SimpleNamespace(
+        params=params, cohort=cohort, built=lambda _: SimpleNamespace(design=None), unfit=lambda *_: "",
+        foreseen=lambda _, groups: [{"log_predictive": -1.0} for _ in groups],
+    )  # fmt: skip
+    assert crossvalidate._groups(work, [model])["overlapping"] == ["disorder"]
+    work.cohort = cohort.isel({n.DISORDER: [0]})
+    assert crossvalidate._groups(work, [model])["overlapping"] == []

@@ -156,6 +156,8 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
     if not comparable:
         said.append("Models score other blocks: what they foresee of a group is not compared.")
         return {"rows": rows, "sentences": said, "evidence": evidence}
+    # a file of a former version does not say it
+    overlapping = found.get("overlapping", ["disorder"])
     kinds = list(dict.fromkeys(r["kind"] for r in rows))
     for kind in kinds:
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -163,7 +165,7 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
             if row["kind"] == kind:
                 groups.setdefault(row["label"], []).append(row)
         said += [_of_group(kind, label, members) for label, members in groups.items()]
-        said.append(_of_all(kind, list(groups.values())))
+        said.append(_of_all(kind, list(groups.values()), overlapping=kind in overlapping))
     return {"rows": rows, "sentences": said, "evidence": evidence}
 
 
@@ -209,9 +211,14 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     return {k: lost.get(k, v) if v is None else v for k, v in row.items()}
 
 
-def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]], *, overlapping: bool) -> str:
     if len(groups) < _MANY:
         return f"{len(groups)} groups by {kind}: under {_MANY}, no standard error and no ranking over them."
+    if overlapping:
+        return (
+            f"{len(groups)} groups by {kind}: people stand in several of them, which are not independent: no "
+            "standard error and no ranking over them."
+        )
     models = [r["model"] for r in groups[0]]
     table = np.array([[{r["model"]: r for r in g}[m]["log_predictive"] for m in models] for g in groups])
     best = int(table.sum(axis=0).argmax())

@@ -90,7 +90,9 @@ def run(layout: Layout, params: Params, *, question: str) -> None:
     asked = params.cross_validation
     if asked.scheme == "psis" and not asked.leave and not asked.evidence:
         write_dataset(layout.held_out(params.study, question), xr.Dataset(attrs={"scheme": "psis"}))
-        write_json(layout.left_out(question), {"groups": [], "skipped": [], "evidence": []})
+        write_json(
+            layout.left_out(question), {"groups": [], "skipped": [], "overlapping": [], "evidence": []}
+        )
         return
     cohort = read_dataset(layout.cohort(params.study))
     models = []
@@ -178,7 +180,7 @@ def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
     from nssi_bayes.crossvalidate import folds
 
     makers = {"site": folds.by_site, "disorder": folds.by_disorder}
-    found, skipped = [], []
+    found, skipped, overlapping = [], [], []
     designs = [work.built(model).design for model in models]
     for kind in work.params.cross_validation.leave:
         groups = makers[kind](work.cohort)
@@ -188,13 +190,15 @@ def _groups(work: _Work, models: Sequence[_Model]) -> dict[str, Any]:
                 skipped.append({"kind": kind, "label": label, "reason": reason})
                 del groups[label]
         labels, people = list(groups), list(groups.values())
+        if folds.overlap(people):
+            overlapping.append(kind)
         for model in models:
             for label, out, row in zip(labels, people, work.foreseen(model, people), strict=True):
                 common = {"kind": kind, "label": label, "model": model.name, "participants": len(out)}
                 found.append(common | row)
     order = {m.name: i for i, m in enumerate(models)}
     found.sort(key=lambda row: (row["kind"], row["label"], order[str(row["model"])]))
-    return {"groups": found, "skipped": skipped}
+    return {"groups": found, "skipped": skipped, "overlapping": overlapping}
 
 
 @dataclass(frozen=True)

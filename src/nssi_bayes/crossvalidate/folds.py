@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 
-__all__ = ["by_disorder", "by_site", "stratified"]
+__all__ = ["by_disorder", "by_site", "overlap", "stratified"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -54,3 +55,8 @@ def by_disorder(cohort: xr.Dataset) -> dict[str, Array]:
     """Return the positions of everybody who has a disorder, whatever else they have, by its label."""
     has = cohort[n.DIAGNOSIS].transpose(n.PARTICIPANT, n.DISORDER).to_numpy().astype(bool)
     return {str(label): np.flatnonzero(has[:, k]) for k, label in enumerate(cohort[n.DISORDER].to_numpy())}
+
+
+def overlap(groups: Sequence[Array]) -> bool:
+    """Return whether somebody stands in several of the groups, as with several disorders."""
+    return bool(groups) and len(np.unique(np.concatenate(groups))) < sum(map(len, groups))
