@@ -61,6 +61,14 @@ def test_a_group_whose_fit_has_not_mixed_is_not_to_be_relied_on(
     _, first, second, _ = told(path, comparable=True)["sentences"]
     assert first.endswith("not to be relied on, chains without them have not mixed in disorder_means.")
     assert "relied" not in second
+    for count in (9, 10):
+        path = _groups(tmp_path / "many.json", count)
+        content = read_json(path)
+        content["groups"][1]["max_rhat"] = max_rhat if count == 9 else 1.01
+        write_json(path, content)
+        assert told(path, comparable=True)["sentences"][-1].endswith("as some of them are not.") == (
+            count == 9
+        )
 
 
 def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Path) -> None:

@@ -228,4 +228,6 @@ def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]], *, overlap
         for i, m in enumerate(models)
         if i != best
     ]
-    return f"Over {len(groups)} groups by {kind}: {models[best]} foresees them best; {', '.join(parts)}."
+    doubted = any(not (r["mcse"] < _ERROR and r["max_rhat"] <= MIXED) for g in groups for r in g)
+    end = "; not to be relied on, as some of them are not" if doubted else ""
+    return f"Over {len(groups)} groups by {kind}: {models[best]} foresees them best; {', '.join(parts)}{end}."
