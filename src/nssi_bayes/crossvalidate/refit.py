@@ -138,12 +138,7 @@ def held_out(
     DataError
         If nobody is left.
     """
-    if any(len(np.unique(out)) == len(built.design.diagnosis) for out in groups):
-        raise DataError(
-            "all people are to be left out together, and nobody is left to fit the model to",
-            where="cross_validation",
-            cure="leave out smaller groups: more folds, or no `leave` of a kind of which there is one",
-        )
+    _refuse_everybody(built, groups)
     coordinates = None if built.explicit else typical_coordinates(built)
     workers = min(os.cpu_count() or 1, len(groups))
     who = [None] * len(groups) if scored is None else scored
@@ -165,6 +160,15 @@ def held_out(
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def _refuse_everybody(built: Built, groups: Sequence[Array]) -> None:
+    if any(len(np.unique(out)) == len(built.design.diagnosis) for out in groups):
+        raise DataError(
+            "all people are to be left out together, and nobody is left to fit the model to",
+            where="cross_validation",
+            cure="leave out smaller groups: more folds, or no `leave` of a kind of which there is one",
+        )
 
 
 _here: dict[str, Any] = {}
