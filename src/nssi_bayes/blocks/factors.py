@@ -14,7 +14,7 @@ form, and over the rest quadrature runs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +28,10 @@ from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import Prior
 
 __all__ = ["linear", "observed", "parameters", "quadratic", "root"]
+
+LEAST_SD: Final = 1e-4
+"""Of a factor: precisions of less cancel each other in the last digits, and what is left of them is a density
+without bound. Nobody's score is known so well that a smaller one could be told from it."""
 
 
 def parameters(design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -60,7 +64,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
 
 def root(theta: dict[str, Any], design: Design) -> Any:
     """Return the Cholesky factor of Sigma_x [`factor`, `factor`]."""
-    sd = theta.get("sigma_x", np.zeros(0))
+    sd = jnp.maximum(theta.get("sigma_x", np.zeros(0)), LEAST_SD)
     if design.item_factors:
         sd = joined([sd, np.ones(len(design.item_factors))], 0)
     return sd[:, None] * theta["Omega_x"] if "Omega_x" in theta else jnp.diag(sd)

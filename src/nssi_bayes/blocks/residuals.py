@@ -9,6 +9,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks import groups
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.factors import LEAST_SD
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.integrate.gaussian import LOG_2PI
 from nssi_bayes.integrate.rows import inverse, inverse_back, weigh, weigh_back
@@ -95,7 +96,7 @@ class Residuals:
         """Return residual sds of the factors, which are 1 where items measure them."""
         found = np.ones(self._factors)
         if self._scored:
-            found[: self._scored] = self._of("sigma_x", theta)
+            found[: self._scored] = np.maximum(self._of("sigma_x", theta), LEAST_SD)
         return found
 
     def _roots(self, name: str, theta: Array) -> list[tuple[Any, Array]]:
@@ -109,8 +110,8 @@ class Residuals:
             self._groups.back(theta, group, by_root, found)
             return
         if self._scored:
-            by_sd = (by_root * self._correlation(theta)).sum(axis=1)
-            found[self._slots.where["sigma_x"]] += by_sd[: self._scored]
+            by_sd = (by_root * self._correlation(theta)).sum(axis=1)[: self._scored]
+            found[self._slots.where["sigma_x"]] += by_sd * (self._of("sigma_x", theta) > LEAST_SD)
         if "Omega_x" in self._slots.where:
             by_correlation = by_root * self._sd(theta)[:, None]
             found[self._slots.where["Omega_x"]] += by_correlation.ravel()
