@@ -13,7 +13,10 @@ from designs import full_cohort, joint_spec, small_cohort, small_spec
 from nssi_bayes import fit, sensitivity
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.joint import BLOCKS
 from nssi_bayes.blocks.labelled import label
+from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.fit.sample import sample
@@ -273,3 +276,47 @@ def test_the_verb_writes_power_scaling_and_refits_only_what_is_asked_for(
     assert "conclusions change" in double["text"]
     assert medication["changed"] is None
     assert "not done" in medication["text"]
+
+
+@pytest.mark.parametrize("reliability", [0.5, 1.0])
+def test_filled_in_outcomes_go_with_scores_as_observed_ones_do(reliability: float) -> None:
+    """With `delta` 0 outcomes go with factor scores, which hold error, as those of observed people do."""
+    people, rng = 4000, np.random.default_rng(3)
+    spec = small_spec(outcome="severity", disorder={})
+    built = build(spec, small_cohort(people, factors={"trauma": reliability}))
+    theta = {
+        k: v[0] for k, v in draw(built.parameters, built.design.coords, np.random.default_rng(1), 1).items()
+    }
+    for name in {
+        "M",
+        "N",
+        "mu_x",
+        "G",
+        "d",
+        "outcome_covariate",
+        "site_outcome",
+        "u_site",
+        "a",
+    } & theta.keys():
+        theta[name] = np.zeros_like(theta[name])
+    theta |= {"B": np.full_like(theta["B"], 0.3), "q": np.array([0.6]), "w": np.full_like(theta["w"], 0.2)}
+    theta |= {"sigma_x": np.array([reliability**0.5]), "sigma_outcome": np.array(0.5)}
+    design = generate(theta, built.design, np.random.default_rng(2))
+    seen, there = rng.random(people) < 0.5, design.factor_seen[:, 0]
+    design = replace(design, outcome_seen=seen, outcome=np.where(seen, design.outcome, 0.0))
+    draws = {k: v[None] for k, v in theta.items()}
+    moments = evaluate(draws, design, include=BLOCKS, grid=grid_settings(2))
+    (variant,) = _of(replace(built, design=design), Fitted(draws, moments), "missing_outcome", deltas=(0.0,))
+    assert variant.built is not None
+    found = variant.built.design
+    slopes, errors = zip(
+        *(_regressed(found.outcome[who], found.factor[who, 0]) for who in (seen & there, ~seen & there)),
+        strict=True,
+    )
+    assert abs(slopes[0] - slopes[1]) < 4 * np.hypot(*errors)
+
+
+def _regressed(y: Array, x: Array) -> tuple[float, float]:
+    """Return a slope and its standard error."""
+    found = stats.linregress(x, y)
+    return float(found.slope), float(found.stderr)

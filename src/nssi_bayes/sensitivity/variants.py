@@ -16,10 +16,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.generate import Latent, generate, latents
+from nssi_bayes.blocks.generate import Latent, generate
 from nssi_bayes.blocks.people import few
 from nssi_bayes.build import Built, build_design, fingerprint
+from nssi_bayes.integrate import sinh_arcsinh
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.spec import JointSpec, read_priors
 from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
@@ -199,12 +201,11 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
     theta = {k: v[s] for k, v in fitted.theta.items()}
     root = np.linalg.cholesky(fitted.moments.covariance[s] + 1e-10 * np.eye(fitted.moments.mean.shape[2]))
     eta = fitted.moments.mean[s] + (root @ rng.standard_normal((*fitted.moments.mean.shape[1:], 1)))[..., 0]
-    factor, first = latents(theta, design, rng).factor, len(design.item_factors)
-    scored = np.where(design.factor_seen, design.factor, factor[:, : len(design.scored_factors)])
-    who = Latent(np.concatenate([scored, eta[:, :first]], axis=1), eta[:, first:])
+    who, first = _factors(theta, design, eta, rng), len(design.item_factors)
+    latent = Latent(np.concatenate([who, eta[:, :first]], axis=1), eta[:, first:])
     if kind == "missing_outcome":
         whole = replace(design, outcome_seen=np.ones_like(design.outcome_seen))
-        drawn = generate(theta, whole, rng, latent=who).outcome + delta
+        drawn = generate(theta, whole, rng, latent=latent).outcome + delta
         return replace(whole, outcome=np.where(design.outcome_seen, design.outcome, drawn))
     whole = design
     for name, values, confound in (
@@ -212,7 +213,7 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
     ):  # fmt: skip
         if 0 < len(getattr(design, name)) < len(design.diagnosis):
             whole = _everybody(whole, name, values, confound)
-    drawn_all = generate(theta, whole, rng, latent=who)
+    drawn_all = generate(theta, whole, rng, latent=latent)
     changed: dict[str, Any] = {}
     for name, values in (("scanned", "activation"), ("connected", "connectivity")):
         added = len(getattr(whole, name)) - len(getattr(design, name))
@@ -220,6 +221,22 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
             new = getattr(drawn_all, values)[-added:] + delta
             changed[values] = np.concatenate([getattr(design, values), new])
     return replace(whole, **changed)
+
+
+def _factors(theta: dict[str, Array], design: Design, axes: Array, rng: np.random.Generator) -> Array:
+    """Draw the true factors of those with scores, given the axes and all Gaussian data of a person.
+
+    A score holds error; it stands for no true factor. Where functions are skewed, what is Gaussian of
+    them is known with them.
+    """
+    if not design.scored_factors:
+        return np.zeros((len(axes), 0))
+    mean, onto, covariance = (np.asarray(v) for v in joint.factors_given(theta, design, include=joint.BLOCKS))
+    if "epsilon" in theta:
+        shape = sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"])
+        axes = np.concatenate([sinh_arcsinh.invert(axes, shape)[0], axes], axis=1)[:, : onto.shape[2]]
+    noise = rng.standard_normal((*mean.shape, 1))
+    return mean + (onto @ axes[:, :, None] + np.linalg.cholesky(covariance) @ noise)[:, :, 0]
 
 
 def _everybody(design: Design, who: str, values: str, confound: str) -> Design:
