@@ -63,7 +63,7 @@ def dense(theta: Theta, design: Design, i: int) -> float:
     """Return one person's log-likelihood by the formula of the ladder, written apart from the package."""
     g = int(design.group_of[i])
     label = design.coords[n.GROUP][g]
-    root = theta["Omega" if g == 0 else f"Omega_{label}"]
+    root = theta["Omega" if g == 0 else f"Omega_group_{label}"]
     sd = theta["spread_group"][g - 1] if g and "spread_group" in theta else np.ones(2)
     mean = theta["level_group"][g - 1] if g and "level_group" in theta else np.zeros(2)
     cov = np.diag(sd) @ root @ root.T @ np.diag(sd)

@@ -94,7 +94,7 @@ def _dense(theta: Theta, design: Design, i: int) -> float:
     """Log-density of one person of a ladder by SciPy, written apart from the package."""
     g = design.group_of[i]
     labels = design.coords[n.GROUP]
-    root = theta["Omega"] if g == 0 else theta[f"Omega_{labels[g]}"]
+    root = theta["Omega"] if g == 0 else theta[f"Omega_group_{labels[g]}"]
     spread = np.ones(2) if g == 0 or "spread_group" not in theta else theta["spread_group"][g - 1]
     alpha = np.zeros(2) if g == 0 or "level_group" not in theta else theta["level_group"][g - 1]
     of = {k: theta[k][g] if theta[k].ndim == 2 else theta[k] for k in ("nu", "lambda_score", "sigma_score")}

@@ -273,7 +273,7 @@ def test_means_sds_and_correlations_by_group_are_told() -> None:
     assert rows["mean", "B", "outer"]["mean"] == pytest.approx(values["level_group"][:, 0, 1].mean())
     expected = np.log(values["spread_group"][:, 0, 0]).mean()
     assert rows["log_sd", "B", "inner"]["mean"] == pytest.approx(expected)
-    assert rows["correlation", "B", "inner"]["mean"] == pytest.approx(values["Omega_B"][:, 0, 1].mean())
+    assert rows["correlation", "B", "inner"]["mean"] == pytest.approx(values["Omega_group_B"][:, 0, 1].mean())
     assert found["correlations"] == []  # which no group's would be that of all
     page = " ".join(part.body for part in _groups(found))
     assert f"{np.exp(expected):.2f}" in page

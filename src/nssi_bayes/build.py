@@ -7,6 +7,7 @@ parameters and its data.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.blocks.predicted import is_curved
+from nssi_bayes.errors import SpecError
 from nssi_bayes.schema import validate
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Params, RepeatedSpec, read_model, read_priors
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, seed_sequence, write_json
@@ -91,8 +93,24 @@ def build_design(spec: JointSpec, design: Design) -> Built:
     -------
     Built
         The model, its parameters and data.
+
+    Raises
+    ------
+    SpecError
+        If two parameters have one name, which labels of groups can bring about.
     """
-    return Built(spec, joint.parameters(spec, design, read_priors(spec.priors, spec.prior_set)), design)
+    parameters = joint.parameters(spec, design, read_priors(spec.priors, spec.prior_set))
+    twice = [name for name, count in Counter(p.name for p in parameters).items() if count > 1]
+    if twice:
+        raise SpecError(
+            [
+                f"groups: two parameters are called {name!r}; in a name a slash is an underscore"
+                for name in twice
+            ],
+            where="model",
+            cure="give one of the groups another label in the cohort's tables or in study.yaml",
+        )
+    return Built(spec, parameters, design)
 
 
 def build(spec: JointSpec, cohort: xr.Dataset, *, where: str = "spec") -> Built:

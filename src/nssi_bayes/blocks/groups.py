@@ -29,8 +29,8 @@ type Array = np.ndarray[Any, Any]
 
 
 def correlation_names(design: Design) -> list[str]:
-    """Return the names of the correlation matrices of the groups, in order."""
-    return ["Omega", *(f"Omega_{str(g).replace('/', '_')}" for g in design.coords[n.GROUP_LATER])]
+    """Return the names of the groups' correlation matrices, in order; a file allows no slash in a name."""
+    return ["Omega", *(f"Omega_group_{str(g).replace('/', '_')}" for g in design.coords[n.GROUP_LATER])]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
