@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nssi_bayes.report.varying import by_disorder
 from nssi_bayes.report.words import number, pretty
 from nssi_bayes.spec import ConventionalSpec, JointSpec, ModelSpec, RepeatedSpec
 
@@ -92,21 +93,19 @@ def _about(spec: ModelSpec) -> list[str]:
             f"- A count of {len(spec.occasions)} occasions in Bambi, with an effect of every person{own}.",
             f"- Outcome: {pretty(spec.outcome)}, {pretty(spec.family)}.",
         ]
-    varies = [
-        w
-        for w, on in (
-            ("levels", spec.disorder.levels),
-            ("slopes", spec.disorder.slopes),
-            ("neural associations", spec.disorder.loadings),
-        )
-        if on
-    ]
     return [
         f"- Functions: {', '.join(pretty(f) for f in spec.functions)}.",
         f"- Psychosocial factors: {', '.join(_factor(spec, f) for f in spec.factors) or 'none'}.",
-        f"- By disorder vary: {', '.join(varies) or 'nothing'}.",
+        f"- By disorder vary: {', '.join(by_disorder(spec)) or 'nothing'}.",
+        *_groups(spec),
         f"- Changed priors: {', '.join(spec.priors) or 'none'}.",
     ]
+
+
+def _groups(spec: JointSpec) -> list[str]:
+    if spec.groups is None:
+        return []
+    return [f"- Groups: by {spec.groups.by}, at the {spec.groups.invariance} rung of measurement invariance."]
 
 
 def _factor(spec: JointSpec, factor: str) -> str:

@@ -9,6 +9,7 @@ from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.tables import table
+from nssi_bayes.report.varying import by_disorder, by_group, pooled, unit
 from nssi_bayes.report.words import number, pretty, split_name
 from nssi_bayes.spec import MOST_BESIDE, ConventionalSpec, JointSpec, Prior, RepeatedSpec, read_priors
 
@@ -137,16 +138,12 @@ def _measurement(e: Evidence, model: JointSpec) -> str:
     if continuous:
         kinds.append("continuous scores in a Gaussian factor model")
     free = [name for name, there in (("thresholds", ordinal), ("intercepts", continuous)) if there]
-    ladder = ""
+    unit_and_free = f"{unit(model)}, loadings are positive and {' and '.join(free)} free."
     if model.groups is not None:
-        ladder = (
-            f" Groups are those of {model.groups.by}, at the {model.groups.invariance} rung of measurement "
-            "invariance; in the first of them means of functions are 0."
-        )
+        unit_and_free = f"{by_group(model, continuous=continuous)} Loadings are positive."
     return (
         f"{len(model.functions)} latent functions of self-injury are measured by {' and '.join(kinds)}: "
-        f"{functions}.{sums} The residual sd of a function is 1, loadings are positive and "
-        f"{' and '.join(free)} free.{ladder}{_bias(model)}"
+        f"{functions}.{sums} {unit_and_free}{_bias(model)}"
     )
 
 
@@ -185,18 +182,10 @@ def _measured(by_items: str) -> str:
 
 
 def _structure(e: Evidence, model: JointSpec) -> str:
-    varies = [
-        name
-        for name, on in (
-            ("levels", model.disorder.levels),
-            ("slopes of psychosocial factors", model.disorder.slopes),
-            ("neural associations", model.disorder.loadings),
-        )
-        if on
-    ]
     factors = ", ".join(pretty(f) for f in model.factors)
     by_items = "; ".join(f"{pretty(f)} by {', '.join(map(pretty, s))}" for f, s in model.factor_items.items())
     has = e.parameters.get(str(e.main), [])
+    site = "" if model.groups is not None and model.groups.by == "site" else " and site"
     omega = (
         " Residual correlations of the functions are those of one second-order factor, on which each loads "
         "with a flat prior from 0 to 1."
@@ -212,16 +201,29 @@ def _structure(e: Evidence, model: JointSpec) -> str:
         )
     return (
         f"Functions are regressed on {factors or 'no psychosocial factor'}"
-        f"{', with the unreliability of each factor in the model' if factors else ''}, on covariates and "
-        f"site.{_measured(by_items)}{omega} "
-        + (
-            f"By disorder vary: {', '.join(varies)}. These effects sum to zero over disorders and are "
-            "partially pooled, "
-            f"each function with a scale of its own, half-normal a priori ({short('gelman2006')})."
-            if varies
-            else "Nothing varies by disorder in the model shown."
-        )
+        f"{', with the unreliability of each factor in the model' if factors else ''}, on covariates"
+        f"{site}.{_measured(by_items)}{omega} {_varying(model)}"
     )
+
+
+def _varying(model: JointSpec) -> str:
+    """Say what differs by disorder, and under which constraint."""
+    varies, effects = by_disorder(model), pooled(model)
+    if not varies:
+        return "Nothing varies by disorder in the functions of the model shown, or in how they are measured."
+    told = f"By disorder vary: {', '.join(varies)}."
+    if effects:
+        those = "These effects" if effects == varies else f"Differences in {', '.join(effects)}"
+        told += (
+            f" {those} sum to zero over disorders and are partially pooled, "
+            f"each function with a scale of its own, half-normal a priori ({short('gelman2006')})."
+        )
+    if model.disorder.spread:
+        told += (
+            " Logarithms of residual sds sum to zero over disorders, under one half-normal scale for all "
+            "functions."
+        )
+    return told
 
 
 def _neural(e: Evidence, model: JointSpec) -> str:
