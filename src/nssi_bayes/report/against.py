@@ -35,8 +35,12 @@ _KEYS: Final = {
     "rois": ("roi", "function"),
     "edges": ("edge", "function"),
     "outcome": ("term", "part"),
+    "groups": ("what", "group", "function", "other"),
+    "spread": ("disorder", "function"),
+    "item_bias": ("indicator", "disorder"),
 }
-_JUDGED: Final = ("contrasts", "slopes", "outcome", "rois", "edges")
+_JUDGED: Final = ("contrasts", "slopes", "outcome", "rois", "edges", "groups", "spread", "item_bias")
+_LIKELY: Final = 0.5  # probability of more than negligible bias, from which on a page states it
 _MOVED: Final = 0.005  # what is printed with two digits has not moved below it
 
 
@@ -204,7 +208,13 @@ def _pairs(part: str, now: Row, then: Row) -> list[tuple[str, Row | None, Row | 
     new, old = (
         {tuple(str(r[k]) for k in keys if k in r): r for r in side.get(part, [])} for side in (now, then)
     )
-    return [(", ".join(map(pretty, key)), new.get(key), old.get(key)) for key in dict.fromkeys([*new, *old])]
+    return [
+        (", ".join(map(pretty, key)), new.get(key), old.get(key))
+        for key in dict.fromkeys([*new, *old])
+        if any(
+            row.get("p_moderate", 1.0) > _LIKELY for row in (new.get(key), old.get(key)) if row is not None
+        )
+    ]
 
 
 def _conclusions(now: Evidence, then: Evidence) -> list[Part]:

@@ -158,7 +158,7 @@ def _refit(
     drawn = sample(built, params.sampler.resolved(), for_fit)
     posterior = label(drawn.values, built.parameters, built.design)
     moments = _moments(theta_of(posterior, built.parameters), built)
-    after = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)))
+    after = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)), also=before)
     worst = float(array_stats.rhat(np.stack(list(after.values()))).max())
     divergences = int(drawn.statistics["diverging"].sum())
     found = changes(before, after, interval=params.interval, rope=params.rope)

@@ -1,33 +1,42 @@
 """What a report concludes, as draws, and whether two posteriors conclude the same.
 
 A conclusion is a printed number with a sign: a contrast of disorders, a slope, a correlation, a
-loading of a network. It is certain of its sign where the interval of `params.yaml` excludes 0, and
+loading of a network, the mean or the logarithm of the sd of a group, the logarithm of a disorder's
+residual sd. Of items' biases those are that are more likely than not more than negligible, as in the
+report. A conclusion is certain of its sign where the interval of `params.yaml` excludes 0, and
 beyond the ROPE where the probability of a larger size is .95 or more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.check.bias import MODERATE
 from nssi_bayes.check.levels import Met, contrasts
 
 __all__ = ["changes", "conclusions", "state"]
 
 _PRINTED: Final = (
     "A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
-    "d_some",
+    "d_some", "level_group", "spread_group", "h", "delta",
 )  # fmt: skip
+_RATIOS: Final = ("spread_group",)
+"""What is positive: its logarithm has a sign."""
 BEYOND: Final = 0.95
+_LIKELY: Final = 0.5
+"""Probability of more than negligible bias over which the report shows an item without unfolding."""
 
 type Array = np.ndarray[Any, Any]
 
 
-def conclusions(draws: xr.Dataset, met: Met | None = None) -> dict[str, Array]:
+def conclusions(
+    draws: xr.Dataset, met: Met | None = None, *, also: Collection[str] = ()
+) -> dict[str, Array]:
     """Return the draws of every conclusion.
 
     Parameters
@@ -36,13 +45,19 @@ def conclusions(draws: xr.Dataset, met: Met | None = None) -> dict[str, Array]:
         Of posterior or prior [`chain`, `draw`, ...].
     met : Met, optional
         From `check.levels.as_met`.
+    also : collection of str
+        Conclusions from other draws of the model: biases that are among them are conclusions here, too.
 
     Returns
     -------
     dict of str to numpy.ndarray
         [`chain`, `draw`]; `kind[labels]`.
     """
-    return dict(_each(draws, met))
+    return {
+        name: values
+        for name, values in _each(draws, met)
+        if not name.startswith("delta[") or name in also or (np.abs(values) > MODERATE).mean() > _LIKELY
+    }
 
 
 def _each(draws: xr.Dataset, met: Met | None) -> Iterator[tuple[str, Array]]:
@@ -57,17 +72,21 @@ def _each(draws: xr.Dataset, met: Met | None) -> Iterator[tuple[str, Array]]:
             for j, function in enumerate(functions):
                 name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
                 yield name, difference[:, j].reshape(shape)
-    for name in _PRINTED:
+    of_groups = [str(name) for name in draws.data_vars if str(name).startswith("Omega_group_")]
+    for name in (*_PRINTED, *of_groups):
         if name not in draws:
             continue
         array = draws[name].transpose(n.CHAIN, n.DRAW, ...)
         labels = [array[d].to_numpy().astype(str) for d in array.dims[2:]]
-        values = array.to_numpy()
+        values = np.log(array.to_numpy()) if name in _RATIOS else array.to_numpy()
         for place in np.ndindex(*values.shape[2:]):
-            if name == "Omega" and place[0] <= place[1]:
+            if name.startswith("Omega") and place[0] <= place[1]:
                 continue
             at = ", ".join(labels[a][i] for a, i in enumerate(place))
-            yield f"{name}[{at}]", values[(slice(None), slice(None), *place)]
+            yield (
+                f"{'log ' if name in _RATIOS else ''}{name}[{at}]",
+                values[(slice(None), slice(None), *place)],
+            )
 
 
 def state(draws: Array, *, interval: float, rope: float) -> dict[str, Any]:
