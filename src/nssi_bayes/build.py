@@ -21,6 +21,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint, repeated
 from nssi_bayes.blocks.beside import grid_beside, stands_beside
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.indicators import unused_answers
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.blocks.predicted import is_curved
@@ -37,6 +38,8 @@ __all__ = ["Built", "build", "build_design", "fingerprint", "identity", "run"]
 _LOG: Final = logging.getLogger(__name__)
 _POINTS: Final = 3
 _TOLERANCE: Final = 1e-6
+_MANY_UNUSED: Final = 0.05
+"""Share of answers given that a model does not use, from which on `run` warns."""
 _SELDOM: Final = ("score", "score_seen", "score_function", "group_of")
 _SELDOM_DIMS: Final = (n.SCORE, n.GROUP, n.GROUP_LATER, n.SCALED_INDICATOR, n.FACTOR_SCORED, n.LATENT)
 """Fields and dims of a design that are hashed only where there is something in them."""
@@ -242,6 +245,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         content: dict[str, Any] = {"fingerprint": mark, "points": [], "sampler": {}}
     else:
         built = build(spec, cohort, where=str(layout.spec(model)))
+        _tell_unused(spec, cohort, model)
         seeds = seed_sequence(params.seed, "build")
         content = {
             "fingerprint": fingerprint(built, spec),
@@ -250,6 +254,17 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
             "sampler": dict(spec.sampler),
         }
     _write(layout, model, content)
+
+
+def _tell_unused(spec: JointSpec, cohort: xr.Dataset, model: str) -> None:
+    """Warn where many answers are in subscales that are not complete."""
+    unused = unused_answers(cohort, spec)
+    if unused.share > _MANY_UNUSED:
+        _LOG.warning(
+            "%s: %.0f %% of the answers given are not used: their subscale enters as a sum, which is missing "
+            "where one of its items is. `measurement: {testlets: factor}` uses every answer",
+            model, 100 * unused.share,
+        )  # fmt: skip
 
 
 def _write(layout: Layout, model: str, content: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
 
-__all__ = ["functions_of", "make_indicators"]
+__all__ = ["Unused", "functions_of", "make_indicators", "unused_answers"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -93,6 +93,52 @@ def make_indicators(
     }
 
 
+class Unused(NamedTuple):
+    """Answers of subscales that enter as sums, and that are missing since another item is."""
+
+    answers: int
+    given: int
+    people: int
+
+    @property
+    def share(self) -> float:
+        """Of all answers that were given to the model's items."""
+        return self.answers / max(self.given, 1)
+
+
+def unused_answers(cohort: xr.Dataset, spec: JointSpec) -> Unused:
+    """Count the answers that a model does not use: a sum is missing where one of its items is.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    spec : JointSpec
+        The model.
+
+    Returns
+    -------
+    Unused
+        Answers that are lost, answers given, and people who lose one.
+    """
+    there = np.isfinite(cohort[n.RESPONSE].to_numpy())
+    subscale = cohort[n.ITEM_SUBSCALE].to_numpy().astype(str)
+    lost, given = np.zeros(len(there), dtype=int), 0
+    for members in [*spec.functions.values(), *spec.factor_items.values()]:
+        for name in members:
+            own = there[:, subscale == name]
+            given += int(own.sum())
+            if _is_sum(spec, name, members):
+                lost += np.where(own.all(axis=1), 0, own.sum(axis=1))
+    return Unused(int(lost.sum()), given, int((lost > 0).sum()))
+
+
+def _is_sum(spec: JointSpec, name: str, members: tuple[str, ...]) -> bool:
+    """Return whether a subscale of items enters as one graded indicator."""
+    kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
+    return not kept and len(members) > 1
+
+
 class _Taken(NamedTuple):
     """Indicators as they are taken from the cohort, each with its axis and residual factor."""
 
@@ -115,8 +161,7 @@ def _taken(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> _Taken:
             if not len(items):
                 continue  # continuous
             whole = spec.measurement.testlets == "factor"
-            kept = spec.measurement.testlets != "sum" or name in spec.measurement.keep_items
-            if not kept and len(members) > 1:
+            if _is_sum(spec, name, members):
                 labels.append(name)
                 columns.append(response[:, items].sum(axis=1))
                 counts.append(int((categories[items] - 1).sum()) + 1)

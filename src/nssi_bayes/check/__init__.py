@@ -19,6 +19,7 @@ import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
 from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.indicators import unused_answers
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.build import build_design
@@ -137,7 +138,14 @@ def _joint(
         "estimates": summaries,
         "person": _person(moments, cohort, design),
         "participants": design.diagnosis.shape[0],
+        "unused_answers": _unused(spec, cohort, params.min_cell),
     }
+
+
+def _unused(spec: JointSpec, cohort: xr.Dataset, min_cell: int) -> float | None:
+    """Return the share of given answers that are not used; None where they are of too few people."""
+    unused = unused_answers(cohort, spec)
+    return None if 0 < unused.people < min_cell else unused.share
 
 
 def _quantities(
@@ -230,6 +238,8 @@ def _write(
             **common, "certified": gate.certified, "synthetic": bool(common["synthetic"]),
             "description": spec.description, "sampling": gate.sampling,
             "checks": [c.as_dict() for c in gate.checks],
-            "training": {"participants": found["participants"], "blocks": found["blocks"]},
+            "training": {
+                key: found[key] for key in ("participants", "blocks", "unused_answers") if key in found
+            },
         },
     )  # fmt: skip

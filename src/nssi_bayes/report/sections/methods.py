@@ -114,7 +114,24 @@ def _data(e: Evidence, model: JointSpec) -> str:
         f"{_CODING[model.disorder.coding]}. Instruments: {measures or 'none'}. Nobody was dropped for "
         "missing a "
         f"part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of the "
-        f"likelihood and taken to be missing at random given what was observed.{assumed}"
+        f"likelihood and taken to be missing at random given what was observed.{_unused(e)}{assumed}"
+    )
+
+
+def _unused(e: Evidence) -> str:
+    """Say how many answers are not used since their subscale, which enters as a sum, is not complete."""
+    training = e.checks.get(str(e.main), {}).get("training", {})
+    share = training.get("unused_answers", 0.0)
+    if share is None:
+        return (
+            " A subscale that enters as a sum is missing where one of its items is; the other answers to it, "
+            "of few people, are not used."
+        )
+    if not share:
+        return ""
+    return (
+        " A subscale that enters as a sum is missing where one of its items is; the other answers to it, "
+        f"{share:.1%} of all that were given, are not used."
     )
 
 
