@@ -14,9 +14,11 @@ from artefacts import DISORDERS, make_params
 from nssi_bayes import share
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report import render
-from nssi_bayes.report.evidence import Evidence
+from nssi_bayes.report.cells import few
+from nssi_bayes.report.evidence import Evidence, gather
+from nssi_bayes.report.sections.answer import banner
 from nssi_bayes.share.allowed import allowed
-from nssi_bayes.share.tables import safe_groups
+from nssi_bayes.share.tables import safe_evidence, safe_groups
 from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text
 from planted import (
     MODEL,
@@ -160,12 +162,55 @@ def test_a_folder_that_is_not_empty_and_a_cohort_of_few_are_refused(lab: Layout,
     write_text(tmp_path / "out" / "mine.txt", "mine")
     with pytest.raises(ArtefactError, match="not empty"):
         share.run(lab, PARAMS, MODEL, out=tmp_path / "out")
-    few = make_params(roster=(MODEL,), questions=("heterogeneity",), min_cell=200)
+    strict = make_params(roster=(MODEL,), questions=("heterogeneity",), min_cell=200)
     with pytest.raises(ArtefactError, match="fewer than 200 people"):
-        share.run(lab, few, MODEL, out=tmp_path / "new")
+        share.run(lab, strict, MODEL, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
     with pytest.raises(ArtefactError, match="no file to look through"):
         share.check(tmp_path / "nothing", min_cell=11)
+
+
+def test_a_disorder_that_all_but_two_have_is_left_out(lab: Layout, tmp_path: Path, quick: None) -> None:
+    """Its mean, less that of the others, is told by two people; that nobody lacks it is no secret."""
+    shutil.copytree(lab.root, tmp_path / "lab")
+    layout = Layout(tmp_path / "lab")
+    flow = read_json(layout.flow("demo"))
+    people = flow["missing"][0]["observed"] + flow["missing"][0]["missing"]
+    assert [
+        few({**flow, "disorders": [{"disorder": "x", "participants": people - c}]}, 11) for c in (0, 2, 11)
+    ] == [[], ["x"], []]
+    flow["disorders"][2]["participants"] = people - 2
+    write_json(layout.flow("demo"), flow)
+    evidence = gather(layout, PARAMS, "heterogeneity")
+    assert evidence.small_disorders == [DISORDERS[2]]
+    assert any("have, or do not have: eating" in said for said in banner(evidence))
+    share.run(layout, PARAMS, MODEL, out=tmp_path / "out")
+    summaries = json.loads((tmp_path / "out" / "summaries.json").read_text())
+    for part in ("levels", "contrasts"):
+        assert not [r for r in summaries[part] if DISORDERS[2] in (r.get("disorder"), r.get("other"))]
+    draws = xr.open_datatree(tmp_path / "out" / "draws.nc", engine="h5netcdf")["posterior"]
+    assert DISORDERS[2] not in draws["disorder"].to_numpy()
+    assert share.check(tmp_path / "out", min_cell=11, layout=layout, params=PARAMS) == []
+
+
+def test_conclusions_on_groups_stay(lab: Layout) -> None:
+    """A group is a site, whose name is a hospital's, or may be few people."""
+    names = (
+        "level_group[Ward 9, inner]",
+        "log spread_group[Ward 9, inner]",
+        "Omega_group_Ward 9[outer, inner]",
+    )
+    found = {
+        "power_scaling": [{"conclusion": name} for name in (*names, "B[inner, trauma]")],
+        "contraction": [{"parameter": name} for name in ("Omega_group_Ward 9", "B")],
+        "states": {name: {} for name in names},
+    }
+    evidence = gather(lab, PARAMS, "heterogeneity")
+    evidence.attacks = {MODEL: {"sensitivity": found}}
+    shared = safe_evidence(evidence).attacks[MODEL]["sensitivity"]
+    assert "Ward" not in str(shared)
+    assert [r["conclusion"] for r in shared["power_scaling"]] == ["B[inner, trauma]"]
+    assert [r["parameter"] for r in shared["contraction"]] == ["B"]
 
 
 def test_with_one_disorder_left_none_is_shared(lab: Layout, tmp_path: Path, quick: None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["Cells", "suppressed"]
+__all__ = ["Cells", "few", "suppressed", "total"]
 
 
 class Cells:
@@ -77,3 +78,33 @@ def suppressed(counts: Sequence[int], smallest: int, *, total: int | None = None
         else:
             shown.append(f"within {smallest - 1} of {total}" if near else str(count))
     return shown
+
+
+def total(flow: Mapping[str, Any]) -> int | None:
+    """Return the people of the cohort, as its flow tells them."""
+    gaps = flow.get("missing", [])
+    return int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
+
+
+def few(flow: Mapping[str, Any], smallest: int) -> list[str]:
+    """Return the disorders that too few people have, or that too few do not have.
+
+    Parameters
+    ----------
+    flow : mapping
+        As ``flow.json``.
+    smallest : int
+        The smallest count that is printed.
+
+    Returns
+    -------
+    list of str
+        Labels. What is said of all people but two, less the two, tells of the two.
+    """
+    whole, cells = total(flow), Cells(smallest)
+    counts = {str(d["disorder"]): int(d["participants"]) for d in flow.get("disorders", [])}
+    return [
+        disorder
+        for disorder, count in counts.items()
+        if cells.hidden(count) or (whole is not None and cells.hidden(whole - count))
+    ]

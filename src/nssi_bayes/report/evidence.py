@@ -13,7 +13,7 @@ import pandas as pd
 from nssi_bayes.errors import NssiBayesError
 from nssi_bayes.instruments import Instrument, study_instrument
 from nssi_bayes.report.author import read_author
-from nssi_bayes.report.cells import Cells
+from nssi_bayes.report.cells import few
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import JointSpec, ModelSpec, Params, Prior, read_model, read_priors
 from nssi_bayes.store import Layout, Numbers, digest, read_json, read_table
@@ -102,10 +102,8 @@ class Evidence:
 
     @property
     def small_disorders(self) -> list[str]:
-        """Disorders of too few people to print a mean of theirs."""
-        cells = Cells(self.params.min_cell)
-        groups = (self.flow or {}).get("disorders", [])
-        return [d["disorder"] for d in groups if cells.hidden(int(d["participants"]))]
+        """Disorders that too few people have, or do not have, to print a mean of theirs."""
+        return few(self.flow or {}, self.params.min_cell)
 
     @property
     def shown(self) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ import yaml
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.report.card import card
+from nssi_bayes.report.cells import few
 from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.share.audit import Finding, audit
 from nssi_bayes.share.manifest import LIMITS, manifest, readable
@@ -75,7 +76,7 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
             where=model,
             cure="share nothing, or lower min_cell where your ethics committee allows it",
         )
-    small = _small(flow, params.min_cell)
+    small = few(flow, params.min_cell)
     spec = read_model(layout, model)
     if isinstance(spec, JointSpec):
         vocabulary |= {n.FUNCTION: list(spec.functions), n.FUNCTION_OTHER: list(spec.functions)}
@@ -153,13 +154,11 @@ def _cohort(layout: Layout, params: Params) -> tuple[list[str], dict[str, list[s
     return people, {dim: known for dim, known in found.items() if known}
 
 
-def _small(flow: Mapping[str, Any], min_cell: int) -> list[str]:
-    return [d["disorder"] for d in flow.get("disorders", []) if 0 < int(d["participants"]) < min_cell]
-
-
 def _few_scans(flow: Mapping[str, Any], min_cell: int) -> list[str]:
-    few = [s["step"].removeprefix(_BLOCK) for s in flow.get("steps", []) if int(s["participants"]) < min_cell]
-    return [dim for block in few for dim in _DIMS.get(block, ())]
+    blocks = [
+        s["step"].removeprefix(_BLOCK) for s in flow.get("steps", []) if int(s["participants"]) < min_cell
+    ]
+    return [dim for block in blocks for dim in _DIMS.get(block, ())]
 
 
 def _write(

@@ -134,4 +134,4 @@ def _sizes(tables: Iterable[list[Mapping[str, Any]]]) -> dict[str, set[str]]:
 
 
 def _small(count: str, min_cell: int) -> bool:
-    return count.startswith("<") or (count.isdigit() and 0 < int(count) < min_cell)
+    return count.startswith(("<", "within")) or (count.isdigit() and 0 < int(count) < min_cell)

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from nssi_bayes import names as n
-from nssi_bayes.report.cells import Cells, suppressed
+from nssi_bayes.report.cells import Cells, suppressed, total
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.store import Numbers
 
@@ -59,14 +59,17 @@ _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
 _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
 
+# conclusions and parameters named after a group, which is a site, or may be few people
+_OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
+
 
 def safe_flow(flow: Mapping[str, Any], smallest: int) -> dict[str, Any]:
     """Return cohort flow and missingness with small cells hidden, and what would give them away."""
     gaps = flow.get("missing", [])
-    total = int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
-    steps = Cells(smallest, total=total)
+    people = total(flow)
+    steps = Cells(smallest, total=people)
     groups = flow.get("disorders", [])
-    counts = suppressed([int(d["participants"]) for d in groups], smallest, total=total)
+    counts = suppressed([int(d["participants"]) for d in groups], smallest, total=people)
     return {
         "title": flow.get("title", ""),
         "synthetic": bool(flow.get("synthetic")),
@@ -222,8 +225,12 @@ def _safe_attacks(
                 "rule": content["rule"], "checks": [{**c, "worst": []} for c in content["checks"]]
             }  # fmt: skip
         elif what == "sensitivity":
-            kept = [r for r in content["power_scaling"] if not any(d in r["conclusion"] for d in small)]
-            safe[what] = {**content, "power_scaling": kept, "states": {}}
+            kept = [
+                r for r in content["power_scaling"]
+                if not r["conclusion"].startswith(_OF_GROUPS) and not any(d in r["conclusion"] for d in small)
+            ]  # fmt: skip
+            contraction = [r for r in content["contraction"] if not r["parameter"].startswith(_OF_GROUPS)]
+            safe[what] = {**content, "power_scaling": kept, "contraction": contraction, "states": {}}
         else:
             safe[what] = content
     return safe

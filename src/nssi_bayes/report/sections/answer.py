@@ -34,8 +34,8 @@ def banner(e: Evidence) -> list[str]:
     if e.small_disorders:
         named = ", ".join(pretty(d) for d in e.small_disorders)
         found.append(
-            f"Fewer than {e.params.min_cell} people: {named}. What is said of so few rests mostly on what "
-            "was assumed before, and is near to saying it of persons."
+            f"Fewer than {e.params.min_cell} people have, or do not have: {named}. What is said of so few "
+            "rests mostly on what was assumed before, and is near to saying it of persons."
         )
     if e.unverified:
         named = "; ".join(said.split(":")[0] for said in e.unverified)

@@ -11,7 +11,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.audited import audited
 from nssi_bayes.report.brain_views import coverage_map
-from nssi_bayes.report.cells import Cells, suppressed
+from nssi_bayes.report.cells import Cells, suppressed, total
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.neural import measured
 from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
@@ -28,10 +28,10 @@ def cohort(e: Evidence) -> list[Part]:
         return [missing("The cohort flow is missing.")]
     smallest = e.params.min_cell
     gaps = flow["missing"]
-    total = int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
-    steps = Cells(smallest, total=total)  # steps are nested, so one may give another away
+    people = total(flow)
+    steps = Cells(smallest, total=people)  # steps are nested, so one may give another away
     flowed = [{"step": s["step"], "people": steps.show(int(s["participants"]))} for s in flow["steps"]]
-    shown = suppressed([int(d["participants"]) for d in flow["disorders"]], smallest, total=total)
+    shown = suppressed([int(d["participants"]) for d in flow["disorders"]], smallest, total=people)
     counted = [
         {
             "disorder": "none of these" if d["disorder"] == n.NONE_LEVEL else pretty(d["disorder"]),
@@ -40,7 +40,7 @@ def cohort(e: Evidence) -> list[Part]:
         for d, count in zip(flow["disorders"], shown, strict=True)
     ]
     both = int(flow["overlap"]["participants_with_two_or_more"])
-    counted.append({"disorder": "two or more of these", "people": Cells(smallest, total=total).show(both)})
+    counted.append({"disorder": "two or more of these", "people": Cells(smallest, total=people).show(both)})
     return [
         text(
             f"{flow['title']}. Nobody is dropped for missing a block. Counts of 1 to {smallest - 1} people, "
