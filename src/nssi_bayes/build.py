@@ -246,6 +246,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     else:
         built = build(spec, cohort, where=str(layout.spec(model)))
         _tell_unused(spec, cohort, model)
+        _tell_small_groups(built, params.min_cell, model)
         seeds = seed_sequence(params.seed, "build")
         content = {
             "fingerprint": fingerprint(built, spec),
@@ -265,6 +266,34 @@ def _tell_unused(spec: JointSpec, cohort: xr.Dataset, model: str) -> None:
             "where one of its items is. `measurement: {testlets: factor}` uses every answer",
             model, 100 * unused.share,
         )  # fmt: skip
+
+
+def _tell_small_groups(built: Built, smallest: int, model: str) -> None:
+    """Warn of groups with fewer people than parameters of their own, or than a page prints."""
+    design = built.design
+    groups = [str(g) for g in design.coords[n.GROUP]]
+    if not groups:
+        return
+    own = _own_parameters(built)
+    sizes = np.bincount(design.group_of, minlength=len(groups))
+    few = [g for g, size in zip(groups, sizes, strict=True) if size < max(own, smallest)]
+    if few:
+        _LOG.warning(
+            "%s: groups of fewer than %d people, the larger of %d, min_cell, and %d, the parameters that "
+            "each group has of its own: %s. What is said of them rests mostly on priors",
+            model, max(own, smallest), smallest, own, ", ".join(few),
+        )  # fmt: skip
+
+
+def _own_parameters(built: Built) -> int:
+    """Return how many free parameters a later group has of its own."""
+    coords, functions = built.design.coords, len(built.design.coords[n.FUNCTION])
+    count = functions * (functions - 1) // 2
+    for p in built.parameters:
+        if n.GROUP in p.dims or n.GROUP_LATER in p.dims:
+            shape = p.shape(coords)[1:]
+            count += int(np.prod(shape[:-1])) * (shape[-1] - 1 if p.family == "dirichlet" else shape[-1])
+    return count
 
 
 def _write(layout: Layout, model: str, content: dict[str, Any]) -> None:

@@ -114,7 +114,8 @@ def make_groups(
     Raises
     ------
     SpecError
-        If people are in several groups or in none, or the model says more than the ladder covers.
+        If people are in several groups or in none, a group has fewer than two, or the model says more than
+        the ladder covers.
     """
     none: dict[str, Any] = {
         "coords": {n.GROUP: [], n.GROUP_LATER: []},
@@ -141,6 +142,14 @@ def make_groups(
             problems.append(f"groups.by: {other} people have no or several disorders, and no group")
     if len(labels) < 2:
         problems.append("groups.by: the cohort has one group")
+    few = [
+        str(v) for v, size in zip(labels, np.bincount(group, minlength=len(labels)), strict=True) if size < 2
+    ]
+    if few:
+        problems.append(
+            f"groups.by: fewer than 2 people are of {', '.join(few)}, whose means, spreads and correlations "
+            "would be those of the prior; join it with another group, or take it out of study.yaml"
+        )
     if problems:
         cure = (
             "leave `groups` out, or let it stand alone: each person in one group, indicators all of one kind"

@@ -25,6 +25,7 @@ from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
+from nssi_bayes.check.groups import mark_few
 from nssi_bayes.check.levels import Met, as_met, contrasts
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
@@ -124,6 +125,7 @@ def _joint(
     )
     summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
     weights = scores.leave_out(log_likelihood[tuple(blocks)], chains=chains)
+    summaries["groups"] = mark_few(summaries["groups"], design, params.min_cell)
     summaries["projection"] = projection.project(theta, design, log_likelihood, weights[0])
     accuracy = judge_integral(errors(theta, built))
     ends = judge_ends(summaries["min_ess_of_ends"])
@@ -192,14 +194,14 @@ def _conventional(spec: ConventionalSpec, cohort: xr.Dataset, tree: xr.DataTree)
     chains = posterior.sizes[n.CHAIN]
     left_out = scores.leave_one_out({("outcome",): whole}, ("outcome",), chains=chains)
     total = whole.sum(axis=1).reshape(chains, -1)
-    name = scores.OUTCOME_GIVEN
+    name, given = scores.OUTCOME_GIVEN, [*(["factors"] if spec.factors else []), "items"]
     return {
         "gate": judge(tree, {"log_likelihood": total}),
         "scores": scores.Scores(
             {name: left_out.elpd["outcome"]}, {name: left_out.p_loo["outcome"]}, left_out.k_hat
         ),
         "observed": {name: scores.outcome_digest(spec.outcome, np.nan_to_num(values), seen)},
-        "conditioned": {name: scores.conditions(["factors", "items", "outcome"])[name]},
+        "conditioned": {name: scores.conditions([*given, "outcome"])[name]},
         "blocks": ["outcome"],
         "predictive": {"checks": []},
         "estimates": {part: [] for part in estimates.PARTS},

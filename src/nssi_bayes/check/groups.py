@@ -13,7 +13,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.groups import correlation_names
 
-__all__ = ["by_group"]
+__all__ = ["by_group", "mark_few"]
 
 type Row = dict[str, Any]
 
@@ -58,3 +58,25 @@ def by_group(posterior: xr.Dataset, design: Design, *, signed: Callable[..., Row
                 for a, b in combinations(functions, 2)
             ]  # fmt: skip
     return found
+
+
+def mark_few(rows: list[Row], design: Design, smallest: int) -> list[Row]:
+    """Mark what is said of groups of too few people, which a page does not print.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From `by_group`.
+    design : Design
+        Who is in which group.
+    smallest : int
+        The smallest group that is printed.
+
+    Returns
+    -------
+    list of dict
+        The same, with ``few`` where it holds.
+    """
+    sizes = np.bincount(design.group_of, minlength=len(design.coords[n.GROUP]))
+    few = {str(g) for g, size in zip(design.coords[n.GROUP], sizes, strict=True) if size < smallest}
+    return [{**r, "few": True} if r["group"] in few else r for r in rows]

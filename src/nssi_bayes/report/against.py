@@ -206,7 +206,8 @@ def _word(row: Row | None, estimates: Row) -> str:
 def _pairs(part: str, now: Row, then: Row) -> list[tuple[str, Row | None, Row | None]]:
     keys = _KEYS[part]
     new, old = (
-        {tuple(str(r[k]) for k in keys if k in r): r for r in side.get(part, [])} for side in (now, then)
+        {tuple(str(r[k]) for k in keys if k in r): r for r in side.get(part, []) if not r.get("few")}
+        for side in (now, then)
     )
     return [
         (", ".join(map(pretty, key)), new.get(key), old.get(key))

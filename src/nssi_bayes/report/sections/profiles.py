@@ -170,10 +170,13 @@ def _measurement(estimates: Row) -> list[Part]:
 
 def _groups(estimates: Row) -> list[Part]:
     """Return means, sds and correlations of the functions in the groups of the invariance ladder."""
-    rows = estimates.get("groups", [])
+    every = estimates.get("groups", [])
+    rows = [r for r in every if not r.get("few")]
+    hidden = dict.fromkeys(str(r["group"]) for r in every if r.get("few"))
+    told = [text(f"Not printed of groups of too few people: {', '.join(hidden)}.")] if hidden else []
     if not rows:
-        return []
-    told = {"mean": "mean, in sds of the first group", "log_sd": "sd, of that in the first group",
+        return told
+    words = {"mean": "mean, in sds of the first group", "log_sd": "sd, of that in the first group",
             "correlation": "correlation with {other}"}  # fmt: skip
     shown = []
     for r in rows:
@@ -182,7 +185,7 @@ def _groups(estimates: Row) -> list[Part]:
         ends = {key: float(np.exp(r[key])) if ratio else r[key] for key in ("mean", "low", "high")}
         shown.append(
             {"group": r["group"], "function": pretty(r["function"]),
-             "what": told[r["what"]].format(other=pretty(r.get("other", ""))),
+             "what": words[r["what"]].format(other=pretty(r.get("other", ""))),
              "estimate": number(ends["mean"]), "interval": span({**r, **ends}),
              "P(> that of the first group)": higher}
         )  # fmt: skip
@@ -190,7 +193,7 @@ def _groups(estimates: Row) -> list[Part]:
         "Functions by group at equal covariates and factors, as far as the rung leaves them free; mean 0 and "
         "sd 1 in the first group"
     )
-    return [tabulated(title, lambda: table("groups", shown, group="group"))]
+    return [tabulated(title, lambda: table("groups", shown, group="group")), *told]
 
 
 def _skewness(e: Evidence) -> list[Part]:
