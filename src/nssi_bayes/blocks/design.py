@@ -17,6 +17,7 @@ from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.linked import check_linked
 from nssi_bayes.blocks.named import unknown_names
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
+from nssi_bayes.blocks.silent import check_told
 from nssi_bayes.blocks.subscales import make_groups, make_scores
 from nssi_bayes.errors import SpecError
 from nssi_bayes.schema import family_of
@@ -207,7 +208,8 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     Raises
     ------
     SpecError
-        If the spec names what the cohort does not have, or a function or factor cannot be identified.
+        If the spec names what the cohort does not have, a function or factor cannot be identified, or only
+        the prior would speak of something.
     """
     problems = unknown_names(cohort, spec)
     if problems:
@@ -223,12 +225,16 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         n.SITE: sorted(set(site_of)),
     }
     fields: dict[str, Any] = {}
-    for part in [_factors(cohort, spec, functions), *_parts(cohort, spec, functions, where)]:
+    parts, answered = _parts(cohort, spec, functions, where)
+    for part in [_factors(cohort, spec, functions), *parts]:
         coords.update(part.pop("coords"))
         fields.update(part)
     outcome = _outcome(cohort, spec, people, where)
     coords.update(outcome.pop("coords"))
     diagnoses = _diagnoses(cohort, spec.disorder.coding, where)
+    check_told(
+        spec, diagnosis=diagnoses["diagnosis"], disorders=coords[n.DISORDER], answered=answered, where=where
+    )
     return Design(
         coords=coords,
         **diagnoses,
@@ -260,8 +266,10 @@ def _factors(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> dict[
     }
 
 
-def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str) -> list[dict[str, Any]]:
-    """Return fields and coords of indicators, groups and images."""
+def _parts(
+    cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str
+) -> tuple[list[dict[str, Any]], dict[str, bool]]:
+    """Return fields and coords of indicators, groups and images; and of which axes anything was answered."""
     scores = make_scores(cohort, spec, where=where)
     continuous = len(spec.factor_items) + np.asarray(scores["score_function"])
     items = make_indicators(cohort, spec, functions, continuous=continuous, where=where)
@@ -271,11 +279,13 @@ def _parts(cohort: xr.Dataset, spec: JointSpec, functions: list[str], where: str
     seen = np.concatenate(
         [items["response"] != max(items["categories"], default=0), scores["score_seen"]], axis=1
     )
+    axis_of = np.concatenate([items.pop("axis_of"), continuous])
     check_linked(
-        cohort, axes, np.concatenate([items.pop("axis_of"), continuous]), seen=seen,
+        cohort, axes, axis_of, seen=seen,
         labels=[*items["coords"][n.INDICATOR], *scores["coords"][n.SCORE]], where=where,
     )  # fmt: skip
-    return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)]
+    answered = {axis: bool(seen[:, axis_of == a].any()) for a, axis in enumerate(axes)}
+    return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)], answered
 
 
 def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> dict[str, Any]:
