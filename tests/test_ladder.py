@@ -237,6 +237,9 @@ def test_one_persons_functions_are_drawn_from_their_own_group() -> None:
 @pytest.mark.parametrize("rung", RUNGS)
 def test_the_shipped_rungs_differ_in_what_they_say(rung: str) -> None:
     spec = joint_spec(f"invariance/{rung}")
+    assert (
+        spec.factors == ()
+    )  # slopes on which would differ between rungs, too: in sds of each group or of the first
     built = build(spec, full_cohort(24))
     by_group = {p.name for p in built.parameters if {n.GROUP, n.GROUP_LATER} & set(p.dims)}
     later = {"metric": {"spread_group"}, "scalar": {"spread_group", "level_group"}}
