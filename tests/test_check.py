@@ -310,3 +310,8 @@ def test_exact_refits_agree_for_ten_people(fitted: Fitted) -> None:
         exact = np.log(np.exp(values - values.max()).mean()) + values.max()
         error = np.std(np.exp(values - values.max())) / np.mean(np.exp(values - values.max())) / np.sqrt(300)
         assert abs(exact - fitted.scores.elpd["total"][person]) < max(0.1, 3 * error)
+
+
+def test_what_the_outcome_is_conditioned_on_is_what_the_model_has() -> None:
+    for blocks, given in ((["factors", "items"], "factors, items"), (["items"], "items")):
+        assert scores.conditions([*blocks, "outcome"])[scores.OUTCOME_GIVEN] == given

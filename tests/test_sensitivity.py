@@ -320,3 +320,19 @@ def _regressed(y: Array, x: Array) -> tuple[float, float]:
     """Return a slope and its standard error."""
     found = stats.linregress(x, y)
     return float(found.slope), float(found.stderr)
+
+
+def test_a_refit_takes_the_draws_that_the_spec_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sampler] = []
+
+    def taken(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Any:
+        asked.append(sampler)
+        raise InterruptedError
+
+    monkeypatch.setattr(sensitivity, "sample", taken)
+    content = {"study": "s", "source": "x", "seed": 1, "roster": ["q/m"], "questions": ["q"]}
+    params = parse(Params, {**content, "sampler": {"chains": 3}}, where="test")
+    built = build(small_spec(sampler={"tune": 170, "draws": 2300}), small_cohort(40))
+    with pytest.raises(InterruptedError):
+        sensitivity._refit(params, Variant("twice", built), {}, np.random.SeedSequence(1))
+    assert [(s.chains, s.tune, s.draws) for s in asked] == [(3, 170, 2300)]

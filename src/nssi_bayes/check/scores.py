@@ -223,7 +223,7 @@ def conditions(blocks: Sequence[str]) -> dict[str, str]:
     """Say what each block is conditional on, beside diagnoses, covariates and site."""
     found = {b: ", ".join(blocks[:i]) for i, b in enumerate(blocks)} | {TOTAL: ""}
     if "outcome" in blocks:
-        found[OUTCOME_GIVEN] = "factors, items"
+        found[OUTCOME_GIVEN] = ", ".join(_given(blocks))
     return found
 
 

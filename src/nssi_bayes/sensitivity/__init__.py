@@ -155,7 +155,8 @@ def _refit(
         return {"variant": variant.name, "text": f"{variant.name}: not done, {variant.note}", "changed": None}
     built = variant.built
     for_fit, for_met = seeds.spawn(2)
-    drawn = sample(built, params.sampler.resolved(), for_fit)
+    sampler = params.sampler.model_copy(update={str(k): v for k, v in built.spec.sampler.items()}).resolved()
+    drawn = sample(built, sampler, for_fit)
     posterior = label(drawn.values, built.parameters, built.design)
     moments = _moments(theta_of(posterior, built.parameters), built)
     after = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)), also=before)
