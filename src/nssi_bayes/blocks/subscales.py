@@ -142,20 +142,26 @@ def make_groups(
             problems.append(f"groups.by: {other} people have no or several disorders, and no group")
     if len(labels) < 2:
         problems.append("groups.by: the cohort has one group")
-    few = [
-        str(v) for v, size in zip(labels, np.bincount(group, minlength=len(labels)), strict=True) if size < 2
-    ]
-    if few:
-        problems.append(
-            f"groups.by: fewer than 2 people are of {', '.join(few)}, whose means, spreads and correlations "
-            "would be those of the prior; join it with another group, or take it out of study.yaml"
-        )
+    problems += _few(labels, group)
     if problems:
         cure = (
             "leave `groups` out, or let it stand alone: each person in one group, indicators all of one kind"
         )
         raise SpecError(problems, where=where, cure=cure)
     return {"coords": {n.GROUP: labels, n.GROUP_LATER: labels[1:]}, "group_of": group}
+
+
+def _few(labels: list[str], group: Array) -> list[str]:
+    """Say which groups have too few people to tell anything of."""
+    sizes = np.bincount(group, minlength=len(labels))
+    few = [str(label) for label, size in zip(labels, sizes, strict=True) if size < 2]
+    if not few:
+        return []
+    said = (
+        f"groups.by: fewer than 2 people are of {', '.join(few)}, whose means, spreads and correlations "
+        "would be those of the prior; join it with another group, or take it out of study.yaml"
+    )
+    return [said]
 
 
 def _beyond(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
