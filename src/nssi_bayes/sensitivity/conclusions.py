@@ -34,9 +34,7 @@ _LIKELY: Final = 0.5
 type Array = np.ndarray[Any, Any]
 
 
-def conclusions(
-    draws: xr.Dataset, met: Met | None = None, *, also: Collection[str] = ()
-) -> dict[str, Array]:
+def conclusions(draws: xr.Dataset, met: Met | None = None, *, also: Collection[str] = ()) -> dict[str, Array]:
     """Return the draws of every conclusion.
 
     Parameters
