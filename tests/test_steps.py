@@ -172,3 +172,13 @@ def test_the_error_of_a_joint_model_falls_with_steps(monkeypatch: pytest.MonkeyP
     assert row["steps"] > 1
     assert row["mcse"] < 0.7 * error
     assert abs(row["log_predictive"] - score) < 4 * np.hypot(row["mcse"], error)
+
+
+@pytest.mark.parametrize("apart", [400.0, 700.0])
+def test_draws_that_are_far_apart_have_an_error_and_do_not_divide_by_nothing(apart: float) -> None:
+    """Shares of 1e-170 are numbers, and their squares are not."""
+    rng = np.random.default_rng(3)
+    without, everybody = (rng.normal(middle, 1.0, (2, 500)) for middle in (-apart, apart))
+    found, error = log_ratio(without, everybody)
+    assert np.isfinite(found)
+    assert error > 0.5

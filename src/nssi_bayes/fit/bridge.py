@@ -143,4 +143,5 @@ def _relative(values: Array) -> float:
         return float("inf")
     if np.ptp(values) == 0:
         return 0.0
-    return float(values.var()) / mean**2 / float(array_stats.ess(values, method="mean"))
+    values = values / mean  # whose square may be too small for a number
+    return float(values.var()) / float(array_stats.ess(values, method="mean"))
