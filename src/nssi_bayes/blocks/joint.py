@@ -219,7 +219,7 @@ class _WithOutcome:
         return jnp.concatenate([found, jnp.ones_like(found[:, :1])], axis=1)
 
     def curve(self, function: int, points: Any) -> Any:
-        if function < self.items.steepest.shape[1]:
+        if function < len(self.items.design.plain_of):
             return self.items.curve(function, points)
         return jax.vmap(self.outcome, 1, 1)(points)
 

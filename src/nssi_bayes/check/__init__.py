@@ -26,7 +26,7 @@ from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.check.groups import mark_few
-from nssi_bayes.check.levels import Met, as_met, contrasts
+from nssi_bayes.check.levels import Met, adjusted_levels, as_met, contrasts
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.integrate.quadrature import Moments
@@ -155,12 +155,8 @@ def _quantities(
 ) -> dict[str, np.ndarray]:
     """Everything that a report prints and that is no parameter: contrasts, and the log-likelihood."""
     found = {"log_likelihood": total.sum(axis=1).reshape(chains, -1)}
-    adjusted = None
-    if "A" in posterior:
-        adjusted = posterior["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
-        adjusted = adjusted.reshape(-1, *adjusted.shape[2:])
     disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
-    for kind, a, b, difference in contrasts(adjusted, met):
+    for kind, a, b, difference in contrasts(adjusted_levels(posterior), met):
         for j, function in enumerate(functions):
             found[f"{kind}[{function}, {disorders[a]} - {disorders[b]}]"] = difference[:, j].reshape(
                 chains, -1

@@ -7,12 +7,13 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
 
-__all__ = ["Met", "as_met", "contrasts"]
+__all__ = ["Met", "adjusted_levels", "as_met", "contrasts"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -80,13 +81,32 @@ def _drawn(weight: Array, moments: Moments, rng: np.random.Generator) -> Array:
     return np.asarray(mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0])
 
 
+def adjusted_levels(draws: xr.Dataset) -> Array | None:
+    """Return levels at equal everything else, of posterior or prior.
+
+    Parameters
+    ----------
+    draws : xarray.Dataset
+        [`chain`, `draw`, ...].
+
+    Returns
+    -------
+    numpy.ndarray or None
+        [sample, `disorder`, `function`], chain after chain; None where the model has no such levels.
+    """
+    if "A" not in draws:
+        return None
+    levels = draws["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
+    return np.asarray(levels.reshape(-1, *levels.shape[2:]))
+
+
 def contrasts(adjusted: Array | None, met: Met | None) -> Iterator[tuple[str, int, int, Array]]:
     """Yield the difference of every pair of disorders, by estimand.
 
     Parameters
     ----------
     adjusted : numpy.ndarray or None
-        Levels at equal everything else [sample, `disorder`, `function`].
+        From `adjusted_levels`.
     met : Met or None
         From `as_met`.
 

@@ -93,8 +93,8 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             return _together(chains, sampler, rerun=rerun, fine=fine)
 
         fine, judged = built.fine, enough and _has_finer(built)
-        near = opened.near(LOOKED_AT, np.random.default_rng(for_look)) if judged else {}
-        if judged and _too_steep(built, near, limit=_NEARLY * LARGEST_ERROR):
+        look = np.random.default_rng(for_look)
+        if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=_NEARLY * LARGEST_ERROR):
             _LOG.info("items are too steep for the sampler's nodes: finer ones")
             fine, judged = True, False
         drawn = run(sampler, fine=fine, rerun=False)

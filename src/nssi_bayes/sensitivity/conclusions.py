@@ -17,7 +17,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.check.bias import MODERATE
-from nssi_bayes.check.levels import Met, contrasts
+from nssi_bayes.check.levels import Met, adjusted_levels, contrasts
 
 __all__ = ["changes", "conclusions", "state"]
 
@@ -60,13 +60,9 @@ def conclusions(draws: xr.Dataset, met: Met | None = None, *, also: Collection[s
 
 def _each(draws: xr.Dataset, met: Met | None) -> Iterator[tuple[str, Array]]:
     shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
-    adjusted = None
-    if "A" in draws:
-        adjusted = draws["A"].transpose(n.CHAIN, n.DRAW, n.DISORDER, n.FUNCTION).to_numpy()
-        adjusted = adjusted.reshape(-1, *adjusted.shape[2:])
     if n.DISORDER in draws.coords:
         disorders, functions = (draws[d].to_numpy().astype(str) for d in (n.DISORDER, n.FUNCTION))
-        for kind, a, b, difference in contrasts(adjusted, met):
+        for kind, a, b, difference in contrasts(adjusted_levels(draws), met):
             for j, function in enumerate(functions):
                 name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
                 yield name, difference[:, j].reshape(shape)
