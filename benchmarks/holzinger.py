@@ -22,11 +22,11 @@ import yaml  # noqa: E402
 from cohort import add_scores, make_cohort  # noqa: E402
 
 from nssi_bayes import names as n  # noqa: E402
-from nssi_bayes.blocks import joint  # noqa: E402
 from nssi_bayes.blocks.labelled import theta_of  # noqa: E402
 from nssi_bayes.build import Built, build  # noqa: E402
-from nssi_bayes.check import scores  # noqa: E402
+from nssi_bayes.check.by_person import pointwise  # noqa: E402
 from nssi_bayes.check.gate import Gate, judge  # noqa: E402
+from nssi_bayes.check.scores import Scores  # noqa: E402
 from nssi_bayes.fit import fit  # noqa: E402
 from nssi_bayes.spec import JointSpec, Sampler, parse  # noqa: E402
 from nssi_bayes.store import write_json  # noqa: E402
@@ -87,16 +87,13 @@ def ladder(rung: str) -> JointSpec:
     return spec_of(SPEC + LADDER.replace("RUNG", rung).lstrip("\n"))
 
 
-def scored(built: Built, seed: int, sampler: Sampler = SAMPLER) -> tuple[xr.DataTree, Gate, scores.Scores]:
+def scored(built: Built, seed: int, sampler: Sampler = SAMPLER) -> tuple[xr.DataTree, Gate, Scores]:
     """Fit, judge and score as the pipeline does."""
     tree = fit(built, sampler, np.random.SeedSequence(seed))
     theta = theta_of(tree["posterior"].to_dataset(), built.parameters)
-    values, moments = scores.evaluate(theta, built.design)
-    blocks = joint.blocks_of(built.design)
-    total = values[tuple(blocks)].sum(axis=1).reshape(sampler.chains, -1)
-    person = moments.mean.reshape(sampler.chains, -1, moments.mean.shape[1] * moments.mean.shape[2])
-    gate = judge(tree, {"log_likelihood": total}, person=person)
-    return tree, gate, scores.leave_one_out(values, blocks, chains=sampler.chains)
+    found = pointwise(theta, built.design, chains=sampler.chains, keep=np.zeros(0, dtype=int))
+    total = found.total.reshape(sampler.chains, -1)
+    return tree, judge(tree, {"log_likelihood": total}, person_rhat=found.rhat), found.scores
 
 
 def _main(out: Path) -> None:

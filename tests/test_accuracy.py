@@ -96,11 +96,14 @@ class _Chains:
 
     def __init__(self, near: dict[str, Array], here: dict[str, Array]) -> None:
         self.near, self.here, self.runs = _named(near), _named(here), list[bool]()
+        self.starts = list[list[float]]()
 
-    def _run(self, sampler: Sampler, seeds: Any, *, fine: bool) -> list[Chain]:
+    def _run(self, sampler: Sampler, seeds: Any, *, fine: bool, start: Any = ()) -> list[Chain]:
         self.runs.append(fine)
+        self.starts.append([float(at[0]) for at in start])
         statistics = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, sampler.draws), bool))})
-        return [Chain(self.here, statistics, np.zeros(0)) for _ in seeds]
+        position = np.arange(float(sampler.draws))[:, None]
+        return [Chain(self.here, statistics, position + i / 8) for i in range(len(seeds))]
 
     @contextmanager
     def __call__(self, _: Built, __: Sampler) -> Iterator[Opened]:
@@ -129,7 +132,7 @@ def test_a_fit_of_steep_items_has_finer_nodes(
     built, drawn = _made(THREE, here, draws=1000)
     chains = _Chains(_made(THREE, near)[1], drawn)
     monkeypatch.setattr(sampling, "open_chains", chains)
-    monkeypatch.setattr(sampling, "_mixed", lambda _: True)
+    monkeypatch.setattr(sampling, "_mixing", lambda _: (1.0, 4000.0))
     found = sampling.sample(built, LONG, np.random.SeedSequence(1))
     assert chains.runs == runs
     assert found.fine is runs[-1]
@@ -154,6 +157,22 @@ def test_finer_nodes_stay_when_chains_run_again(monkeypatch: pytest.MonkeyPatch)
     found = sampling.sample(built, LONG, np.random.SeedSequence(1))
     assert chains.runs == [True, True]
     assert found.tune == 2 * LONG.tune
+
+
+def test_chains_that_have_nearly_mixed_are_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each from its last draw; what it has drawn is kept."""
+    built, theta = _made(THREE, 1.5, draws=1000)
+    chains = _Chains(theta, theta)
+    monkeypatch.setattr(sampling, "open_chains", chains)
+    monkeypatch.setattr(sampling, "_mixing", lambda _: (1.02, 300.0))
+    found = sampling.sample(built, LONG, np.random.SeedSequence(1))
+    assert chains.runs == [False, False]
+    assert chains.starts == [[], [999.0, 999.125, 999.25, 999.375]]
+    assert found.rerun
+    assert found.tune == LONG.tune
+    assert found.values["lambda"].shape[:2] == (4, 2000)
+    np.testing.assert_array_equal(found.values["lambda"][:, :1000], found.values["lambda"][:, 1000:])
+    np.testing.assert_array_equal(found.statistics["draw"], np.arange(2000))
 
 
 def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point() -> None:

@@ -26,7 +26,7 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import _quantities, estimates, scores
 from nssi_bayes.check.gate import judge, judge_ends
-from nssi_bayes.check.levels import as_met
+from nssi_bayes.check.levels import as_met, averages, weights_of
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
@@ -63,12 +63,13 @@ class Fitted:
         self.blocks = joint.blocks_of(self.design)
         self.scores = scores.leave_one_out(self.log_likelihood, self.blocks, chains=4)
         names = {p.name for p in self.built.parameters}
-        met = as_met(self.moments, self.design, np.random.default_rng(0), parameters=names)
+        found = averages(self.moments, weights_of(self.design))
+        met = as_met(found, self.design, np.random.default_rng(0), parameters=names)
         assert met is not None
         self.met = met
 
     def quantities(self) -> dict[str, Array]:
-        total = self.log_likelihood[tuple(self.blocks)]
+        total = self.log_likelihood[tuple(self.blocks)].sum(axis=1)
         return _quantities(self.posterior, self.design, self.met, total, 4)
 
 

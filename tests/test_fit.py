@@ -272,4 +272,6 @@ def test_chains_that_differ_in_one_element_of_many_are_run_again(wrong: str) -> 
         draws[0, :, 321] += 0.5
     if wrong == "spread":
         draws[0, :, 321] *= 0.6
-    assert sample._mixed({"a": draws[..., :200], "b": draws[..., 200:]}) is (wrong == "nothing")
+    rhat, effective = sample._mixing({"a": draws[..., :200], "b": draws[..., 200:]})
+    assert (rhat < sample.LARGEST_RHAT) is (wrong == "nothing")
+    assert effective > 0.5 * draws[..., 0].size or wrong == "place"

@@ -22,7 +22,7 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check.estimates import estimate
-from nssi_bayes.check.levels import as_met
+from nssi_bayes.check.levels import as_met, averages, weights_of
 from nssi_bayes.check.prior import summarise
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit import fit
@@ -261,9 +261,14 @@ def _estimated(rung: str) -> tuple[Built, Theta, dict[str, Any]]:
     labelled = label({k: v[None] for k, v in values.items()}, built.parameters, built.design)
     tree = xr.DataTree.from_dict({"posterior": labelled, "prior": labelled})
     moments = marginal.evaluate(draws, built.design, include=joint.BLOCKS, grid=FINE)
-    met = as_met(moments, built.design, np.random.default_rng(2), parameters=draws)
+    found = averages(moments, weights_of(built.design))
+    met = as_met(found, built.design, np.random.default_rng(2), parameters=draws)
     params = read_params(ROOT / "params.yaml")
-    return built, values, estimate(tree, built.design, moments, met, params=params, cohort=cohort)
+    return (
+        built,
+        values,
+        estimate(tree, built.design, moments.mean.var(axis=1), met, params=params, cohort=cohort),
+    )
 
 
 def test_means_sds_and_correlations_by_group_are_told() -> None:

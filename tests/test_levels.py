@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nssi_bayes import names as n
-from nssi_bayes.check.levels import as_met, contrasts
+from nssi_bayes.check.levels import as_met, averages, contrasts, weights_of
 from nssi_bayes.integrate.quadrature import Moments
 
 
@@ -20,7 +20,7 @@ def test_a_pair_as_met_are_those_who_have_one_less_those_who_have_the_other() ->
         np.full((3000, 200, 1, 1), 0.3),
     )  # fmt: skip
     design: Any = SimpleNamespace(diagnosis=np.eye(5)[group], coords={n.GROUP: []})
-    met = as_met(moments, design, np.random.default_rng(1), parameters=())
+    met = as_met(averages(moments, weights_of(design)), design, np.random.default_rng(1), parameters=())
     assert met is not None
     for kind, a, b, difference in contrasts(None, met):
         assert kind == "as_met"
@@ -35,7 +35,7 @@ def test_a_disorder_of_everybody_has_no_level_as_met_and_one_of_nobody_no_contra
     diagnosis = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]])
     moments = Moments(np.zeros((5, 4)), np.zeros((5, 4, 2)), np.tile(np.eye(2), (5, 4, 1, 1)))
     design: Any = SimpleNamespace(diagnosis=diagnosis, coords={n.GROUP: []})
-    met = as_met(moments, design, np.random.default_rng(1), parameters=())
+    met = as_met(averages(moments, weights_of(design)), design, np.random.default_rng(1), parameters=())
     assert met is not None
     assert [bool(np.isfinite(met.level[:, k]).all()) for k in range(3)] == [False, True, False]
     assert [(a, b) for _, a, b, _ in contrasts(None, met)] == [(0, 1)]

@@ -16,6 +16,7 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build_design
 from nssi_bayes.check import projection, scores
+from nssi_bayes.check.by_person import Kept
 from nssi_bayes.check.projection import Reference, Terms, search
 from nssi_bayes.report.sections.outcome import _projected
 
@@ -115,12 +116,9 @@ def test_where_nothing_predicts_the_mean_is_enough() -> None:
 
 def test_a_model_without_an_outcome_has_none(built: tuple[Built, dict[str, Array]]) -> None:
     made, theta = built
-    assert (
-        projection.project(
-            {k: v for k, v in theta.items() if k not in ("w", "sigma_outcome")}, made.design, {}, np.zeros(0)
-        )
-        == []
-    )
+    without = {k: v for k, v in theta.items() if k not in ("w", "sigma_outcome")}
+    draws = projection.chosen_draws(without, made.design)
+    assert projection.project(without, made.design, Kept(draws, {}, np.zeros(0))) == []
 
 
 def test_a_whole_path(built: tuple[Built, dict[str, Array]]) -> None:
@@ -128,7 +126,8 @@ def test_a_whole_path(built: tuple[Built, dict[str, Array]]) -> None:
     log_likelihood, _ = scores.evaluate(theta, made.design)
     rng = np.random.default_rng(9)
     weights = np.log(rng.dirichlet(np.ones(6), 60)), np.zeros(60)
-    rows = projection.project(theta, made.design, log_likelihood, weights[0])
+    kept = Kept(projection.chosen_draws(theta, made.design), log_likelihood, weights[0])
+    rows = projection.project(theta, made.design, kept)
     blocks = joint.blocks_of(made.design)
     scored = scores.leave_one_out(log_likelihood, blocks, chains=1, weights=weights)
     reference = scored.elpd[scores.OUTCOME_GIVEN].sum()  # what `compare` ranks

@@ -122,10 +122,9 @@ def evaluate(
     slots = Slots({name: np.shape(draws)[1:] for name, draws in theta.items()})
     vectors = slots.joined(theta)
     people, functions = design.diagnosis.shape[0], len(design.plain_of)
-    unknown = np.full((len(vectors), people, functions, functions), np.nan)
-    found = Moments(np.empty((len(vectors), people)), unknown[..., 0].copy(), unknown)
+    found = _unknown((len(vectors), people, functions, functions), moments=moments)
     if persons(design, slots.shapes) is None:
-        _by_sums(Sums(design, slots, include=include), vectors, found)
+        _by_sums(Sums(design, slots, include=include), vectors, found, moments=moments)
         return found
     part_of = compile_people(design, slots, include=include)
     curved, skewed = "outcome" in include and is_curved(design, slots.where), "epsilon" in theta
@@ -149,6 +148,14 @@ def evaluate(
 
     _in_parallel(fill, len(vectors))
     return found
+
+
+def _unknown(shape: tuple[int, int, int, int], *, moments: bool) -> Moments:
+    """Return room to be filled in; what is not wanted takes none."""
+    mean, covariance = (
+        np.full(s, np.nan) if moments else np.broadcast_to(np.nan, s) for s in (shape[:3], shape)
+    )
+    return Moments(np.empty(shape[:2]), mean, covariance)
 
 
 def of_functions(moments: Moments, design: Design) -> Moments:
@@ -219,9 +226,11 @@ def _by_function(design: Design, grid: dict[str, Any], *, moments: bool) -> Inte
     return integrate
 
 
-def _by_sums(sums: Sums, vectors: Array, found: Moments) -> None:
+def _by_sums(sums: Sums, vectors: Array, found: Moments, *, moments: bool) -> None:
     def fill(s: int) -> None:
-        found.log_integral[s], found.mean[s], found.covariance[s] = sums.each(vectors[s])
+        found.log_integral[s], mean, covariance = sums.each(vectors[s])
+        if moments:
+            found.mean[s], found.covariance[s] = mean, covariance
 
     _in_parallel(fill, len(vectors))
 

@@ -21,15 +21,14 @@ from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.indicators import unused_answers
 from nssi_bayes.blocks.labelled import theta_of
-from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.build import build_design
 from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
+from nssi_bayes.check.by_person import Pointwise, pointwise
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.check.groups import mark_few
 from nssi_bayes.check.levels import Met, adjusted_levels, as_met, contrasts
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
-from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.report.card import card
 from nssi_bayes.spec import ConventionalSpec, JointSpec, ModelSpec, Params, RepeatedSpec, read_model
 from nssi_bayes.store import (
@@ -115,30 +114,26 @@ def _joint(
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes[n.CHAIN]
     theta = theta_of(posterior, built.parameters)
-    log_likelihood, of_axes = scores.evaluate(theta, design)
-    moments = of_functions(of_axes, design)
     blocks = joint.blocks_of(design)
-    met = as_met(moments, design, rng, parameters=theta)
-    person = moments.mean.reshape(chains, -1, moments.mean.shape[1] * moments.mean.shape[2])
-    gate = judge(
-        tree, _quantities(posterior, design, met, log_likelihood[tuple(blocks)], chains), person=person
-    )
-    summaries = estimates.estimate(tree, design, moments, met, params=params, cohort=cohort)
-    weights = scores.leave_out(log_likelihood[tuple(blocks)], chains=chains)
+    person = pointwise(theta, design, chains=chains, keep=projection.chosen_draws(theta, design))
+    met = as_met(person.averages, design, rng, parameters=theta)
+    quantities = _quantities(posterior, design, met, person.total, chains)
+    gate = judge(tree, quantities, person_rhat=person.rhat)
+    summaries = estimates.estimate(tree, design, person.spread, met, params=params, cohort=cohort)
     summaries["groups"] = mark_few(summaries["groups"], design, params.min_cell)
-    summaries["projection"] = projection.project(theta, design, log_likelihood, weights[0])
+    summaries["projection"] = projection.project(theta, design, person.kept)
     accuracy = judge_integral(errors(theta, built))
     ends = judge_ends(summaries["min_ess_of_ends"])
     replicated = predictive.check(theta, design, rng, min_cell=params.min_cell)
     return {
         "predictive": replicated,
         "gate": Gate([*gate.checks, *accuracy, ends, *predictive.rows(replicated)], gate.sampling),
-        "scores": scores.leave_one_out(log_likelihood, blocks, chains=chains, weights=weights),
+        "scores": person.scores,
         "observed": scores.observed_digests(design, spec.outcome),
         "conditioned": scores.conditions(blocks),
         "blocks": blocks,
         "estimates": summaries,
-        "person": _person(moments, cohort, design),
+        "person": _person(person, cohort, design),
         "participants": design.diagnosis.shape[0],
         "unused_answers": _unused(spec, cohort, params.min_cell),
     }
@@ -154,7 +149,7 @@ def _quantities(
     posterior: xr.Dataset, design: Design, met: Met | None, total: np.ndarray, chains: int
 ) -> dict[str, np.ndarray]:
     """Everything that a report prints and that is no parameter: contrasts, and the log-likelihood."""
-    found = {"log_likelihood": total.sum(axis=1).reshape(chains, -1)}
+    found = {"log_likelihood": total.reshape(chains, -1)}
     disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
     for kind, a, b, difference in contrasts(adjusted_levels(posterior), met):
         for j, function in enumerate(functions):
@@ -164,16 +159,13 @@ def _quantities(
     return found
 
 
-def _person(moments: Moments, cohort: xr.Dataset, design: Design) -> xr.Dataset:
+def _person(found: Pointwise, cohort: xr.Dataset, design: Design) -> xr.Dataset:
     """Person-level functions with their uncertainty, parameters integrated out."""
-    mean = moments.mean.mean(axis=0)
-    within = np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=0)
-    sd = np.sqrt(within + moments.mean.var(axis=0))
     units = {"units": "residual sd of a function"}
     return xr.Dataset(
         {
-            "function_mean": ((n.PARTICIPANT, n.FUNCTION), mean, units),
-            "function_sd": ((n.PARTICIPANT, n.FUNCTION), sd, units),
+            "function_mean": ((n.PARTICIPANT, n.FUNCTION), found.mean, units),
+            "function_sd": ((n.PARTICIPANT, n.FUNCTION), found.sd, units),
         },
         coords={
             n.PARTICIPANT: cohort[n.PARTICIPANT].to_numpy(), n.FUNCTION: design.coords[n.FUNCTION],

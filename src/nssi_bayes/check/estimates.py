@@ -16,7 +16,6 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
 from nssi_bayes.check.groups import by_group
 from nssi_bayes.check.levels import Met, contrasts
-from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
@@ -44,7 +43,7 @@ type Row = dict[str, Any]
 def estimate(
     tree: xr.DataTree,
     design: Design,
-    moments: Moments,
+    spread: Array,
     met: Met | None,
     *,
     params: Params,
@@ -58,8 +57,8 @@ def estimate(
         Posterior and prior.
     design : Design
         The data.
-    moments : Moments
-        Of each person's functions [sample, `participant`, ...].
+    spread : numpy.ndarray
+        Variance of a function between people [sample, `function`].
     met : Met or None
         From `levels.as_met`.
     params : Params
@@ -85,10 +84,10 @@ def estimate(
         found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
     if not design.coords[n.GROUP]:  # of groups each has its own, among ``groups``
         found["correlations"] = _correlations(summary, posterior, design.coords[n.FUNCTION])
-    found["rois"] = _rois(summary, posterior, design, moments, cohort)
+    found["rois"] = _rois(summary, posterior, design, spread, cohort)
     found["rois_by_disorder"] = _rois_by_disorder(summary, posterior, cohort)
     found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
-    found["edges"] = _edges(summary, posterior, design, moments, cohort)
+    found["edges"] = _edges(summary, posterior, design, spread, cohort)
     found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
     found["outcome"] = outcome_rows(summary, posterior, design.outcome_family)
     found["measurement"] = _measurement(summary, posterior, design)
@@ -266,13 +265,13 @@ def _skewness(summary: _Summary, flat: xr.Dataset) -> list[Row]:
 
 
 def _rois(
-    summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
+    summary: _Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset
 ) -> list[Row]:
     """Summarise loadings of regions, per residual sd of a function and standardised."""
     if "L" not in flat:
         return []
     seen = np.where(design.activation_seen, design.activation, np.nan)
-    return _loadings(summary, flat["L"], seen, moments, roi_table(cohort))
+    return _loadings(summary, flat["L"], seen, spread, roi_table(cohort))
 
 
 def _rois_by_disorder(summary: _Summary, flat: xr.Dataset, cohort: xr.Dataset) -> list[Row]:
@@ -291,17 +290,17 @@ def _rois_by_disorder(summary: _Summary, flat: xr.Dataset, cohort: xr.Dataset) -
 
 
 def _edges(
-    summary: _Summary, flat: xr.Dataset, design: Design, moments: Moments, cohort: xr.Dataset
+    summary: _Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset
 ) -> list[Row]:
     """Summarise loadings of edges, per residual sd of a function and standardised."""
     if "L_edge" not in flat:
         return []
     seen = np.where(design.connectivity_seen, design.connectivity, np.nan)
-    return _loadings(summary, flat["L_edge"], seen, moments, edge_table(cohort))
+    return _loadings(summary, flat["L_edge"], seen, spread, edge_table(cohort))
 
 
 def _loadings(
-    summary: _Summary, loading: xr.DataArray, seen: Array, moments: Moments, places: Mapping[str, Row]
+    summary: _Summary, loading: xr.DataArray, seen: Array, spread: Array, places: Mapping[str, Row]
 ) -> list[Row]:
     """Summarise loadings on functions, also standardised by the total sd of both.
 
@@ -310,7 +309,6 @@ def _loadings(
     """
     (dim,) = set(loading.dims) - {"sample", n.FUNCTION}
     draws = loading.transpose("sample", dim, n.FUNCTION).to_numpy()
-    spread = moments.mean.var(axis=1) + np.diagonal(moments.covariance, axis1=2, axis2=3).mean(axis=1)
     standardised = draws * np.sqrt(spread)[:, None, :] / np.nanstd(seen, axis=0)[None, :, None]
     return [
         {str(dim): str(label), **places[str(label)], "function": str(f),

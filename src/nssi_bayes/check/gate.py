@@ -101,7 +101,7 @@ class Gate:
         return all(c.passed is not False for c in self.checks)
 
 
-def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | None = None) -> Gate:
+def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person_rhat: Array | None = None) -> Gate:
     """Apply the gate to one fit.
 
     Parameters
@@ -110,8 +110,8 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
         Posterior and sample_stats.
     quantities : dict of str to numpy.ndarray
         Further quantities to certify [`chain`, `draw`], such as contrasts and the log-likelihood.
-    person : numpy.ndarray, optional
-        Person-level quantities [`chain`, `draw`, quantity], judged by a softer rule.
+    person_rhat : numpy.ndarray, optional
+        R-hat of person-level quantities, judged by a softer rule.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person: Array | No
         ("e_bfmi", "min_ebfmi", SMALLEST_BFMI, "above", "smallest E-BFMI of the chains"),
     ]
     checks = [_compared(name, sampling[key], limit, rule, what) for name, key, limit, rule, what in rules]
-    return Gate(checks if person is None else [*checks, *_person_checks(person)], sampling)
+    return Gate(checks if person_rhat is None else [*checks, *_person_checks(person_rhat)], sampling)
 
 
 def judge_ends(fewest: float) -> CheckResult:
@@ -214,8 +214,7 @@ def _labels(array: xr.DataArray) -> list[str]:
     return ["[" + ", ".join(parts) + "]" for parts in zip(*(m.ravel() for m in mesh), strict=True)]
 
 
-def _person_checks(person: Array) -> list[CheckResult]:
-    rhat = array_stats.rhat(np.moveaxis(person, -1, 0))
+def _person_checks(rhat: Array) -> list[CheckResult]:
     share = float((rhat < PERSON_RHAT[0]).mean())
     return [
         _compared(

@@ -13,7 +13,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
 
-__all__ = ["Met", "adjusted_levels", "as_met", "contrasts"]
+__all__ = ["Averages", "Met", "adjusted_levels", "as_met", "averages", "contrasts", "weights_of"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -35,19 +35,71 @@ class Met(NamedTuple):
     contrast: Array
 
 
+class Averages(NamedTuple):
+    """Sums over people, weighted to be averages of one group less those of another.
+
+    Parameters
+    ----------
+    mean, covariance : numpy.ndarray
+        Of their functions [sample, sum, `function`] and [sample, sum, `function`, `function`]: the sums
+        of `weights_of`.
+    """
+
+    mean: Array
+    covariance: Array
+
+
+def weights_of(design: Design) -> Array:
+    """Return weights of people [`participant`, sum]: of every disorder, then of every pair of two.
+
+    Those who have a disorder less those who do not; those who have one less those who have another, and
+    who has both counts on both sides. NaN where nobody is on one side.
+
+    Parameters
+    ----------
+    design : Design
+        Who has what.
+    """
+    has = design.diagnosis > 0
+    pairs = np.array(list(combinations(range(has.shape[1]), 2)), dtype=int).reshape(-1, 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        those, others = has / has.sum(axis=0), ~has / (~has).sum(axis=0)
+    return np.concatenate([those - others, those[:, pairs[:, 0]] - those[:, pairs[:, 1]]], axis=1)
+
+
+def averages(moments: Moments, weight: Array) -> Averages:
+    """Sum over people.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of functions [sample, `participant`, ...].
+    weight : numpy.ndarray
+        Of the same people, from `weights_of`.
+
+    Returns
+    -------
+    Averages
+        Those of all people are the sums of those of some after others.
+    """
+    return Averages(
+        np.einsum("ik,sif->skf", weight, moments.mean),
+        np.einsum("ik,sifg->skfg", weight**2, moments.covariance),
+    )
+
+
 def as_met(
-    moments: Moments, design: Design, rng: np.random.Generator, *, parameters: Collection[str]
+    found: Averages, design: Design, rng: np.random.Generator, *, parameters: Collection[str]
 ) -> Met | None:
     """Draw how the average functions of people differ by disorder.
 
     Each person's functions are drawn from a Gaussian with the mean and covariance that the
     quadrature gives at each draw of the parameters; averages over a group need no more than these.
-    Who has both disorders of a pair counts on both sides.
 
     Parameters
     ----------
-    moments : Moments
-        [sample, `participant`, ...].
+    found : Averages
+        Of all people.
     design : Design
         Who has what.
     rng : numpy.random.Generator
@@ -63,20 +115,17 @@ def as_met(
     """
     if design.coords[n.GROUP] and "level_group" not in parameters:
         return None
-    has = design.diagnosis > 0
-    pairs = np.array(list(combinations(range(has.shape[1]), 2)), dtype=int).reshape(-1, 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        those, others = has / has.sum(axis=0), ~has / (~has).sum(axis=0)
-    return Met(
-        _drawn(those - others, moments, rng),
-        _drawn(those[:, pairs[:, 0]] - those[:, pairs[:, 1]], moments, rng),
+    first = design.diagnosis.shape[1]
+    level, contrast = (
+        _drawn(Averages(found.mean[:, at], found.covariance[:, at]), rng)
+        for at in (slice(first), slice(first, None))
     )
+    return Met(level, contrast)
 
 
-def _drawn(weight: Array, moments: Moments, rng: np.random.Generator) -> Array:
-    """Draw sums over people [sample, sum, `function`] with weights [`participant`, sum]."""
-    mean = np.einsum("ik,sif->skf", weight, moments.mean)
-    covariance = np.einsum("ik,sifg->skfg", weight**2, moments.covariance)
+def _drawn(found: Averages, rng: np.random.Generator) -> Array:
+    """Draw the sums [sample, sum, `function`]."""
+    mean, covariance = found
     root = np.linalg.cholesky(np.nan_to_num(covariance) + 1e-12 * np.eye(covariance.shape[-1]))
     return np.asarray(mean + (root @ rng.standard_normal((*mean.shape, 1)))[..., 0])
 

@@ -65,19 +65,16 @@ def simulated(
     Returns
     -------
     tuple
-        By check [sample, statistic]; columns of people [sample, `participant`, column].
+        By check [sample, statistic]; columns of people [sample, `participant`, column], in single
+        precision: they are ranked.
     """
-    size = len(next(iter(theta.values())))
-
-    def one(s: int, own: np.random.Generator) -> tuple[dict[str, Array], Array]:
+    size, found = len(next(iter(theta.values()))), list[dict[str, Array]]()
+    columns = np.empty((size, *person_columns(design)[1].shape), dtype=np.float32)
+    for s, own in enumerate(rng.spawn(size)):  # threads would wait for each other
         data = generate({k: v[s] for k, v in theta.items()}, design, own)
-        return statistics(data), person_columns(data)[1]
-
-    found = [one(s, own) for s, own in enumerate(rng.spawn(size))]  # threads would wait for each other
-    names = found[0][0]
-    return (
-        {name: np.stack([f[0][name] for f in found]) for name in names}, np.stack([f[1] for f in found])
-    )  # fmt: skip
+        found.append(statistics(data))
+        columns[s] = person_columns(data)[1]
+    return {name: np.stack([f[name] for f in found]) for name in found[0]}, columns
 
 
 def check(
@@ -192,29 +189,31 @@ def _pit(own: Array, columns: Array) -> tuple[Array, Array, Array]:
     tuple of numpy.ndarray
         Observed shares, those of the replicates among each other [sample, ...], and people.
     """
-    size = len(columns)
-    seen = np.isfinite(own)
-    order = np.sort(np.where(np.isfinite(columns), columns, np.inf), axis=0)
+    seen, own = np.isfinite(own), own.astype(columns.dtype)
+    found = []
+    for c in range(own.shape[1]):  # one after the other: of a large cohort each is large
+        who, drawn = seen[:, c], columns[:, seen[:, c], c]
+        order = np.sort(np.where(np.isfinite(drawn), drawn, np.inf), axis=0)
+        found.append((_in_tenths(own[who, c], order), _in_tenths(drawn, order)))
+    observed, replicates = (np.concatenate(each, axis=-1) for each in zip(*found, strict=True))
+    return observed, replicates, observed * np.repeat(seen.sum(axis=0), _BINS)
 
-    def shares(values: Array) -> Array:
-        below, equal = np.zeros(values.shape), np.zeros(values.shape)
-        for i, c in zip(*np.nonzero(seen), strict=True):
-            left = np.searchsorted(order[:, i, c], values[..., i, c], side="left")
-            right = np.searchsorted(order[:, i, c], values[..., i, c], side="right")
-            below[..., i, c], equal[..., i, c] = left, right - left
-        # a sum score has few values: it is spread evenly over the ranks that it shares
-        edges = np.linspace(0, size, _BINS + 1)
-        width = np.maximum(equal, 1)
-        inside = [
-            np.clip(np.minimum(below + width, b) - np.maximum(below, a), 0, None) / width
-            for a, b in pairwise(edges)
-        ]
-        total = np.where(seen, np.stack(inside, axis=0), 0).sum(axis=-2) / seen.sum(axis=0)
-        return np.moveaxis(total, 0, -1).reshape(*values.shape[:-2], -1)
 
-    observed = shares(own)
-    people = observed * np.repeat(seen.sum(axis=0), _BINS)
-    return observed, shares(columns), people
+def _in_tenths(values: Array, order: Array) -> Array:
+    """Return shares of people [..., tenth] by where each [..., person] lies in `order` [sample, person]."""
+    below, equal = np.zeros(values.shape), np.zeros(values.shape)
+    for i in range(order.shape[1]):
+        left = np.searchsorted(order[:, i], values[..., i], side="left")
+        right = np.searchsorted(order[:, i], values[..., i], side="right")
+        below[..., i], equal[..., i] = left, right - left
+    # a sum score has few values: it is spread evenly over the ranks that it shares
+    edges, width = np.linspace(0, len(order), _BINS + 1), np.maximum(equal, 1)
+    inside = [
+        (np.clip(np.minimum(below + width, b) - np.maximum(below, a), 0, None) / width).sum(axis=-1)
+        for a, b in pairwise(edges)
+    ]
+    with np.errstate(invalid="ignore"):  # of a column that nobody has
+        return np.stack(inside, axis=-1) / np.float64(order.shape[1])
 
 
 def rootograms(

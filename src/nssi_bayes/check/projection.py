@@ -20,10 +20,11 @@ from scipy.special import logsumexp
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.check.by_person import Kept
 from nssi_bayes.check.scores import GIVEN
 from nssi_bayes.compare import CLEAR, SAME
 
-__all__ = ["Reference", "Terms", "make_terms", "project", "reference", "search"]
+__all__ = ["Reference", "Terms", "chosen_draws", "make_terms", "project", "reference", "search"]
 
 _DRAWS: Final = 1000
 _VALUES: Final = 2_000_000  # draws times people: what is held in memory at once
@@ -83,9 +84,24 @@ class Reference:
     outcome: Array
 
 
-def project(
-    theta: dict[str, Array], design: Design, log_likelihood: dict[tuple[str, ...], Array], log_weight: Array
-) -> list[dict[str, Any]]:
+def chosen_draws(theta: dict[str, Array], design: Design) -> Array:
+    """Return positions of the draws that are projected; none without a Gaussian outcome.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    design : Design
+        The data.
+    """
+    if "sigma_outcome" not in theta or not design.outcome_seen.any():
+        return np.zeros(0, dtype=int)
+    samples = len(theta["w"])
+    size = min(samples, _DRAWS, max(_FEWEST, _VALUES // len(design.diagnosis)))
+    return np.linspace(0, samples - 1, size).round().astype(int)
+
+
+def project(theta: dict[str, Array], design: Design, kept: Kept) -> list[dict[str, Any]]:
     """Return the path from the intercept to the largest regression.
 
     Parameters
@@ -94,10 +110,8 @@ def project(
         Draws [sample, ...] by parameter.
     design : Design
         The data.
-    log_likelihood : dict of tuple to numpy.ndarray
-        From `check.scores.evaluate` [sample, `participant`].
-    log_weight : numpy.ndarray
-        Smoothed, of leaving a person out [`participant`, sample].
+    kept : Kept
+        Of everybody at the draws of `chosen_draws`.
 
     Returns
     -------
@@ -107,19 +121,16 @@ def project(
         better by the rule of `compare`), and whether it is the smallest that is. Empty for a model
         without a Gaussian outcome.
     """
-    if "sigma_outcome" not in theta or not design.outcome_seen.any():
+    if not len(kept.draws):
         return []
     people = np.flatnonzero(design.outcome_seen)
-    samples = len(theta["w"])
-    size = min(samples, _DRAWS, max(_FEWEST, _VALUES // len(design.diagnosis)))
-    chosen = np.linspace(0, samples - 1, size).round().astype(int)
-    few = {name: value[chosen] for name, value in theta.items()}
+    few = {name: value[kept.draws] for name, value in theta.items()}
     expected, spread = _expected(few, design)
     terms = make_terms(design, expected[:, people], people)
     given = tuple(b for b in joint.blocks_of(design) if b in GIVEN)
-    before = log_likelihood[given][chosen][:, people]
-    after = log_likelihood[(*given, "outcome")][chosen][:, people]
-    weight = log_weight[people][:, chosen].T + before
+    before = kept.log_likelihood[given][:, people]
+    after = kept.log_likelihood[(*given, "outcome")][:, people]
+    weight = kept.log_weight[people].T + before
     target = reference(few, design, terms, spread=spread[:, people])
     return search(
         terms,

@@ -56,7 +56,9 @@ class Scores:
     k_hat: Array
 
 
-def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, ...], Array], Moments]:
+def evaluate(
+    theta: dict[str, Array], design: Design, *, blocks: Sequence[str] | None = None, last: bool = False
+) -> tuple[dict[tuple[str, ...], Array], Moments]:
     """Return the log-likelihood of every person at every draw, for growing sets of blocks.
 
     Parameters
@@ -65,6 +67,10 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
         Draws [sample, ...] by parameter.
     design : Design
         The data.
+    blocks : sequence of str, optional
+        Those of the model, where these are some of its people and may lack one.
+    last : bool
+        All blocks together only.
 
     Returns
     -------
@@ -73,9 +79,9 @@ def evaluate(theta: dict[str, Array], design: Design) -> tuple[dict[tuple[str, .
     Moments
         Mean and covariance of each person's axes given all data [sample, `participant`, ...].
     """
-    blocks = joint.blocks_of(design)
+    blocks = joint.blocks_of(design) if blocks is None else blocks
     found, grid = {}, marginal.grid_settings(len(design.plain_of), fine=True)
-    for include in sets_of(blocks):
+    for include in sets_of(blocks)[-1 if last else 0 :]:
         everything = include == tuple(blocks)
         moments = marginal.evaluate(theta, design, include=include, grid=grid, moments=everything)
         found[include] = moments.log_integral

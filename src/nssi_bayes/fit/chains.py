@@ -46,6 +46,7 @@ _EVERY: Final = 2.0  # seconds between two looks at the chains
 _STEP: Final = 0.2  # share of the draws between two messages
 
 type Array = np.ndarray[Any, Any]
+type Seeds = Sequence[np.random.SeedSequence]
 type Say = Callable[[int, int], None]
 
 
@@ -71,9 +72,9 @@ class Run(Protocol):
     """Runs a chain for each seed; may be called again: nothing is compiled twice."""
 
     def __call__(
-        self, sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+        self, sampler: Sampler, seeds: Seeds, *, fine: bool, start: Sequence[Array] = ()
     ) -> list[Chain]:
-        """Return the chains; `fine`: people are integrated out with finer nodes."""
+        """Return the chains; `fine`: with finer nodes; `start`: where each begins."""
         ...
 
 
@@ -116,11 +117,12 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
         found = _coordinates(densities.of(fine=built.fine))
 
         def one_by_one(
-            sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+            sampler: Sampler, seeds: Seeds, *, fine: bool, start: Sequence[Array] = ()
         ) -> list[Chain]:
             density, progress = densities.of(fine=fine), _Progress(sampler, len(seeds))
             return [
-                draw_chain(density, found, sampler, seed, say=progress.of(i)) for i, seed in enumerate(seeds)
+                draw_chain(density, found, sampler, seed, start=at, say=progress.of(i))
+                for i, seed, at in _each(seeds, start)
             ]
 
         yield Opened(one_by_one, partial(_near, densities.of(fine=built.fine), found))
@@ -135,12 +137,12 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
             found = _coordinates(density)
 
             def side_by_side(
-                sampler: Sampler, seeds: Sequence[np.random.SeedSequence], *, fine: bool
+                sampler: Sampler, seeds: Seeds, *, fine: bool, start: Sequence[Array] = ()
             ) -> list[Chain]:
                 done[:] = [0] * len(seeds)
                 progress = _Progress(sampler, len(seeds))
                 job = partial(_draw_here, found, sampler, fine=fine)
-                calls = [pool.submit(job, seed, i) for i, seed in enumerate(seeds)]
+                calls = [pool.submit(job, seed, i, at) for i, seed, at in _each(seeds, start)]
                 while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
                     if any(call.done() and call.exception() for call in calls):
                         break
@@ -153,6 +155,12 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def _each(seeds: Seeds, start: Sequence[Array]) -> Iterator[tuple[int, np.random.SeedSequence, Array | None]]:
+    """Yield the number of a chain, its seed and where it begins; None: nobody says."""
+    begin: list[Array | None] = [*start] or [None] * len(seeds)
+    yield from zip(range(len(seeds)), seeds, begin, strict=True)
 
 
 _here: dict[str, Any] = {}
@@ -190,12 +198,18 @@ def end_with_parent() -> None:
 
 
 def _draw_here(
-    coordinates: Coordinates, sampler: Sampler, seed: np.random.SeedSequence, index: int, *, fine: bool
+    coordinates: Coordinates,
+    sampler: Sampler,
+    seed: np.random.SeedSequence,
+    index: int,
+    start: Array | None,
+    *,
+    fine: bool,
 ) -> Chain:
     def say(_: int, finished: int) -> None:
         _here["done"][index] = finished
 
-    return draw_chain(_here["densities"].of(fine=fine), coordinates, sampler, seed, say=say)
+    return draw_chain(_here["densities"].of(fine=fine), coordinates, sampler, seed, start=start, say=say)
 
 
 def _near(
@@ -222,6 +236,7 @@ def draw_chain(
     sampler: Sampler,
     seed: np.random.SeedSequence,
     *,
+    start: Array | None = None,
     say: Say = lambda _, __: None,
 ) -> Chain:
     """Run one chain where this is called.
@@ -236,6 +251,8 @@ def draw_chain(
         Draws and target acceptance.
     seed : numpy.random.SeedSequence
         Source of every random number.
+    start : numpy.ndarray, optional
+        Where to begin, in these coordinates; else at a draw from the standard normal.
     say : callable, optional
         Is told, now and then, how many draws there will be and how many are finished.
 
@@ -248,8 +265,8 @@ def draw_chain(
 
     of_y = coordinates.pull_back(density.value_and_gradient)
 
-    def start(seed: int) -> Array:
-        return np.random.default_rng(seed).standard_normal(density.size)
+    def begin(seed: int) -> Array:
+        return np.random.default_rng(seed).standard_normal(density.size) if start is None else start
 
     compiled = from_pyfunc(
         density.size,
@@ -260,7 +277,7 @@ def draw_chain(
         [_POSITION],
         coords={"coordinate": np.arange(density.size)},
         dims={_POSITION: ("coordinate",)},
-        make_initial_point_fn=start,
+        make_initial_point_fn=begin,
     )
     alone = sampler.model_copy(update={"chains": 1})
     trace = run_nuts(compiled, alone, accept=sampler.target_accept, seeds=seed, say=say)

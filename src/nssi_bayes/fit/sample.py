@@ -1,9 +1,11 @@
-"""A posterior: chains of NUTS, judged, and run once more where they are not good enough."""
+"""A posterior: chains of NUTS, judged, and continued or run once more where they are not good enough."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +27,8 @@ CAREFUL: Final = 0.9
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
 """What certification asks for; `check` judges again, over every reported quantity."""
+_FAR: Final = 1.05
+"""R-hat of chains that have not only too few draws: what they began with is not kept."""
 CONSTANT: Final = 1e-9
 _SUSPECTS: Final = 100
 _NEARLY: Final = 0.75
@@ -48,7 +52,7 @@ class Drawn:
     tune : int
         Warm-up draws of a chain of the run that is kept.
     rerun : bool
-        Whether a first run was not good enough.
+        Whether a first run was not good enough, so that chains were continued or run again.
     fine : bool
         Whether the run that is kept integrated over functions with more nodes.
     """
@@ -62,10 +66,11 @@ class Drawn:
 
 
 def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
-    """Draw from a posterior; once more where the first run cannot be certified.
+    """Draw from a posterior; more where the first run cannot be certified.
 
-    After a divergence the second run is more careful; where chains have not mixed and the sampler
-    asks for as many draws as certification needs, it is twice as long. Where items are too steep for
+    After a divergence the chains run once more, more carefully. Where they have not mixed and the sampler
+    asks for as many draws as certification needs, each is continued with as many draws again; where they
+    are far from it, they run once more instead, twice as long. Where items are too steep for
     the sampler's nodes, people are integrated out with more of them (`accuracy`): from the start where
     the normal distribution at the typical point says so, else once its draws do.
 
@@ -88,33 +93,65 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
     enough = sampler.chains * sampler.draws >= ENOUGH
     with open_chains(built, sampler) as opened:
 
-        def run(sampler: Sampler, *, fine: bool, rerun: bool) -> Drawn:
-            chains = opened.run(sampler, next(each).spawn(sampler.chains), fine=fine)
-            return _together(chains, sampler, rerun=rerun, fine=fine)
+        def run(sampler: Sampler, *, fine: bool, start: Sequence[Array] = ()) -> list[Chain]:
+            return opened.run(sampler, next(each).spawn(sampler.chains), fine=fine, start=start)
 
-        fine, judged = built.fine, enough and _has_finer(built)
+        fine, judged, rerun = built.fine, enough and _has_finer(built), False
         look = np.random.default_rng(for_look)
         if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=_NEARLY * LARGEST_ERROR):
             _LOG.info("items are too steep for the sampler's nodes: finer ones")
             fine, judged = True, False
-        drawn = run(sampler, fine=fine, rerun=False)
-        if judged and _too_steep(built, drawn.values):  # whatever else is wrong may be of the nodes
+        chains = run(sampler, fine=fine)
+        if judged and _too_steep(built, _values(chains)):  # whatever else is wrong may be of the nodes
             _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
-            fine = True
-            drawn = run(sampler, fine=fine, rerun=True)
-        better = _better(drawn, sampler, enough=enough)
-        return drawn if better is None else run(better, fine=fine, rerun=True)
+            fine = rerun = True
+            chains = run(sampler, fine=fine)
+        need = _need(chains, enough=enough)
+        if need == _Need.MORE:
+            _LOG.info("chains have not mixed: each is continued with as many draws again")
+            further = run(sampler, fine=fine, start=[chain.position[-1] for chain in chains])
+            chains = [_continued(*both) for both in zip(chains, further, strict=True)]
+        elif need == _Need.LONGER:
+            _LOG.info("chains are far from mixed: once more, twice as long")
+            sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
+            chains = run(sampler, fine=fine)
+        elif need == _Need.CARE:
+            _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
+            sampler = sampler.model_copy(update={"target_accept": CAREFUL})
+            chains = run(sampler, fine=fine)
+        return _together(chains, sampler, rerun=rerun or need != _Need.NOTHING, fine=fine)
 
 
-def _better(drawn: Drawn, sampler: Sampler, *, enough: bool) -> Sampler | None:
-    """Return what another run needs; None: these draws are good."""
-    if bool(drawn.statistics["diverging"].any()):
-        _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-        return sampler.model_copy(update={"target_accept": CAREFUL})
-    if enough and not _mixed(drawn.values):
-        _LOG.info("chains have not mixed: once more, twice as long")
-        return sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
-    return None
+class _Need(Enum):
+    """What chains need to be good."""
+
+    NOTHING = 0
+    MORE = 1
+    LONGER = 2
+    CARE = 3
+
+
+def _need(chains: list[Chain], *, enough: bool) -> _Need:
+    """Judge a run; one that is too short to be certified is not asked whether it has mixed."""
+    if any(bool(chain.statistics["diverging"].any()) for chain in chains):
+        return _Need.CARE
+    if not enough:
+        return _Need.NOTHING
+    rhat, effective = _mixing(_values(chains))
+    if rhat < LARGEST_RHAT and effective >= FEWEST_EFFECTIVE:
+        return _Need.NOTHING
+    return _Need.MORE if rhat < _FAR else _Need.LONGER
+
+
+def _continued(chain: Chain, further: Chain) -> Chain:
+    """Return a chain and what follows it as one."""
+    values = {name: np.concatenate([value, further.values[name]]) for name, value in chain.values.items()}
+    statistics = xr.concat([chain.statistics, further.statistics], dim=n.DRAW)
+    return Chain(
+        values,
+        statistics.assign_coords({n.DRAW: np.arange(statistics.sizes[n.DRAW])}),
+        np.concatenate([chain.position, further.position]),
+    )
 
 
 def _has_finer(built: Built) -> bool:
@@ -130,15 +167,18 @@ def _too_steep(built: Built, values: dict[str, Array], *, limit: float = LARGEST
     return found is not None and float(found.std()) > limit
 
 
+def _values(chains: list[Chain]) -> dict[str, Array]:
+    return {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
+
+
 def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool, fine: bool) -> Drawn:
-    values = {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
     statistics = xr.concat([chain.statistics for chain in chains], dim=n.CHAIN)
     statistics = statistics.assign_coords({n.CHAIN: np.arange(len(chains))})
-    return Drawn(values, statistics, sampler.target_accept, sampler.tune, rerun, fine)
+    return Drawn(_values(chains), statistics, sampler.target_accept, sampler.tune, rerun, fine)
 
 
-def _mixed(values: dict[str, Array]) -> bool:
-    """Whether R-hat and effective sizes of all parameters allow certification.
+def _mixing(values: dict[str, Array]) -> tuple[float, float]:
+    """Return the largest R-hat and the smallest effective size of all parameters.
 
     Those of ranks are slow. They are taken of the elements that look worst without ranks, in place
     or in spread; `check` takes them of all.
@@ -157,4 +197,4 @@ def _mixed(values: dict[str, Array]) -> bool:
     worst = np.unique(np.concatenate([np.argsort(look)[:_SUSPECTS] for look in looks]))
     stacked = stacked[worst]
     sizes = array_stats.ess(stacked), array_stats.ess(stacked, method="tail", prob=(0.05, 0.95))
-    return bool(array_stats.rhat(stacked).max() < LARGEST_RHAT and np.min(sizes) >= FEWEST_EFFECTIVE)
+    return float(array_stats.rhat(stacked).max()), float(np.min(sizes))

@@ -7,6 +7,7 @@ Power-scaling and contraction need no fit. Refits are off unless ``sensitivity.m
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,14 +19,13 @@ import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.labelled import label, theta_of
-from nssi_bayes.blocks.marginal import evaluate, grid_settings, of_functions
+from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.build import Built, build, fingerprint
-from nssi_bayes.check import scores
+from nssi_bayes.check.by_person import in_parts
 from nssi_bayes.check.gate import LARGEST_RHAT
-from nssi_bayes.check.levels import Met, as_met
+from nssi_bayes.check.levels import Averages, Met, as_met, averages, weights_of
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.fit.sample import sample
-from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
@@ -35,6 +35,8 @@ from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, wri
 __all__ = ["contraction", "run", "scaled"]
 
 _LOG: Final = logging.getLogger(__name__)
+_TO_FILL_IN: Final = 20
+"""Draws among which one is chosen to fill in what is missing."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -75,18 +77,16 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     for_met, for_variants, for_fits = seeds.spawn(3)
     posterior = tree["posterior"].to_dataset()
     theta = theta_of(posterior, built.parameters)
-    log_likelihood, moments = scores.evaluate(theta, built.design)
-    before = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)))
+    totals, met = _everybody(theta, built, np.random.default_rng(for_met))
+    before = conclusions(posterior, met)
     found = {
         "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
-        **scaled(built, theta, log_likelihood, before),
+        **scaled(built, theta, totals, before),
         "contraction": contraction(tree), "refits": [],
         "states": {k: state(v, interval=params.interval, rope=params.rope) for k, v in before.items()},
     }  # fmt: skip
     if model in params.sensitivity.models:
-        chosen = variants(
-            built, params.sensitivity, Fitted(theta, moments), np.random.default_rng(for_variants)
-        )
+        chosen = variants(built, params.sensitivity, _some(theta, built), np.random.default_rng(for_variants))
         for variant in chosen:
             own = np.random.SeedSequence([*for_fits.generate_state(2), len(found["refits"])])
             found["refits"].append(_refit(params, variant, before, own))
@@ -97,7 +97,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
 def scaled(
     built: Built,
     theta: dict[str, Array],
-    log_likelihood: dict[tuple[str, ...], Array],
+    log_likelihood: Mapping[tuple[str, ...], Array],
     before: dict[str, Array],
 ) -> dict[str, Any]:
     """Power-scale every top-level prior and every block.
@@ -108,8 +108,8 @@ def scaled(
         The model.
     theta : dict of str to numpy.ndarray
         Draws [sample, ...] by parameter.
-    log_likelihood : dict of tuple to numpy.ndarray
-        From `check.scores.evaluate`: by growing set of blocks [sample, `participant`].
+    log_likelihood : mapping of tuple to numpy.ndarray
+        Of everybody, by growing set of blocks [sample].
     before : dict of str to numpy.ndarray
         Conclusions [`chain`, `draw`].
 
@@ -120,7 +120,7 @@ def scaled(
     """
     blocks = joint.blocks_of(built.design)
     ends = [tuple(blocks[: i + 1]) for i in range(len(blocks))]
-    totals = [np.zeros(len(next(iter(theta.values()))))] + [log_likelihood[e].sum(axis=1) for e in ends]
+    totals = [np.zeros(len(next(iter(theta.values()))))] + [log_likelihood[e] for e in ends]
     likelihoods = {b: totals[i + 1] - totals[i] for i, b in enumerate(blocks)}
     rows, limits = power_scale(before, log_priors(theta, built.parameters), likelihoods)
     return {
@@ -158,8 +158,9 @@ def _refit(
     sampler = params.sampler.model_copy(update={str(k): v for k, v in built.spec.sampler.items()}).resolved()
     drawn = sample(built, sampler, for_fit)
     posterior = label(drawn.values, built.parameters, built.design)
-    moments = _moments(theta_of(posterior, built.parameters), built)
-    after = conclusions(posterior, _met(moments, built, np.random.default_rng(for_met)), also=before)
+    theta = theta_of(posterior, built.parameters)
+    _, met = _everybody(theta, built, np.random.default_rng(for_met), last=True)
+    after = conclusions(posterior, met, also=before)
     worst = float(array_stats.rhat(np.stack(list(after.values()))).max())
     divergences = int(drawn.statistics["diverging"].sum())
     found = changes(before, after, interval=params.interval, rope=params.rope)
@@ -173,11 +174,23 @@ def _refit(
     }  # fmt: skip
 
 
-def _met(moments: Moments, built: Built, rng: np.random.Generator) -> Met | None:
-    names = {p.name for p in built.parameters}
-    return as_met(of_functions(moments, built.design), built.design, rng, parameters=names)
+def _everybody(
+    theta: dict[str, Array], built: Built, rng: np.random.Generator, *, last: bool = False
+) -> tuple[dict[tuple[str, ...], Array], Met | None]:
+    """Return the log-likelihood of everybody by set of blocks [sample], and what people are like."""
+    weights, totals, sums = weights_of(built.design), dict[tuple[str, ...], Array](), list[Averages]()
+    for people, sets, moments in in_parts(theta, built.design, last=last):
+        for include, values in sets.items():
+            totals[include] = totals.get(include, 0.0) + values.sum(axis=1)
+        sums.append(averages(moments, weights[people]))
+    found = Averages(*(np.sum(parts, axis=0) for parts in zip(*sums, strict=True)))
+    return totals, as_met(found, built.design, rng, parameters={p.name for p in built.parameters})
 
 
-def _moments(theta: dict[str, Array], built: Built) -> Moments:
+def _some(theta: dict[str, Array], built: Built) -> Fitted:
+    """Return draws to fill in data from, evenly spaced, and what they say of everybody."""
+    samples = len(next(iter(theta.values())))
+    chosen = np.linspace(0, samples - 1, min(samples, _TO_FILL_IN)).round().astype(int)
+    few = {name: values[chosen] for name, values in theta.items()}
     grid = grid_settings(len(built.design.plain_of), fine=True)
-    return evaluate(theta, built.design, include=joint.BLOCKS, grid=grid)
+    return Fitted(few, evaluate(few, built.design, include=joint.BLOCKS, grid=grid))
