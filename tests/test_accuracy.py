@@ -166,13 +166,36 @@ def test_chains_that_have_nearly_mixed_are_continued(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sampling, "open_chains", chains)
     monkeypatch.setattr(sampling, "_mixing", lambda _: (1.02, 300.0))
     found = sampling.sample(built, LONG, np.random.SeedSequence(1))
-    assert chains.runs == [False, False]
-    assert chains.starts == [[], [999.0, 999.125, 999.25, 999.375]]
+    assert chains.runs == [False, False, False]
+    assert chains.starts == [[], *[[999.0, 999.125, 999.25, 999.375]] * 2]
     assert found.rerun
     assert found.tune == LONG.tune
+    assert found.values["lambda"].shape[:2] == (4, 3000)
+    np.testing.assert_array_equal(found.values["lambda"][:, :1000], found.values["lambda"][:, 1000:2000])
+    np.testing.assert_array_equal(found.statistics["draw"], np.arange(3000))
+
+
+def test_a_fit_is_continued_until_it_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    built, theta = _made(THREE, 1.5, draws=1000)
+    chains, looks = _Chains(theta, theta), iter([(1.02, 300.0), (1.005, 800.0)])
+    monkeypatch.setattr(sampling, "open_chains", chains)
+    monkeypatch.setattr(sampling, "_mixing", lambda _: next(looks))
+    found = sampling.sample(built, LONG, np.random.SeedSequence(1))
+    assert chains.runs == [False, False]
     assert found.values["lambda"].shape[:2] == (4, 2000)
-    np.testing.assert_array_equal(found.values["lambda"][:, :1000], found.values["lambda"][:, 1000:])
-    np.testing.assert_array_equal(found.statistics["draw"], np.arange(2000))
+
+
+def test_a_careful_run_that_has_not_mixed_is_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is careful still, and no third kind of run follows."""
+    built, theta = _made(THREE, 1.5, draws=1000)
+    chains, needs = _Chains(theta, theta), iter([sampling._Need.CARE, sampling._Need.MORE])
+    monkeypatch.setattr(sampling, "open_chains", chains)
+    monkeypatch.setattr(sampling, "_need", lambda *_, **__: next(needs))
+    found = sampling.sample(built, LONG, np.random.SeedSequence(1))
+    assert chains.starts[:2] == [[], []]
+    assert len(chains.starts[2]) == 4
+    assert found.target_accept == sampling.CAREFUL
+    assert found.values["lambda"].shape[:2] == (4, 2000)
 
 
 def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point() -> None:

@@ -27,6 +27,8 @@ CAREFUL: Final = 0.9
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
 """What certification asks for; `check` judges again, over every reported quantity."""
+_FURTHER: Final = 2
+"""Runs after the first that was not good enough: two continuations cost what one of twice the length does."""
 _FAR: Final = 1.05
 """R-hat of chains that have not only too few draws: what they began with is not kept."""
 CONSTANT: Final = 1e-9
@@ -69,9 +71,9 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
     """Draw from a posterior; more where the first run cannot be certified.
 
     After a divergence the chains run once more, more carefully. Where they have not mixed and the sampler
-    asks for as many draws as certification needs, each is continued with as many draws again; where they
-    are far from it, they run once more instead, twice as long. Where items are too steep for
-    the sampler's nodes, people are integrated out with more of them (`accuracy`): from the start where
+    asks for as many draws as certification needs, each is continued with as many draws again, at most
+    twice; where they are far from it, they run once more instead, twice as long. Where items are too steep
+    for the sampler's nodes, people are integrated out with more of them (`accuracy`): from the start where
     the normal distribution at the typical point says so, else once its draws do.
 
     Parameters
@@ -88,7 +90,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
     Drawn
         Draws and statistics.
     """
-    *runs, for_look = seeds.spawn(4)
+    *runs, for_look = seeds.spawn(2 + _FURTHER + 1)
     each = iter(runs)
     enough = sampler.chains * sampler.draws >= ENOUGH
     with open_chains(built, sampler) as opened:
@@ -96,7 +98,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
         def run(sampler: Sampler, *, fine: bool, start: Sequence[Array] = ()) -> list[Chain]:
             return opened.run(sampler, next(each).spawn(sampler.chains), fine=fine, start=start)
 
-        fine, judged, rerun = built.fine, enough and _has_finer(built), False
+        fine, judged, rerun, tried = built.fine, enough and _has_finer(built), False, list[_Need]()
         look = np.random.default_rng(for_look)
         if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=_NEARLY * LARGEST_ERROR):
             _LOG.info("items are too steep for the sampler's nodes: finer ones")
@@ -106,29 +108,36 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
             fine = rerun = True
             chains = run(sampler, fine=fine)
-        need = _need(chains, enough=enough)
-        if need == _Need.MORE:
-            _LOG.info("chains have not mixed: each is continued with as many draws again")
-            further = run(sampler, fine=fine, start=[chain.position[-1] for chain in chains])
-            chains = [_continued(*both) for both in zip(chains, further, strict=True)]
-        elif need == _Need.LONGER:
-            _LOG.info("chains are far from mixed: once more, twice as long")
-            sampler = sampler.model_copy(update={"tune": 2 * sampler.tune, "draws": 2 * sampler.draws})
+        for _ in range(_FURTHER):
+            need = _need(chains, enough=enough)
+            if need == _Need.NOTHING or need in tried:
+                break
+            _LOG.info(need.value)
+            rerun = True
+            if need == _Need.MORE:
+                further = run(sampler, fine=fine, start=[chain.position[-1] for chain in chains])
+                chains = [_continued(*both) for both in zip(chains, further, strict=True)]
+                continue
+            tried.append(need)
+            sampler = sampler.model_copy(update=_changed(sampler, need))
             chains = run(sampler, fine=fine)
-        elif need == _Need.CARE:
-            _LOG.info("divergences: once more at target acceptance %.2f", CAREFUL)
-            sampler = sampler.model_copy(update={"target_accept": CAREFUL})
-            chains = run(sampler, fine=fine)
-        return _together(chains, sampler, rerun=rerun or need != _Need.NOTHING, fine=fine)
+        return _together(chains, sampler, rerun=rerun, fine=fine)
 
 
 class _Need(Enum):
-    """What chains need to be good."""
+    """What chains need to be good, as it is logged."""
 
-    NOTHING = 0
-    MORE = 1
-    LONGER = 2
-    CARE = 3
+    NOTHING = "nothing"
+    MORE = "chains have not mixed: each is continued with as many draws again"
+    LONGER = "chains are far from mixed: once more, twice as long"
+    CARE = "divergences: once more, more carefully"
+
+
+def _changed(sampler: Sampler, need: _Need) -> dict[str, Any]:
+    """Return the settings of another run."""
+    if need == _Need.CARE:
+        return {"target_accept": CAREFUL}
+    return {"tune": 2 * sampler.tune, "draws": 2 * sampler.draws}
 
 
 def _need(chains: list[Chain], *, enough: bool) -> _Need:
@@ -146,7 +155,8 @@ def _need(chains: list[Chain], *, enough: bool) -> _Need:
 def _continued(chain: Chain, further: Chain) -> Chain:
     """Return a chain and what follows it as one."""
     values = {name: np.concatenate([value, further.values[name]]) for name, value in chain.values.items()}
-    statistics = xr.concat([chain.statistics, further.statistics], dim=n.DRAW)
+    both = [one.statistics.drop_vars(n.DRAW, errors="ignore") for one in (chain, further)]
+    statistics = xr.concat(both, dim=n.DRAW)
     return Chain(
         values,
         statistics.assign_coords({n.DRAW: np.arange(statistics.sizes[n.DRAW])}),
