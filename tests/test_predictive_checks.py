@@ -137,6 +137,23 @@ def test_rejections_of_true_models_are_rare() -> None:
     assert red <= 6
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_people_beyond_all_that_is_drawn_are_in_the_outermost_tenth(side: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn, own = rng.standard_normal((DRAWS, 300, 1)).astype(np.float32), rng.standard_normal((300, 1))
+    own[:30] = side * 10
+    observed, replicates, people = predictive._pit(own, drawn)
+    inside = np.argsort(np.argsort(np.concatenate([own[None], drawn]), axis=0), axis=0)[0, :, 0]
+    expected = np.bincount(np.minimum(inside * 10 // (DRAWS + 1), 9), minlength=10)
+    np.testing.assert_allclose(people, expected, atol=1.0)  # a rank at an edge is of two tenths
+    assert observed.sum() == pytest.approx(1)
+    labels = [f"tenth {b + 1}" for b in range(10)]
+    found = predictive._compare("pit", observed, replicates, labels=labels, behind=people, min_cell=11)
+    assert found["p"] < 0.01
+    assert found["worst"][0]["element"] == ("tenth 10" if side > 0 else "tenth 1")
+    assert found["worst"][0]["observed"] > found["worst"][0]["high"]
+
+
 def test_small_cells_are_judged_and_not_printed(world: tuple[Built, dict[str, Array], Design]) -> None:
     _, theta, data = world
     found = predictive.check(theta, data, np.random.default_rng(3), min_cell=60)

@@ -194,20 +194,23 @@ def _pit(own: Array, columns: Array) -> tuple[Array, Array, Array]:
     for c in range(own.shape[1]):  # one after the other: of a large cohort each is large
         who, drawn = seen[:, c], columns[:, seen[:, c], c]
         order = np.sort(np.where(np.isfinite(drawn), drawn, np.inf), axis=0)
-        found.append((_in_tenths(own[who, c], order), _in_tenths(drawn, order)))
+        found.append((_in_tenths(own[who, c], order, new=1), _in_tenths(drawn, order)))
     observed, replicates = (np.concatenate(each, axis=-1) for each in zip(*found, strict=True))
     return observed, replicates, observed * np.repeat(seen.sum(axis=0), _BINS)
 
 
-def _in_tenths(values: Array, order: Array) -> Array:
-    """Return shares of people [..., tenth] by where each [..., person] lies in `order` [sample, person]."""
+def _in_tenths(values: Array, order: Array, *, new: int = 0) -> Array:
+    """Return shares of people [..., tenth] by where each [..., person] lies in `order` [sample, person].
+
+    A value that is none of `order` is `new`: a rank more, the last if it is over them all.
+    """
     below, equal = np.zeros(values.shape), np.zeros(values.shape)
     for i in range(order.shape[1]):
         left = np.searchsorted(order[:, i], values[..., i], side="left")
         right = np.searchsorted(order[:, i], values[..., i], side="right")
-        below[..., i], equal[..., i] = left, right - left
+        below[..., i], equal[..., i] = left, right - left + new
     # a sum score has few values: it is spread evenly over the ranks that it shares
-    edges, width = np.linspace(0, len(order), _BINS + 1), np.maximum(equal, 1)
+    edges, width = np.linspace(0, len(order) + new, _BINS + 1), np.maximum(equal, 1)
     inside = [
         (np.clip(np.minimum(below + width, b) - np.maximum(below, a), 0, None) / width).sum(axis=-1)
         for a, b in pairwise(edges)
