@@ -188,6 +188,17 @@ def test_statements_are_those_of_the_report() -> None:
     assert found["size"]["stated"][0] == pytest.approx(0.9, abs=0.005)
 
 
+def test_a_bias_that_the_posterior_states_is_held_against_a_truth_that_is_little() -> None:
+    coords = {"biased_indicator": ["a"], "disorder": ["mood", "anxiety"], "function": ["f"]}
+    dims = ("chain", "draw", "biased_indicator", "disorder")
+    draws = np.stack([np.full((1, 400, 1), v) for v in (0.6, -0.1)], axis=-1)
+    posterior = xr.Dataset({"delta": (dims, draws)}, coords=coords)
+    truth = xr.Dataset({"delta": (dims, np.full((1, 1, 1, 2), 0.1))}, coords=coords)
+    found = reliability.statements(posterior, truth, rope=0.2)
+    assert found["direction"] == {"stated": [1.0], "true": [1]}
+    assert found["size"] == {"stated": [1.0], "true": [0]}
+
+
 # -- whole replications -------------------------------------------------------------------------------
 
 

@@ -46,9 +46,10 @@ def statements(posterior: xr.Dataset, truth: xr.Dataset, *, rope: float) -> dict
     dict
         By kind (``direction``, ``size``): ``stated``, probabilities, and ``true``, 0 or 1.
     """
-    known = conclusions(truth)
+    said = conclusions(posterior)
+    known = conclusions(truth, also=said)
     found: dict[str, dict[str, list[Any]]] = {kind: {"stated": [], "true": []} for kind in _KINDS}
-    for name, draws in conclusions(posterior).items():
+    for name, draws in said.items():
         one = known[name]
         for kind, stated, true in (
             ("direction", draws > 0, one > 0),
