@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 from designs import full_cohort, joint_spec, small_cohort, small_spec
@@ -19,7 +20,7 @@ from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.blocks.parameter import Parameter, draw
 from nssi_bayes.build import Built, build, build_design, fingerprint
-from nssi_bayes.fit.sample import sample
+from nssi_bayes.fit.sample import Drawn, sample
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, log_priors, power_scale
@@ -336,3 +337,36 @@ def test_a_refit_takes_the_draws_that_the_spec_asks_for(monkeypatch: pytest.Monk
     with pytest.raises(InterruptedError):
         sensitivity._refit(params, Variant("twice", built), {}, np.random.SeedSequence(1))
     assert [(s.chains, s.tune, s.draws) for s in asked] == [(3, 170, 2300)]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_refit_is_certified_by_the_rules_of_a_fit(monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
+    """Chains that go through the same values from low to high agree, and hold few effective draws."""
+    built = build(small_spec(), small_cohort(40))
+    drawn = draw(built.parameters, built.design.coords, np.random.default_rng(2), 500)
+    drawn["lambda"] = 1.2 + 0.05 * np.tanh(drawn["lambda"])  # steeper items need other nodes
+    order = np.tile(np.argsort(drawn["B"][:, 0, 0]) if slow else np.arange(500), 2)
+    correlated = {p.name for p in built.parameters if p.is_correlation}
+    values = {
+        name: np.broadcast_to(
+            (v @ np.swapaxes(v, 1, 2) if name in correlated else v)[order], (4, 1000, *v.shape[1:])
+        )
+        for name, v in drawn.items()
+    }
+    energy = np.random.default_rng(3).standard_normal((4, 1000))
+    zero = np.zeros((4, 1000), dtype=int)
+    statistics = xr.Dataset(
+        {k: (("chain", "draw"), v) for k, v in {"diverging": zero, "energy": energy, "depth": zero}.items()}
+    )
+    found = Drawn(values, statistics, 0.6, 150, rerun=False)
+    monkeypatch.setattr(sensitivity, "sample", lambda *_: found)
+    content = {"study": "s", "source": "x", "seed": 1, "roster": ["q/m"], "questions": ["q"]}
+    params, before = (
+        parse(Params, content, where="test"),
+        conclusions(label(values, built.parameters, built.design)),
+    )
+    row = sensitivity._refit(params, Variant("again", built), before, np.random.SeedSequence(1))
+    assert row["max_rhat"] < 1.01
+    assert row["divergences"] == row["changed"] == 0
+    assert row["certified"] is not slow
+    assert row["text"].endswith("; this refit is not certified") is slow

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
 import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
@@ -22,9 +21,10 @@ from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.by_person import in_parts
-from nssi_bayes.check.gate import LARGEST_RHAT
+from nssi_bayes.check.gate import judge, judge_integral
 from nssi_bayes.check.levels import Averages, Met, as_met, averages, weights_of
 from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
@@ -161,16 +161,18 @@ def _refit(
     theta = theta_of(posterior, built.parameters)
     _, met = _everybody(theta, built, np.random.default_rng(for_met), last=True)
     after = conclusions(posterior, met, also=before)
-    worst = float(array_stats.rhat(np.stack(list(after.values()))).max())
-    divergences = int(drawn.statistics["diverging"].sum())
     found = changes(before, after, interval=params.interval, rope=params.rope)
-    mixed = worst < LARGEST_RHAT and divergences == 0
+    tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": drawn.statistics})
+    tree.attrs.update(target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune)
+    gate = judge(tree, after)
+    integral = judge_integral(errors(theta, replace(built, fine=drawn.fine)))
+    certified = gate.certified and all(one.passed for one in integral)
     text = f"{variant.name}: {found['changed']} of {found['conclusions']} conclusions change"
     text += f", {found['reversed']} of them to the other sign" if found["reversed"] else ""
-    text += "" if mixed else "; this refit is not certified"
+    text += "" if certified else "; this refit is not certified"
     return {
-        "variant": variant.name, "text": text, "certified": mixed, "max_rhat": worst,
-        "divergences": divergences, **found,
+        "variant": variant.name, "text": text, "certified": certified,
+        "max_rhat": gate.sampling["max_rhat"], "divergences": gate.sampling["divergences"], **found,
     }  # fmt: skip
 
 
