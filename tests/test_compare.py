@@ -170,20 +170,24 @@ def test_k_hat_over_the_limit_is_counted_and_distrusted(layout: Layout) -> None:
     assert any(w.startswith("disorder_circuits: 6% of people") for w in notes["warnings"])
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-13])
 @pytest.mark.parametrize(
     ("seen", "over", "expected"),
     [(110, 0, ": worse"), (25, 0, "not trusted (under 100 people)"), (110, 6, "not trusted: over 5%")],
 )
 def test_people_without_data_of_a_block_do_not_count(
-    tmp_path: Path, seen: int, over: int, expected: str
+    tmp_path: Path, seen: int, over: int, expected: str, rounding: float
 ) -> None:
-    """Of 150 people some have data; a difference rests on them, and so does the share over the limit."""
+    """Of 150 people some have data; a difference rests on them, and so does the share over the limit.
+
+    The score of who has none is log 1, found as a difference of two sums: 1e-14 of rounding is left.
+    """
     layout = write_project(tmp_path, roster=("heterogeneity/shared", "heterogeneity/disorder_means"))
     total = []
     for model, gain in (("shared", 0.0), ("disorder_means", 1.0)):
         entry = f"heterogeneity/{model}"
         data = make_loo(entry, people=150, gain=gain)
-        data["elpd"][seen:] = 0.0
+        data["elpd"][seen:] = rounding * np.random.default_rng(1).standard_normal(data["elpd"][seen:].shape)
         data["k_hat"][:over] = 0.9
         total.append(data["elpd"].sel(block="total").to_numpy()[:seen])
         write_dataset(layout.loo(entry), data)

@@ -32,6 +32,7 @@ COLUMNS: Final = (
 SAME: Final = 4.0  # elpd: below it models predict alike (Sivula, Magnusson & Vehtari 2020)
 CLEAR: Final = 2.0  # standard errors: what a difference must exceed to be read as one
 FEW: Final = 100  # people: under it the normal approximation of the standard error is poor
+_NOTHING: Final = 1e-9  # elpd: log 1 is a difference of two sums, and right but for their last digits
 _GAP: Final = 1e-3  # elpd per person; a bound, the objective is concave
 
 
@@ -146,7 +147,7 @@ def _rows(question: str, block: str, scores: Sequence[Scores]) -> list[dict[str,
     pointwise = np.column_stack(
         [s.data[n.ELPD].sel({n.PARTICIPANT: people, n.BLOCK: block}).to_numpy() for s in scores]
     )
-    answered = (pointwise != 0).any(axis=1)  # who has data of the block; others' score is log 1
+    answered = (np.abs(pointwise) > _NOTHING).any(axis=1)  # who has data of the block; others' score is log 1
     pointwise, count = pointwise[answered], int(answered.sum())
     over = [s.over(answered) for s in scores]
     elpd = pointwise.sum(axis=0)
