@@ -295,6 +295,16 @@ def test_as_met_is_the_difference_of_group_means(fitted: Fitted) -> None:
     assert (fitted.met.level[:, 0].std(axis=0) > plain.std(axis=0)).all()
 
 
+def test_rounding_of_who_has_no_data_is_not_smoothed() -> None:
+    rng = np.random.default_rng(4)
+    total = rng.normal(-20, 0.4, (2000, 3))
+    total[:, 1] = 1e-13 * rng.standard_t(2, 2000)
+    log_weight, k_hat = scores.leave_out(total, chains=4)
+    assert k_hat[1] == 0
+    np.testing.assert_allclose(log_weight[1], -np.log(2000))
+    assert (k_hat[[0, 2]] != 0).all()
+
+
 @pytest.mark.slow
 def test_exact_refits_agree_for_ten_people(fitted: Fitted) -> None:
     """PSIS against leaving the person out for real (two seeds' Monte Carlo error allowed)."""

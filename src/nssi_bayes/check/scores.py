@@ -33,6 +33,7 @@ __all__ = [
 OUTCOME_GIVEN: Final = "outcome_given_items_factors"
 TOTAL: Final = "total"
 GIVEN: Final = ("factors", "items")
+_CONSTANT: Final = 1e-9
 
 type Array = np.ndarray[Any, Any]
 
@@ -167,9 +168,9 @@ def leave_out(total: Array, *, chains: int) -> tuple[Array, Array]:
     samples, people = total.shape
     shaped = np.exp(total - total.max(axis=0)).T.reshape(people, chains, -1)
     r_eff = np.clip(array_stats.ess(shaped, method="mean") / samples, 1e-3, 1.0)
-    # who has nothing that is scored has a constant likelihood: equal weights, nothing to smooth
+    # who has nothing that is scored has the likelihood 1, but for rounding: equal weights, nothing to smooth
     log_weight, k_hat = np.zeros_like(total.T), np.zeros(people)
-    for i in np.flatnonzero(np.ptp(total, axis=0) > 0):
+    for i in np.flatnonzero(np.ptp(total, axis=0) > _CONSTANT):
         log_weight[i], k_hat[i] = array_stats.psislw(total[:, i], r_eff=float(r_eff[i]))
     return log_weight - logsumexp(log_weight, axis=1, keepdims=True), k_hat
 
