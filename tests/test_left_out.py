@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from artefacts import make_params
+from designs import small_cohort, small_spec
+from nssi_bayes import crossvalidate
+from nssi_bayes import names as n
 from nssi_bayes.compare.held import told
+from nssi_bayes.crossvalidate.kept import Kept
+from nssi_bayes.spec.settings import CrossValidation
 from nssi_bayes.store import read_json, write_json
 
 MODELS = ["shared", "disorder_means", "disorder_circuits"]
@@ -82,3 +92,26 @@ def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Pat
     assert "prior scales x 2: disorder_means has the highest" in said[2]
     assert said[3] == "Which model has the highest marginal likelihood depends on the scale of the priors."
     assert told(tmp_path / "e.json", comparable=False)["sentences"] == []
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("auto", "more than 5% of people"), ("folds", "")])
+def test_folds_that_were_asked_for_have_no_cause(scheme: str, said: str) -> None:
+    """All people are over the k-hat limit; where folds are asked for beforehand that is not why."""
+    coords = {n.BLOCK: ["items", "total"]}
+    loo = xr.Dataset(
+        {n.K_HAT: (n.PARTICIPANT, np.full(60, 1.2))}, coords, {"draws": 4000, "fingerprint": "f"}
+    )
+    model = crossvalidate._Model("q/one", small_spec(), loo, {})
+    fold = Kept(0, {b: np.zeros(6) for b in ("items", "total")}, np.zeros((1, 1)), None, 0, 1.0)
+    params = make_params().model_copy(
+        update={"cross_validation": CrossValidation.model_validate({"scheme": scheme})}
+    )
+    work: Any = SimpleNamespace(
+        params=params,
+        cohort=small_cohort(60),
+        held=lambda m, groups: [replace(fold, index=i) for i in range(10)],
+    )
+    found = crossvalidate._people(work, [model], "q")
+    assert found.attrs["scheme"] == "10-fold"
+    assert found.attrs["because"].startswith(said)
+    assert bool(found.attrs["because"]) is bool(said)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 from artefacts import FUNCTIONS, make_checks, make_params, write_project
 from nssi_bayes import cli, compare, report
+from nssi_bayes.compare.held import _of_scheme
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.report.against import conclusions
 from nssi_bayes.report.card import card
@@ -24,6 +26,7 @@ from nssi_bayes.report.sections import SECTIONS
 from nssi_bayes.report.sections.criticism import slot_of
 from nssi_bayes.report.sections.guidelines import RULES, state
 from nssi_bayes.report.sections.methods import paragraphs
+from nssi_bayes.share.tables import safe_evidence
 from nssi_bayes.spec import read_model
 from nssi_bayes.store import Layout, read_json, write_json, write_text
 
@@ -305,6 +308,17 @@ def test_the_methods_text_names_data_model_priors_and_decisions(evidence: Eviden
     assert not CAUSAL.search(told)
     few = gather_few(evidence)
     assert "7 people" not in "\n".join(paragraphs(few))
+
+
+def test_the_methods_text_tells_folds_where_people_were_left_out_in_folds(evidence: Evidence) -> None:
+    assert "participant-level leave-one-out cross-validation" in "\n".join(paragraphs(evidence))
+    assert evidence.notes is not None
+    held = xr.Dataset(attrs={"scheme": "10-fold", "because": "more than 5% of people"})
+    evidence.notes["warnings"] += _of_scheme(held, {})
+    for page in (evidence, safe_evidence(evidence)):
+        told = "\n".join(paragraphs(page))
+        assert "participant-level 10-fold cross-validation" in told
+        assert "leave-one-out" not in told
 
 
 def gather_few(evidence: Evidence) -> Evidence:

@@ -159,7 +159,11 @@ def _people(work: _Work, models: Sequence[_Model], question: str) -> xr.Dataset:
             n.K_HAT: ((n.MODEL, n.PARTICIPANT), k_hat),
         },
         coords={n.MODEL: [m.name for m in models], n.PARTICIPANT: people, n.BLOCK: blocks},
-        attrs={"scheme": scheme, "because": because if too_many else "", "fits": json.dumps(notes)},
+        attrs={
+            "scheme": scheme,
+            "because": because if too_many and asked.scheme == "auto" else "",  # else they were asked for
+            "fits": json.dumps(notes),
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from nssi_bayes.report.citations import bibtex, cited, short
@@ -17,6 +18,8 @@ __all__ = ["methods", "paragraphs"]
 
 _OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
 _BY_LINK: Final = frozenset(("a", "d", "q", "w", "outcome_covariate"))  # and by the outcome's link
+_FOLDS: Final = re.compile(r"scored by (\d+-fold) cross-validation")
+"""How `compare` begins to say that people were left out in folds."""
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
@@ -317,7 +320,7 @@ def _computation(e: Evidence) -> str:
 
 def _decisions(e: Evidence) -> str:
     return (
-        f"Models are compared by participant-level leave-one-out cross-validation, latents integrated out "
+        f"Models are compared by participant-level {_left_out(e)} cross-validation, latents integrated out "
         f"({short('merkle2019')}; {short('vehtari2017')}). Differences under 4 are none, larger ones are "
         "read with their "
         f"standard error ({short('sivula2020')}); stacking weights ({short('yao2018')}) are no "
@@ -327,6 +330,12 @@ def _decisions(e: Evidence) -> str:
         f"the interval leaves 0 out; the region of practical equivalence is ±{number(e.params.rope)} "
         f"({short('kruschke2018')}). Reporting follows BARG ({short('kruschke2021')})."
     )
+
+
+def _left_out(e: Evidence) -> str:
+    """Say whether people were left out one by one or in folds, as the comparison tells."""
+    said = (_FOLDS.match(warning) for warning in (e.notes or {}).get("warnings", []))
+    return next((found[1] for found in said if found), "leave-one-out")
 
 
 def _priors(e: Evidence) -> str:
