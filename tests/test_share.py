@@ -201,7 +201,12 @@ def test_conclusions_on_groups_stay(lab: Layout) -> None:
         "Omega_group_Ward 9[outer, inner]",
     )
     found = {
-        "power_scaling": [{"conclusion": name} for name in (*names, "B[inner, trauma]")],
+        "power_scaling": [
+            {"conclusion": name, "sensitive": True, "diagnosis": "led by the prior, of B most"}
+            for name in (*names, "B[inner, trauma]")
+        ],
+        "sensitive_to_a_prior": len(names) + 1,
+        "led_by_a_prior": len(names) + 1,
         "contraction": [{"parameter": name} for name in ("Omega_group_Ward 9", "B")],
         "states": {name: {} for name in names},
     }
@@ -210,6 +215,7 @@ def test_conclusions_on_groups_stay(lab: Layout) -> None:
     shared = safe_evidence(evidence).attacks[MODEL]["sensitivity"]
     assert "Ward" not in str(shared)
     assert [r["conclusion"] for r in shared["power_scaling"]] == ["B[inner, trauma]"]
+    assert (shared["sensitive_to_a_prior"], shared["led_by_a_prior"]) == (1, 1)
     assert [r["parameter"] for r in shared["contraction"]] == ["B"]
 
 

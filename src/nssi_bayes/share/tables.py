@@ -230,7 +230,12 @@ def _safe_attacks(
                 if not r["conclusion"].startswith(_OF_GROUPS) and not any(d in r["conclusion"] for d in small)
             ]  # fmt: skip
             contraction = [r for r in content["contraction"] if not r["parameter"].startswith(_OF_GROUPS)]
-            safe[what] = {**content, "power_scaling": kept, "contraction": contraction, "states": {}}
+            counts = {  # of the conclusions that are told, as on the lab's page
+                "sensitive_to_a_prior": sum(r["sensitive"] for r in kept),
+                "led_by_a_prior": sum("led by" in r["diagnosis"] for r in kept),
+            }
+            own = {"power_scaling": kept, "contraction": contraction, "states": {}}
+            safe[what] = {**content, **counts, **own}
         else:
             safe[what] = content
     return safe
