@@ -59,6 +59,17 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
 
 
+def test_a_model_that_is_alone_is_not_the_best(tmp_path: Path) -> None:
+    content = read_json(_groups(tmp_path / "one.json", 9))
+    content["groups"] = [r for r in content["groups"] if r["model"] == "shared"]
+    content["evidence"] = [{"model": "shared", "prior_scale": 1.0, "log_marginal": -300.0, "mcse": 0.1}]
+    write_json(tmp_path / "one.json", content)
+    _, evidence, first, *_, last = told(tmp_path / "one.json", comparable=True)["sentences"]
+    assert evidence == "Log marginal likelihood, prior scales x 1: shared alone."
+    assert first == "Without site s00 (20 people): shared alone, -100.0 (Monte Carlo error up to 0.10)."
+    assert last == "9 groups by site: shared alone, there is nothing to compare it with."
+
+
 @pytest.mark.parametrize("max_rhat", [1.3, None])
 def test_a_group_whose_fit_has_not_mixed_is_not_to_be_relied_on(
     tmp_path: Path, max_rhat: float | None

@@ -172,7 +172,8 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
 def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     ranked = sorted(rows, key=lambda r: -r["log_predictive"])
     best = ranked[0]
-    text = f"Without {kind} {label} ({best['participants']} people): {best['model']} foresees them best"
+    how = "foresees them best" if len(rows) > 1 else f"alone, {best['log_predictive']:.1f}"
+    text = f"Without {kind} {label} ({best['participants']} people): {best['model']} {how}"
     behind = [f"{r['model']} {best['log_predictive'] - r['log_predictive']:.1f} behind" for r in ranked[1:]]
     text += "; " + ", ".join(behind) if behind else ""
     worst = max(r["mcse"] for r in rows)
@@ -196,8 +197,12 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             for r in ranked[1:]
         ]
         said.append(
-            f"Log marginal likelihood, prior scales x {scale:g}: {first['model']} has the highest"
-            + (f"; {', '.join(behind)}." if behind else ".")
+            f"Log marginal likelihood, prior scales x {scale:g}: "
+            + (
+                f"{first['model']} has the highest; {', '.join(behind)}."
+                if behind
+                else f"{first['model']} alone."
+            )
         )
         best.append(first["model"])
     if len(set(best)) > 1:
@@ -220,6 +225,8 @@ def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]], *, overlap
             "standard error and no ranking over them."
         )
     models = [r["model"] for r in groups[0]]
+    if len(models) == 1:
+        return f"{len(groups)} groups by {kind}: {models[0]} alone, there is nothing to compare it with."
     table = np.array([[{r["model"]: r for r in g}[m]["log_predictive"] for m in models] for g in groups])
     best = int(table.sum(axis=0).argmax())
     gaps = table - table[:, [best]]
