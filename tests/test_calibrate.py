@@ -19,15 +19,16 @@ from nssi_bayes import calibrate
 from nssi_bayes.blocks import joint, measurement
 from nssi_bayes.blocks.design import make_design
 from nssi_bayes.blocks.generate import generate
+from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.people import few, join
-from nssi_bayes.build import Built, build_design
+from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.calibrate import reliability, replication, shards, summary, uniform
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.calibrate.replication import Plan, make, replicate
 from nssi_bayes.errors import SpecError
-from nssi_bayes.spec import Params, Sampler, parse
-from nssi_bayes.store import Layout, read_json, write_dataset, write_text
+from nssi_bayes.spec import JointSpec, Params, Sampler, parse, read_model
+from nssi_bayes.store import Layout, read_json, write_dataset, write_text, write_tree
 
 type Array = np.ndarray[Any, Any]
 SHORT = Sampler(chains=2, tune=100, draws=200)
@@ -368,3 +369,26 @@ def test_the_verb_writes_what_is_there(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(calibrate, "replicate", pytest.fail)
     calibrate.run(layout, params, model="q/m", work=calibrate.Work(replications=3))
     assert read_json(layout.numbers("calibration", "q/m")) == found
+
+
+def test_truths_of_another_fit_are_not_pooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, cohort = Layout(tmp_path), small_cohort(40)
+    write_dataset(layout.cohort("s"), cohort)
+    write_text(layout.spec("q/m"), "description: tiny\nfunctions:\n  self_related: "
+               "[affect_regulation, anti_dissociation, marking_distress]\nfactors: [trauma]\n")  # fmt: skip
+    content = {"study": "s", "source": "x", "seed": 1, "roster": ["q/m"], "questions": ["q"]}
+    params, spec = parse(Params, content, where="test"), read_model(layout, "q/m")
+    assert isinstance(spec, JointSpec)
+    built = build(spec, cohort)
+    drawn = draw(built.parameters, built.design.coords, np.random.default_rng(1), 5)
+    correlated = {p.name for p in built.parameters if p.is_correlation}
+    values = {k: (v @ np.swapaxes(v, 1, 2) if k in correlated else v)[None] for k, v in drawn.items()}
+    tree = xr.DataTree.from_dict({"posterior": label(values, built.parameters, built.design)})
+    seen: list[Array] = []
+    truth = {"failed": "ValueError", "index": 0}
+    monkeypatch.setattr(calibrate, "replicate", lambda plan, _: seen.append(plan.given["B"]) or truth)
+    for fit in ("first", "first", "second"):
+        tree.attrs.update(fingerprint=fingerprint(built, spec), fit=fit)
+        write_tree(layout.posterior("q/m"), tree)
+        calibrate.run(layout, params, model="q/m", work=calibrate.Work(replications=1, posterior=True))
+    assert len(seen) == 2

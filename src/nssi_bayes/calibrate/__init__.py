@@ -84,17 +84,17 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
         )
     built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
     mark = fingerprint(built, spec)
-    given = None
+    given, of_fit = None, dict[str, str]()
     if work.posterior:
-        given, fine = _posterior(layout, built, model=model, mark=mark)
-        built = replace(built, fine=fine)
+        given, fine, fit = _posterior(layout, built, model=model, mark=mark)
+        built, of_fit = replace(built, fine=fine), {"fit": fit}
     sampler = params.calibration.resolved()
     plan = Plan(built, sampler, params.seed, interval=params.interval, rope=params.rope, given=given)
     kind = "posterior" if work.posterior else "prior"
     settings = {"sampler": sampler.model_dump(), "seed": params.seed, "interval": params.interval,
                 "rope": params.rope}  # fmt: skip
     nodes = {"fine": True} if built.fine else {}
-    key = digest({"fingerprint": mark, "kind": kind, **settings, **nodes})[:_KEY]
+    key = digest({"fingerprint": mark, "kind": kind, **settings, **nodes, **of_fit})[:_KEY]
     path_of = partial(layout.replication, model, key)
     numbers = range(number, work.replications, of)
     with open_workers(work.workers, work.dask) as executor:
@@ -108,8 +108,8 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     _LOG.info("%s: %d of %d replications; %s", model, len(found), work.replications, summary["text"])
 
 
-def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> tuple[dict[str, Any], bool]:
-    """Return draws by parameter, and whether they are of the finer nodes."""
+def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> tuple[dict[str, Any], bool, str]:
+    """Return draws by parameter, whether they are of the finer nodes, and of which fit they are."""
     tree = read_tree(layout.posterior(model))
     if tree.attrs.get("fingerprint") != mark:
         raise ArtefactError(
@@ -117,4 +117,5 @@ def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> tuple[
             where=str(layout.posterior(model)),
             cure=f"run `nssi-bayes fit {model}` again",
         )
-    return theta_of(tree["posterior"].to_dataset(), built.parameters), bool(tree.attrs.get("fine", 0))
+    theta = theta_of(tree["posterior"].to_dataset(), built.parameters)
+    return theta, bool(tree.attrs.get("fine", 0)), str(tree.attrs["fit"])
