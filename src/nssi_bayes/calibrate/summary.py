@@ -169,16 +169,32 @@ def _recovery(names: list[str], columns: dict[str, Array], *, interval: float) -
         truth, mean, sd = (columns[k][at] for k in ("truth", "mean", "sd"))
         covered = columns["covered"][at]
         each = covered.mean(axis=0)
-        hits, total = int(covered.sum()), covered.size
         error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
+        low, high = _interval(covered)
         rows.append(
             {
                 "parameter": str(name), "elements": int(at.sum()), "bias": float((mean - truth).mean()),
                 "rmse": float(np.sqrt(((mean - truth) ** 2).mean())),
                 "sd_of_truth": float(truth.std()), "posterior_sd": float(sd.mean()),
-                "interval": interval, "coverage": hits / total, "standard_error": error,
-                "low": float(beta.ppf(0.025, hits, total - hits + 1)) if hits else 0.0,
-                "high": float(beta.ppf(0.975, hits + 1, total - hits)) if hits < total else 1.0,
+                "interval": interval, "coverage": float(covered.mean()), "standard_error": error,
+                "low": low, "high": high,
             }
         )  # fmt: skip
     return rows
+
+
+def _interval(covered: Array) -> tuple[float, float]:
+    """Return the 95 % interval of a share of [element, replication].
+
+    That of Clopper and Pearson, of as many as there would be if elements of one replication did not stand and
+    fall together (Korn & Graubard 1998, Survey Methodology 24:193): effects of two disorders that sum to
+    zero are one.
+    """
+    elements, size = covered.shape
+    share, whole = float(covered.mean()), float(size)  # where all agree nobody can tell whether they are one
+    if size > 1 and 0 < share < 1:
+        alone = share * (1 - share) / elements
+        whole = covered.size / max(1.0, float(covered.mean(axis=0).var(ddof=1)) / alone)
+    hits = share * whole
+    low = float(beta.ppf(0.025, hits, whole - hits + 1)) if share > 0 else 0.0
+    return low, float(beta.ppf(0.975, hits + 1, whole - hits)) if share < 1 else 1.0
