@@ -105,6 +105,20 @@ def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Pat
     assert told(tmp_path / "e.json", comparable=False)["sentences"] == []
 
 
+@pytest.mark.parametrize(("gap", "told_so"), [(0.1, False), (3.0, True)])
+def test_the_scale_of_priors_decides_nothing_within_monte_carlo_error(
+    tmp_path: Path, gap: float, told_so: bool
+) -> None:
+    rows = [
+        {"model": m, "prior_scale": f, "mcse": 0.2,
+         "log_marginal": -300.0 - gap * ((m == "shared") == (f > 1))}
+        for f in (0.5, 1.0, 2.0) for m in ("shared", "disorder_means")
+    ]  # fmt: skip
+    write_json(tmp_path / "f.json", {"groups": [], "skipped": [], "evidence": rows})
+    sentences = told(tmp_path / "f.json", comparable=True)["sentences"]
+    assert any("depends on the scale of the priors" in one for one in sentences) is told_so
+
+
 @pytest.mark.parametrize(("scheme", "said"), [("auto", "more than 5% of people"), ("folds", "")])
 def test_folds_that_were_asked_for_have_no_cause(scheme: str, said: str) -> None:
     """All people are over the k-hat limit; where folds are asked for beforehand that is not why."""

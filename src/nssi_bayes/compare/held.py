@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ __all__ = ["told", "with_held_out"]
 
 _MANY: Final = 8
 """Groups from which on a sum over them gets a standard error."""
+_ERRORS: Final = 2.0
+"""Monte Carlo errors past which one marginal likelihood is larger than another."""
 _ERROR: Final = 0.5
 """Monte Carlo error from which on a group's score is no number to rely on, nats: where draws hardly meet, the
 error that is stated is far too small (docs/comparison.md)."""
@@ -204,10 +207,17 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 else f"{first['model']} alone."
             )
         )
-        best.append(first["model"])
-    if len(set(best)) > 1:
+        best.append({r["model"]: r for r in ranked})
+    if any(_clear(a, over=next(iter(b))) and _clear(b, over=next(iter(a))) for a, b in combinations(best, 2)):
         said.append("Which model has the highest marginal likelihood depends on the scale of the priors.")
     return said
+
+
+def _clear(ranked: Mapping[str, Mapping[str, Any]], *, over: str) -> bool:
+    """Whether the first of these leads by more than its Monte Carlo error allows for."""
+    first, other = next(iter(ranked.values())), ranked[over]
+    lead = first["log_marginal"] - other["log_marginal"]
+    return bool(lead > _ERRORS * np.hypot(first["mcse"], other["mcse"]))
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
