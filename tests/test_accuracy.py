@@ -157,6 +157,7 @@ def test_finer_nodes_stay_when_chains_run_again(monkeypatch: pytest.MonkeyPatch)
     found = sampling.sample(built, LONG, np.random.SeedSequence(1))
     assert chains.runs == [True, True]
     assert found.tune == 2 * LONG.tune
+    assert found.parts == 1
 
 
 def test_chains_that_have_nearly_mixed_are_continued(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +172,7 @@ def test_chains_that_have_nearly_mixed_are_continued(monkeypatch: pytest.MonkeyP
     assert found.rerun
     assert found.tune == LONG.tune
     assert found.values["lambda"].shape[:2] == (4, 3000)
+    assert found.parts == 3
     np.testing.assert_array_equal(found.values["lambda"][:, :1000], found.values["lambda"][:, 1000:2000])
     np.testing.assert_array_equal(found.statistics["draw"], np.arange(3000))
 
@@ -196,6 +198,7 @@ def test_a_careful_run_that_has_not_mixed_is_continued(monkeypatch: pytest.Monke
     assert len(chains.starts[2]) == 4
     assert found.target_accept == sampling.CAREFUL
     assert found.values["lambda"].shape[:2] == (4, 2000)
+    assert found.parts == 2
 
 
 def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point() -> None:

@@ -310,6 +310,14 @@ def test_the_methods_text_names_data_model_priors_and_decisions(evidence: Eviden
     assert "7 people" not in "\n".join(paragraphs(few))
 
 
+def test_the_methods_text_tells_the_warm_ups_of_chains_that_were_continued(evidence: Evidence) -> None:
+    assert "parts" not in "\n".join(paragraphs(evidence))
+    evidence.checks[str(evidence.main)]["sampling"] |= {"draws": 3000, "tune": 150, "parts": 3}
+    for page in (evidence, safe_evidence(evidence)):
+        told = "\n".join(paragraphs(page))
+        assert "4 chains of 3000 draws after 150 of warm-up, in 3 parts with a warm-up each" in told
+
+
 def test_the_methods_text_tells_folds_where_people_were_left_out_in_folds(evidence: Evidence) -> None:
     assert "participant-level leave-one-out cross-validation" in "\n".join(paragraphs(evidence))
     assert evidence.notes is not None

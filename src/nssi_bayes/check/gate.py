@@ -131,6 +131,7 @@ def judge(tree: xr.DataTree, quantities: dict[str, Array], *, person_rhat: Array
         "divergences": int(stats["diverging"].sum()),
         "min_ebfmi": float(np.min(array_stats.bfmi(stats["energy"].to_numpy()))),
         "rerun": bool(tree.attrs["rerun"]),
+        "parts": int(tree.attrs.get("parts", 1)),
         "target_accept": float(tree.attrs["target_accept"]),
     }
     rules = [

@@ -128,6 +128,7 @@ def fit(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> xr.Dat
         rerun=int(drawn.rerun),
         tune=drawn.tune,
         fine=int(drawn.fine),
+        parts=drawn.parts,
     )
     return tree
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -57,6 +57,8 @@ class Drawn:
         Whether a first run was not good enough, so that chains were continued or run again.
     fine : bool
         Whether the run that is kept integrated over functions with more nodes.
+    parts : int
+        Runs that follow each other in a chain, each after a warm-up of its own.
     """
 
     values: dict[str, Array]
@@ -65,6 +67,7 @@ class Drawn:
     tune: int
     rerun: bool
     fine: bool = False
+    parts: int = 1
 
 
 def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Drawn:
@@ -108,6 +111,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
             fine = rerun = True
             chains = run(sampler, fine=fine)
+        parts = 1
         for _ in range(_FURTHER):
             need = _need(chains, enough=enough)
             if need == _Need.NOTHING or need in tried:
@@ -117,11 +121,13 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             if need == _Need.MORE:
                 further = run(sampler, fine=fine, start=[chain.position[-1] for chain in chains])
                 chains = [_continued(*both) for both in zip(chains, further, strict=True)]
+                parts += 1
                 continue
             tried.append(need)
+            parts = 1
             sampler = sampler.model_copy(update=_changed(sampler, need))
             chains = run(sampler, fine=fine)
-        return _together(chains, sampler, rerun=rerun, fine=fine)
+        return replace(_together(chains, sampler, rerun=rerun, fine=fine), parts=parts)
 
 
 class _Need(Enum):

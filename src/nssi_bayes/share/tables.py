@@ -36,6 +36,7 @@ _SAMPLING: Final = (
     "min_ess_tail",
     "min_ebfmi",
     "rerun",
+    "parts",
     "target_accept",
     "quantities",
 )

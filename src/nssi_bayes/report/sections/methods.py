@@ -298,6 +298,7 @@ def _computation(e: Evidence) -> str:
         if not e.uncertified
         else f"Not met by: {', '.join(split_name(m) for m in e.uncertified)}."
     )
+    parts = f", in {s['parts']} parts with a warm-up each" if s.get("parts", 1) > 1 else ""
     integrated = "People's latent functions were integrated out, and parameters drawn with NUTS "
     model = e.models.get(str(e.main))
     if isinstance(model, JointSpec) and _sampled(model, set(e.parameters.get(str(e.main), []))):
@@ -307,7 +308,7 @@ def _computation(e: Evidence) -> str:
         f"({short('hoffman2014')}; "
         f"PyMC {installed('pymc')}, {short('abrilpla2023')}): {s.get('chains', '–')} chains of "
         f"{s.get('draws', '–')} "
-        f"draws after {s.get('tune', '–')} of warm-up, root seed {e.params.seed}. We asked of every "
+        f"draws after {s.get('tune', '–')} of warm-up{parts}, root seed {e.params.seed}. We asked of every "
         "reported quantity for "
         f"rank-normalised R-hat under 1.01 and 400 effective draws ({short('vehtari2021')}; ArviZ, "
         f"{short('kumar2019')}), "
