@@ -59,6 +59,23 @@ def test_few_groups_are_shown_one_by_one_and_many_with_an_error(tmp_path: Path) 
     assert "not compared" in told(_groups(tmp_path / "other.json", 2), comparable=False)["sentences"][-1]
 
 
+def test_a_lead_that_may_be_nothing_is_told_as_such(tmp_path: Path) -> None:
+    """By the rule of all comparisons: over 4, and over all groups over two standard errors."""
+    path = _groups(tmp_path / "groups.json", 9)
+    content = read_json(path)
+    for lead, spread, (one, everybody) in (
+        (0.3, 0.0, (False, False)), (0.6, 0.0, (False, True)), (4.5, 30.0, (True, False)),
+        (4.5, 0.0, (True, True)),
+    ):  # fmt: skip
+        for i, row in enumerate(content["groups"]):
+            row["log_predictive"] = -100.0 - (i % 3) * (lead + spread * ((i // 3) % 3 - 1))
+        write_json(path, content)
+        _, first, *_, last = told(path, comparable=True)["sentences"]
+        assert ("foresees them best" in first) is one
+        assert ("foresees them best" in last) is everybody
+        assert ("foremost, not clearly" in last) is not everybody
+
+
 def test_a_model_that_is_alone_is_not_the_best(tmp_path: Path) -> None:
     content = read_json(_groups(tmp_path / "one.json", 9))
     content["groups"] = [r for r in content["groups"] if r["model"] == "shared"]

@@ -16,21 +16,19 @@ from scipy.optimize import minimize
 
 from nssi_bayes import names as n
 from nssi_bayes.compare.held import told, with_held_out
-from nssi_bayes.compare.scores import FAILED_SHARE, Scores, k_hat_limit, read_scores
+from nssi_bayes.compare.scores import CLEAR, FAILED_SHARE, SAME, Scores, k_hat_limit, read_scores
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.author import DRAFT
 from nssi_bayes.spec import Params, check_question
 from nssi_bayes.store import Layout, read_json, write_json, write_table, write_text
 
-__all__ = ["COLUMNS", "FAILED_SHARE", "k_hat_limit", "run", "stacking_weights"]
+__all__ = ["CLEAR", "COLUMNS", "FAILED_SHARE", "SAME", "k_hat_limit", "run", "stacking_weights"]
 
 COLUMNS: Final = (
     "question", "block", "model", "rank", "elpd", "se", "elpd_diff", "diff_se", "p_loo", "weight",
     "participants", "k_hat_max", "k_hat_over", "k_hat_limit", "certified", "verdict", "method",
 )  # fmt: skip
 
-SAME: Final = 4.0  # elpd: below it models predict alike (Sivula, Magnusson & Vehtari 2020)
-CLEAR: Final = 2.0  # standard errors: what a difference must exceed to be read as one
 FEW: Final = 100  # people: under it the normal approximation of the standard error is poor
 _NOTHING: Final = 1e-9  # elpd: log 1 is a difference of two sums, and right but for their last digits
 _GAP: Final = 1e-3  # elpd per person; a bound, the objective is concave

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.compare.scores import MIXED, Scores
+from nssi_bayes.compare.scores import CLEAR, MIXED, SAME, Scores
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, read_dataset, read_json
@@ -175,10 +175,14 @@ def told(path: Path, *, comparable: bool) -> dict[str, Any]:
 def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     ranked = sorted(rows, key=lambda r: -r["log_predictive"])
     best = ranked[0]
-    how = "foresees them best" if len(rows) > 1 else f"alone, {best['log_predictive']:.1f}"
-    text = f"Without {kind} {label} ({best['participants']} people): {best['model']} {how}"
-    behind = [f"{r['model']} {best['log_predictive'] - r['log_predictive']:.1f} behind" for r in ranked[1:]]
-    text += "; " + ", ".join(behind) if behind else ""
+    gaps = [best["log_predictive"] - r["log_predictive"] for r in ranked[1:]]
+    behind = [f"{r['model']} {gap:.1f} behind" for r, gap in zip(ranked[1:], gaps, strict=True)]
+    said = (
+        _foremost(best["model"], behind, clear=gaps[0] > SAME)
+        if behind
+        else f"{best['model']} alone, {best['log_predictive']:.1f}"
+    )
+    text = f"Without {kind} {label} ({best['participants']} people): {said}"
     worst = max(r["mcse"] for r in rows)
     if not worst < _ERROR:
         return f"{text}; not to be relied on, the Monte Carlo error is {worst:.1f}."
@@ -186,6 +190,12 @@ def _of_group(kind: str, label: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if failed:
         return f"{text}; not to be relied on, chains without them have not mixed in {', '.join(failed)}."
     return f"{text} (Monte Carlo error up to {worst:.2f})."
+
+
+def _foremost(best: str, behind: Sequence[str], *, clear: bool) -> str:
+    """Say which model foresees people best; none does where the next one is behind by what may be nothing."""
+    how = "foresees them best" if clear else "is foremost, not clearly"
+    return f"{best} {how}; {', '.join(behind)}"
 
 
 def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -240,11 +250,10 @@ def _of_all(kind: str, groups: Sequence[Sequence[Mapping[str, Any]]], *, overlap
     table = np.array([[{r["model"]: r for r in g}[m]["log_predictive"] for m in models] for g in groups])
     best = int(table.sum(axis=0).argmax())
     gaps = table - table[:, [best]]
-    parts = [
-        f"{m} {-gaps[:, i].sum():.1f} behind (SE {np.sqrt(len(groups) * gaps[:, i].var(ddof=1)):.1f})"
-        for i, m in enumerate(models)
-        if i != best
-    ]
+    behind, errors = -gaps.sum(axis=0), np.sqrt(len(groups) * gaps.var(axis=0, ddof=1))
+    others = [i for i in np.argsort(behind) if i != best]
+    parts = [f"{models[i]} {behind[i]:.1f} behind (SE {errors[i]:.1f})" for i in others]
+    clear = all(behind[i] > max(SAME, CLEAR * errors[i]) for i in others)
     doubted = any(not (r["mcse"] < _ERROR and r["max_rhat"] <= MIXED) for g in groups for r in g)
     end = "; not to be relied on, as some of them are not" if doubted else ""
-    return f"Over {len(groups)} groups by {kind}: {models[best]} foresees them best; {', '.join(parts)}{end}."
+    return f"Over {len(groups)} groups by {kind}: {_foremost(models[best], parts, clear=clear)}{end}."

@@ -13,8 +13,12 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.store import Layout, read_dataset
 
-__all__ = ["FAILED_SHARE", "MIXED", "Scores", "k_hat_limit", "read_scores"]
+__all__ = ["CLEAR", "FAILED_SHARE", "MIXED", "SAME", "Scores", "k_hat_limit", "read_scores"]
 
+SAME: Final = 4.0
+"""elpd: below it models predict alike (Sivula, Magnusson & Vehtari 2020)."""
+CLEAR: Final = 2.0
+"""Standard errors: what a difference must exceed to be read as one."""
 FAILED_SHARE: Final = 0.05
 """Share of people over the k-hat limit past which nothing is trusted."""
 MIXED: Final = 1.05
