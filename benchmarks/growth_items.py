@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ ACCEPT: Final = 0.6
 GRADIENTS: Final = 20
 
 
-def measure(people: int, *, draws: int, scored: int) -> dict[str, Any]:
+def measure(people: int, *, draws: int, scored: int, fine: bool = False) -> dict[str, Any]:
     """Sample, score, and say what it took.
 
     Parameters
@@ -47,15 +48,17 @@ def measure(people: int, *, draws: int, scored: int) -> dict[str, Any]:
         Of a chain, after warm-up.
     scored : int
         Draws that people are scored at.
+    fine : bool
+        Whether people are integrated out with the finer nodes.
 
     Returns
     -------
     dict
         Seconds of processors, effective sizes, GiB.
     """
-    compiled = compile_density(problem(SEED, 20))
+    compiled = compile_density(replace(problem(SEED, 20), fine=fine))
     compiled.value_and_gradient(compiled.start)  # compiled, or read from the cache
-    built = problem(SEED, people)
+    built = replace(problem(SEED, people), fine=fine)
     density = compile_density(built)
     began = time.process_time()
     for _ in range(GRADIENTS):
@@ -83,7 +86,8 @@ def measure(people: int, *, draws: int, scored: int) -> dict[str, Any]:
     scoring = time.process_time() - began
     predictive.check(few, built.design, np.random.default_rng(SEED), min_cell=11)
     return {
-        "participants": people, "parameters": density.size, "chains": CHAINS, "tune": TUNE, "draws": draws,
+        "participants": people, "fine": fine, "parameters": density.size,
+        "chains": CHAINS, "tune": TUNE, "draws": draws,
         "milliseconds_a_gradient": 1e3 * gradient, "microseconds_a_person": 1e6 * gradient / people,
         "seconds_coordinates": looking, "seconds_sampling": sampling, "steps_a_draw": steps,
         "divergences": int(sum(int(c.statistics["diverging"].sum()) for c in chains)),
@@ -109,16 +113,24 @@ def main() -> None:
     parser.add_argument("people", type=int, nargs="+")
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--scored", type=int, default=1000)
+    parser.add_argument("--fine", action="store_true", help="with the finer nodes")
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()
     rows = read_json(given.out)["growth"] if given.out.exists() else []
     for people in given.people:
         if given.here:
-            rows.append(measure(people, draws=given.draws, scored=given.scored))
+            rows.append(measure(people, draws=given.draws, scored=given.scored, fine=given.fine))
             write_json(given.out, {"command": "python benchmarks/growth_items.py", "synthetic": True,
                                    "seed": SEED, "growth": rows})  # fmt: skip
             continue
-        more = ["--draws", str(given.draws), "--scored", str(given.scored), "--here"]
+        more = [
+            "--draws",
+            str(given.draws),
+            "--scored",
+            str(given.scored),
+            "--here",
+            *["--fine"] * given.fine,
+        ]
         command = [sys.executable, __file__, str(given.out), str(people), *more]
         subprocess.run(command, check=True)  # noqa: S603, this file
 
