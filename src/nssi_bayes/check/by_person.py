@@ -18,7 +18,7 @@ from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import of_functions
 from nssi_bayes.blocks.people import few
 from nssi_bayes.check import scores
-from nssi_bayes.check.levels import Averages, averages, weights_of
+from nssi_bayes.check.levels import Averages, averages, summed, weights_of
 from nssi_bayes.check.scores import Scores
 from nssi_bayes.integrate.quadrature import Moments
 
@@ -156,7 +156,7 @@ def pointwise(theta: dict[str, Array], design: Design, *, chains: int, keep: Arr
     return Pointwise(
         totals={s: np.sum([one["totals"][s] for one in each], axis=0) for s in each[0]["totals"]},
         scores=_together([one["scores"] for one in each]),
-        averages=Averages(*(np.sum(v, axis=0) for v in zip(*(one["averages"] for one in each), strict=True))),
+        averages=summed(one["averages"] for one in each),
         spread=second / count - (first / count) ** 2,
         mean=np.concatenate([one["mean"] for one in each]),
         sd=np.concatenate([one["sd"] for one in each]),

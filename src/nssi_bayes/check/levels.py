@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
 
-__all__ = ["Averages", "Met", "adjusted_levels", "as_met", "averages", "contrasts", "weights_of"]
+__all__ = ["Averages", "Met", "adjusted_levels", "as_met", "averages", "contrasts", "summed", "weights_of"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -86,6 +86,17 @@ def averages(moments: Moments, weight: Array) -> Averages:
         np.einsum("ik,sif->skf", weight, moments.mean),
         np.einsum("ik,sifg->skfg", weight**2, moments.covariance),
     )
+
+
+def summed(parts: Iterable[Averages]) -> Averages:
+    """Return the sums over all people from those over some after others.
+
+    Parameters
+    ----------
+    parts : iterable of Averages
+        From `averages`.
+    """
+    return Averages(*(np.sum(each, axis=0) for each in zip(*parts, strict=True)))
 
 
 def as_met(

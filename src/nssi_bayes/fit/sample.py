@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -127,7 +127,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             parts = 1
             sampler = sampler.model_copy(update=_changed(sampler, need))
             chains = run(sampler, fine=fine)
-        return replace(_together(chains, sampler, rerun=rerun, fine=fine), parts=parts)
+        return _together(chains, sampler, rerun=rerun, fine=fine, parts=parts)
 
 
 class _Need(Enum):
@@ -187,10 +187,10 @@ def _values(chains: list[Chain]) -> dict[str, Array]:
     return {name: np.stack([chain.values[name] for chain in chains]) for name in chains[0].values}
 
 
-def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool, fine: bool) -> Drawn:
+def _together(chains: list[Chain], sampler: Sampler, *, rerun: bool, fine: bool, parts: int) -> Drawn:
     statistics = xr.concat([chain.statistics for chain in chains], dim=n.CHAIN)
     statistics = statistics.assign_coords({n.CHAIN: np.arange(len(chains))})
-    return Drawn(_values(chains), statistics, sampler.target_accept, sampler.tune, rerun, fine)
+    return Drawn(_values(chains), statistics, sampler.target_accept, sampler.tune, rerun, fine, parts)
 
 
 def _mixing(values: dict[str, Array]) -> tuple[float, float]:

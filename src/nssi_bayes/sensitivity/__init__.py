@@ -22,7 +22,7 @@ from nssi_bayes.blocks.marginal import evaluate, grid_settings
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.by_person import in_parts
 from nssi_bayes.check.gate import judge, judge_integral
-from nssi_bayes.check.levels import Averages, Met, as_met, averages, weights_of
+from nssi_bayes.check.levels import Averages, Met, as_met, averages, summed, weights_of
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
@@ -185,8 +185,7 @@ def _everybody(
         for include, values in sets.items():
             totals[include] = totals.get(include, 0.0) + values.sum(axis=1)
         sums.append(averages(moments, weights[people]))
-    found = Averages(*(np.sum(parts, axis=0) for parts in zip(*sums, strict=True)))
-    return totals, as_met(found, built.design, rng, parameters={p.name for p in built.parameters})
+    return totals, as_met(summed(sums), built.design, rng, parameters={p.name for p in built.parameters})
 
 
 def _some(theta: dict[str, Array], built: Built) -> Fitted:
