@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from nutpie import compiled_pyfunc
 
 from designs import ROOT, small_cohort, small_spec
 from nssi_bayes import fit as fit_room
@@ -275,3 +276,22 @@ def test_chains_that_differ_in_one_element_of_many_are_run_again(wrong: str) -> 
     rhat, effective = sample._mixing({"a": draws[..., :200], "b": draws[..., 200:]})
     assert (rhat < sample.LARGEST_RHAT) is (wrong == "nothing")
     assert effective > 0.5 * draws[..., 0].size or wrong == "place"
+
+
+def test_chains_begin_where_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at its own place; without one, at a draw of its own."""
+    seen, made = list[Any](), compiled_pyfunc.from_pyfunc
+
+    def watched(*given: Any, make_initial_point_fn: Any, **named: Any) -> Any:
+        seen.append(make_initial_point_fn(1))
+        return made(*given, make_initial_point_fn=make_initial_point_fn, **named)
+
+    monkeypatch.setattr(compiled_pyfunc, "from_pyfunc", watched)
+    seeds = np.random.SeedSequence(2).spawn(2)
+    with chains.open_chains(build(small_spec(), small_cohort(20)), QUICK) as opened:
+        first = opened.run(QUICK, seeds, fine=False)
+        ends = [chain.position[-1] for chain in first]
+        opened.run(QUICK, seeds, fine=False, start=ends)
+    np.testing.assert_array_equal(seen[2:], ends)
+    assert np.abs(seen[0]).max() > 0.5
+    assert not np.array_equal(seen[0], ends[0])
