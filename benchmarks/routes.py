@@ -117,7 +117,7 @@ def _sampled(built: Built, seeds: np.random.SeedSequence, sizes: tuple[int, int]
     flat = stacked[free].reshape(int(free.sum()), -1)
     return {
         "names": np.array(list(told))[free], "mean": flat.mean(axis=1), "sd": flat.std(axis=1), "ess": size,
-        "ess_sd": array_stats.ess(stacked[free], method="sd"),
+        "error_sd": array_stats.mcse(stacked[free], method="sd"),  # also of what is not normal
         "least": least, "max_rhat": float(array_stats.rhat(stacked[free]).max()),
         "divergences": int(drawn.statistics["diverging"].sum()),
         "draws": int(stacked.shape[1] * stacked.shape[2]), "minutes": (time.monotonic() - began) / 60,
@@ -130,7 +130,7 @@ def compare(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     one, other : dict
-        ``names``, ``mean``, ``sd`` and effective sizes ``ess`` (of the mean) and ``ess_sd``.
+        ``names``, ``mean``, ``sd``, the effective size ``ess`` of the mean and the error ``error_sd`` of the sd.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def compare(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     error = np.sqrt(1 / one["ess"] + 1 / other["ess"])
     wider = np.log(one["sd"] / other["sd"])
     ratio = np.abs(np.expm1(wider))
-    error_sd = np.sqrt(0.5 / one["ess_sd"] + 0.5 / other["ess_sd"])
+    error_sd = np.hypot(one["error_sd"] / one["sd"], other["error_sd"] / other["sd"])
     worst = int(np.abs(apart).argmax())
     return {
         "elements": len(apart), "farthest": float(np.abs(apart).max()), "of": str(one["names"][worst]),

@@ -17,7 +17,7 @@ def _posterior(seed: int = 4, **changes: Any) -> dict[str, Any]:
     base = {
         "names": np.array([f"p[{i}]" for i in range(size)]), "mean": error * rng.standard_normal(size),
         "sd": np.exp(error / np.sqrt(2) * rng.standard_normal(size)),
-        "ess": np.full(size, 5000.0), "ess_sd": np.full(size, 5000.0),
+        "ess": np.full(size, 5000.0), "error_sd": np.full(size, 0.01),
     }  # fmt: skip
     return {**base, **changes}
 
