@@ -130,7 +130,7 @@ def compare(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     one, other : dict
-        ``names``, ``mean``, ``sd``, the effective size ``ess`` of the mean and the error ``error_sd`` of the sd.
+        ``names``, ``mean``, ``sd``, effective sizes ``ess`` of the mean, errors ``error_sd`` of the sd.
 
     Returns
     -------
