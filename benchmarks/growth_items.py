@@ -4,7 +4,9 @@ The reference problem of the rivals (39 items of three categories, three functio
 slopes of five disorders, 12 regions that 46 % lack) with more people, whom no sums can stand for. Every
 number of people in a process of its own: time of processors to sample, with effective draws, and the most
 memory of that process after sampling, and after everybody was scored and data were drawn again.
-`--draws` and `--scored` say how many draws of a chain, and how many of them scored.
+`--draws` and `--scored` say how many draws of a chain, and how many of them scored. People are integrated
+out with the nodes that `fit` would take: the errors of all people add up, so that large cohorts have the
+finer ones.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from arviz_stats.base import array_stats
 from rivals_problem import problem
 
 from nssi_bayes.blocks.labelled import label, theta_of
+from nssi_bayes.build import Built
 from nssi_bayes.check import predictive
 from nssi_bayes.check.by_person import pointwise
+from nssi_bayes.fit.accuracy import LARGEST_ERROR, LOOKED_AT, NEARLY, errors
 from nssi_bayes.fit.chains import draw_chain, typical_coordinates
 from nssi_bayes.fit.density import compile_density
+from nssi_bayes.fit.whiten import Coordinates
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import read_json, write_json
 
@@ -37,7 +42,7 @@ ACCEPT: Final = 0.6
 GRADIENTS: Final = 20
 
 
-def measure(people: int, *, draws: int, scored: int, fine: bool = False) -> dict[str, Any]:
+def measure(people: int, *, draws: int, scored: int) -> dict[str, Any]:
     """Sample, score, and say what it took.
 
     Parameters
@@ -48,25 +53,25 @@ def measure(people: int, *, draws: int, scored: int, fine: bool = False) -> dict
         Of a chain, after warm-up.
     scored : int
         Draws that people are scored at.
-    fine : bool
-        Whether people are integrated out with the finer nodes.
 
     Returns
     -------
     dict
         Seconds of processors, effective sizes, GiB.
     """
-    compiled = compile_density(replace(problem(SEED, 20), fine=fine))
+    compiled = compile_density(problem(SEED, 20))
     compiled.value_and_gradient(compiled.start)  # compiled, or read from the cache
-    built = replace(problem(SEED, people), fine=fine)
+    built = problem(SEED, people)
+    began = time.process_time()
+    found = typical_coordinates(built)
+    looking = time.process_time() - began
+    error = _error(built, found)
+    built = replace(built, fine=error > NEARLY * LARGEST_ERROR)
     density = compile_density(built)
     began = time.process_time()
     for _ in range(GRADIENTS):
         density.value_and_gradient(density.start)
     gradient = (time.process_time() - began) / GRADIENTS
-    began = time.process_time()
-    found = typical_coordinates(built)
-    looking = time.process_time() - began
     sampler = Sampler(chains=CHAINS, tune=TUNE, draws=draws, target_accept=ACCEPT)
     began = time.process_time()
     chains = [
@@ -86,7 +91,8 @@ def measure(people: int, *, draws: int, scored: int, fine: bool = False) -> dict
     scoring = time.process_time() - began
     predictive.check(few, built.design, np.random.default_rng(SEED), min_cell=11)
     return {
-        "participants": people, "fine": fine, "parameters": density.size,
+        "participants": people, "fine": built.fine, "parameters": density.size,
+        "sd_of_error": {"first_nodes": error, "nodes_taken": _error(built, found)},
         "chains": CHAINS, "tune": TUNE, "draws": draws,
         "milliseconds_a_gradient": 1e3 * gradient, "microseconds_a_person": 1e6 * gradient / people,
         "seconds_coordinates": looking, "seconds_sampling": sampling, "steps_a_draw": steps,
@@ -102,6 +108,16 @@ def measure(people: int, *, draws: int, scored: int, fine: bool = False) -> dict
     }  # fmt: skip
 
 
+def _error(built: Built, found: Coordinates) -> float:
+    """Return the sd of the error of all people's integrals, in nats, around the typical point."""
+    density = compile_density(built)
+    y = np.random.default_rng(SEED).standard_normal((LOOKED_AT, density.size))
+    values = {name: value[None] for name, value in density.constrain(found.to_x(y)).items()}
+    return float(
+        np.std(errors(theta_of(label(values, built.parameters, built.design), built.parameters), built))
+    )
+
+
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
@@ -113,24 +129,16 @@ def main() -> None:
     parser.add_argument("people", type=int, nargs="+")
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--scored", type=int, default=1000)
-    parser.add_argument("--fine", action="store_true", help="with the finer nodes")
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()
     rows = read_json(given.out)["growth"] if given.out.exists() else []
     for people in given.people:
         if given.here:
-            rows.append(measure(people, draws=given.draws, scored=given.scored, fine=given.fine))
+            rows.append(measure(people, draws=given.draws, scored=given.scored))
             write_json(given.out, {"command": "python benchmarks/growth_items.py", "synthetic": True,
                                    "seed": SEED, "growth": rows})  # fmt: skip
             continue
-        more = [
-            "--draws",
-            str(given.draws),
-            "--scored",
-            str(given.scored),
-            "--here",
-            *["--fine"] * given.fine,
-        ]
+        more = ["--draws", str(given.draws), "--scored", str(given.scored), "--here"]
         command = [sys.executable, __file__, str(given.out), str(people), *more]
         subprocess.run(command, check=True)  # noqa: S603, this file
 

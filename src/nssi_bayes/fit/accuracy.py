@@ -19,10 +19,12 @@ from nssi_bayes.blocks.predicted import is_curved
 from nssi_bayes.build import Built
 from nssi_bayes.fit.density import likelihood_of, unconstrained
 
-__all__ = ["FEW", "LARGEST_ERROR", "LOOKED_AT", "errors"]
+__all__ = ["FEW", "LARGEST_ERROR", "LOOKED_AT", "NEARLY", "errors"]
 
 LARGEST_ERROR: Final = 0.1
 """Nats; means then move by a tenth of a posterior sd at most."""
+NEARLY: Final = 0.75
+"""Errors at the typical point, of what is allowed: over draws, whose loadings go farther, they are larger."""
 LOOKED_AT: Final = 50
 """Draws at which errors are taken."""
 _NEIGHBOUR: Final = {"order": 7, "curve_nodes": 15}

@@ -15,7 +15,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.beside import stands_beside
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.build import Built
-from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, LOOKED_AT, errors
+from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, LOOKED_AT, NEARLY, errors
 from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
@@ -33,8 +33,6 @@ _FAR: Final = 1.05
 """R-hat of chains that have not only too few draws: what they began with is not kept."""
 CONSTANT: Final = 1e-9
 _SUSPECTS: Final = 100
-_NEARLY: Final = 0.75
-"""Errors at the typical point, of what is allowed: over draws, whose loadings go farther, they are larger."""
 
 type Array = np.ndarray[Any, Any]
 
@@ -103,7 +101,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
 
         fine, judged, rerun, tried = built.fine, enough and _has_finer(built), False, list[_Need]()
         look = np.random.default_rng(for_look)
-        if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=_NEARLY * LARGEST_ERROR):
+        if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=NEARLY * LARGEST_ERROR):
             _LOG.info("items are too steep for the sampler's nodes: finer ones")
             fine, judged = True, False
         chains = run(sampler, fine=fine)
