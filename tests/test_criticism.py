@@ -70,10 +70,12 @@ def test_refits_that_were_not_done_are_said() -> None:
     }
     base = {
         "power_scaling": [row], "sensitive_to_a_prior": 1, "led_by_a_prior": 0, "threshold": 0.05,
+        "change_by_chance": 1.7,
         "contraction": [{"parameter": "B", "elements": 1, "smallest": 0.5, "median": 0.5, "largest": 0.5}],
     }  # fmt: skip
     said = _words(sensitive("shared", {**base, "refits": [done, away]})).replace("\u00a0", " ")
     assert "3 of 9" in said
+    assert "about 1.7 of them differently" in said
     assert "not done, no covariate" in said
     assert "No refit" in _words(sensitive("shared", {**base, "refits": []}))
 

@@ -115,6 +115,12 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
         for r in found["refits"]
     ]  # fmt: skip
     if refits:
+        parts.append(
+            text(
+                f"Two runs of the same posterior would state about {found['change_by_chance']:.1f} of them "
+                "differently, by Monte Carlo error alone: as many changes, and fewer, say nothing."
+            )
+        )
         make = lambda: table(f"refits {name}", refits, words=("remark",))  # noqa: E731
         parts.append(tabulated(f"How many conclusions of {name} change", make))
     else:

@@ -7,7 +7,7 @@ Power-scaling and contraction need no fit. Refits are off unless ``sensitivity.m
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.labelled import label, theta_of
 from nssi_bayes.blocks.marginal import evaluate, grid_settings
+from nssi_bayes.blocks.parameter import Parameter
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.by_person import in_parts
 from nssi_bayes.check.gate import judge, judge_integral
@@ -26,7 +27,7 @@ from nssi_bayes.check.levels import Averages, Met, as_met, averages, summed, wei
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
-from nssi_bayes.sensitivity.conclusions import changes, conclusions, state
+from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
 from nssi_bayes.spec import JointSpec, Params, read_model
@@ -82,7 +83,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     found = {
         "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
         **scaled(built, theta, totals, before),
-        "contraction": contraction(tree), "refits": [],
+        "contraction": contraction(tree, built.parameters), "refits": [],
+        "change_by_chance": by_chance(before, interval=params.interval, rope=params.rope),
         "states": {k: state(v, interval=params.interval, rope=params.rope) for k, v in before.items()},
     }  # fmt: skip
     if model in params.sensitivity.models:
@@ -132,11 +134,16 @@ def scaled(
     }  # fmt: skip
 
 
-def contraction(tree: xr.DataTree) -> list[dict[str, Any]]:
-    """Return 1 less the ratio of posterior to prior variance, by parameter, over its elements."""
+def contraction(tree: xr.DataTree, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
+    """Return 1 less the ratio of posterior to prior variance, by parameter, over its elements.
+
+    Half-Cauchy priors have no variance: their parameters have no contraction.
+    """
     posterior, prior = (tree[g].to_dataset() for g in ("posterior", "prior"))
-    rows = []
+    rows, without = [], {p.name for p in parameters if p.family == "halfcauchy"}
     for name, array in posterior.data_vars.items():
+        if name in without:
+            continue
         variances = [v.var((n.CHAIN, n.DRAW)).to_numpy().ravel() for v in (array, prior[name])]
         kept = variances[1] > 1e-12
         if kept.any():

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from scipy.stats import norm
 
 from nssi_bayes import names as n
 from nssi_bayes.check.bias import MODERATE
 from nssi_bayes.check.levels import Met, adjusted_levels, contrasts
 
-__all__ = ["changes", "conclusions", "state"]
+__all__ = ["by_chance", "changes", "conclusions", "state"]
 
 _PRINTED: Final = (
     "A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
@@ -90,6 +91,40 @@ def state(draws: Array, *, interval: float, rope: float) -> dict[str, Any]:
     sign = 1 if above >= tail else -1 if above <= 1 - tail else 0
     beyond = bool((np.abs(draws) > rope).mean() >= BEYOND)
     return {"mean": float(draws.mean()), "sd": float(draws.std()), "sign": sign, "beyond_rope": beyond}
+
+
+def by_chance(draws: dict[str, Array], *, interval: float, rope: float) -> float:
+    """Return about how many conclusions two runs of one posterior state differently, by Monte Carlo error.
+
+    Each probability that is held against a limit is taken to be normal around the one that was found,
+    with its Monte Carlo standard error; two runs differ where one is over the limit and the other is not.
+
+    Parameters
+    ----------
+    draws : dict of str to numpy.ndarray
+        From `conclusions`.
+    interval, rope : float
+        As in `params.yaml`.
+
+    Returns
+    -------
+    float
+        The expected number.
+    """
+    from arviz_stats.base import array_stats  # which takes seconds to load
+
+    if not draws:
+        return 0.0
+    values, tail = np.stack(list(draws.values())), (1 + interval) / 2
+    same = np.ones(len(values))
+    for happens, limit in ((values > 0, tail), (values > 0, 1 - tail), (np.abs(values) > rope, BEYOND)):
+        share, spread = happens.mean(axis=(1, 2)), happens.std(axis=(1, 2))
+        reached = (share >= limit).astype(float)
+        varies = spread > 0
+        error = array_stats.mcse(happens[varies].astype(float), method="mean")
+        reached[varies] = norm.sf((limit - share[varies]) / error)
+        same *= reached**2 + (1 - reached) ** 2
+    return float((1 - same).sum())
 
 
 def changes(
