@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from designs import small_cohort, small_spec
 from ladders import ladder, mixed_cohort
@@ -15,9 +16,10 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build
 from nssi_bayes.check.bias import MODERATE
 from nssi_bayes.report import against
-from nssi_bayes.sensitivity.conclusions import conclusions
+from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions
 
 type Array = np.ndarray[Any, Any]
+SHAPE = (4, 1000)
 
 
 def _draws(built: Built) -> tuple[dict[str, Array], xr.Dataset]:
@@ -82,3 +84,23 @@ def test_groups_spread_and_bias_are_compared_between_revisions() -> None:
     assert {(row["then"], row["now"]) for row in rows} == {
         ("no evidence either way", "positive, a direction")
     }
+
+
+def test_how_many_conclusions_change_from_run_to_run_is_foreseen() -> None:
+    rng, rope, interval = np.random.default_rng(17), 0.2, 0.9
+    means = stats.norm.ppf(np.linspace(0.02, 0.98, 200)) * 1.5  # some near 0, some near a limit
+
+    def run() -> dict[str, Array]:
+        noise = rng.standard_normal((len(means), *SHAPE))
+        for i in range(1, SHAPE[1]):  # chains that remember, so that a draw counts for a third
+            noise[..., i] = 0.5 * noise[..., i - 1] + np.sqrt(0.75) * noise[..., i]
+        return {f"c{k}": mean + noise[k] for k, mean in enumerate(means)}
+
+    runs = [run() for _ in range(5)]
+    foreseen = np.mean([by_chance(one, interval=interval, rope=rope) for one in runs])
+    pairs = [(a, b) for a in range(5) for b in range(a)]
+    seen = [changes(runs[a], runs[b], interval=interval, rope=rope)["changed"] for a, b in pairs]
+    assert 0.6 < np.mean(seen) / foreseen < 1.6, (np.mean(seen), foreseen)
+    far = {"c": 5 + rng.standard_normal(SHAPE)}
+    assert by_chance(far, interval=interval, rope=rope) < 1e-6
+    assert by_chance({}, interval=interval, rope=rope) == 0
