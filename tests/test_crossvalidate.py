@@ -112,8 +112,8 @@ def test_marginal_likelihoods_with_and_without_a_group_differ_by_its_density(bui
     blocks = tuple(joint.blocks_of(built.design))
     sampler = Sampler(chains=4, tune=200, draws=1000)
     part = build_design(built.spec, without(built.design, out))
-    whole, error = log_marginal(built, sampler, np.random.SeedSequence(1))
-    rest, other = log_marginal(part, sampler, np.random.SeedSequence(2))
+    whole, error, max_rhat, _ = log_marginal(built, sampler, np.random.SeedSequence(1))
+    rest, other, *_ = log_marginal(part, sampler, np.random.SeedSequence(2))
     values = []
     for model in (part, built):
         drawn = sample(model, sampler, np.random.SeedSequence(3))
@@ -121,6 +121,7 @@ def test_marginal_likelihoods_with_and_without_a_group_differ_by_its_density(bui
         values.append(found.sum(axis=1).reshape(4, -1))
     ratio, third = log_ratio(*values)
     assert max(error, other) < 0.1
+    assert max_rhat < 1.01
     assert abs(whole - rest - ratio) < 4 * np.sqrt(error**2 + other**2 + third**2)
 
 

@@ -21,6 +21,7 @@ from nssi_bayes.spec.settings import CrossValidation
 from nssi_bayes.store import read_json, write_json
 
 MODELS = ["shared", "disorder_means", "disorder_circuits"]
+_SOUND = {"max_rhat": 1.002, "divergences": 0}
 
 
 def _groups(path: Path, count: int, *, mcse: float = 0.1) -> Path:
@@ -79,7 +80,9 @@ def test_a_lead_that_may_be_nothing_is_told_as_such(tmp_path: Path) -> None:
 def test_a_model_that_is_alone_is_not_the_best(tmp_path: Path) -> None:
     content = read_json(_groups(tmp_path / "one.json", 9))
     content["groups"] = [r for r in content["groups"] if r["model"] == "shared"]
-    content["evidence"] = [{"model": "shared", "prior_scale": 1.0, "log_marginal": -300.0, "mcse": 0.1}]
+    content["evidence"] = [
+        {"model": "shared", "prior_scale": 1.0, "log_marginal": -300.0, "mcse": 0.05, **_SOUND}
+    ]
     write_json(tmp_path / "one.json", content)
     _, evidence, first, *_, last = told(tmp_path / "one.json", comparable=True)["sentences"]
     assert evidence == "Log marginal likelihood, prior scales x 1: shared alone."
@@ -111,7 +114,7 @@ def test_a_group_whose_fit_has_not_mixed_is_not_to_be_relied_on(
 
 def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Path) -> None:
     rows = [
-        {"model": m, "prior_scale": f, "log_marginal": -100.0 - abs(i - (f > 1)) * 3, "mcse": 0.05}
+        {"model": m, "prior_scale": f, "log_marginal": -100.0 - abs(i - (f > 1)) * 3, "mcse": 0.05, **_SOUND}
         for f in (0.5, 1.0, 2.0) for i, m in enumerate(MODELS[:2])
     ]  # fmt: skip
     write_json(tmp_path / "e.json", {"groups": [], "skipped": [], "evidence": rows})
@@ -122,12 +125,28 @@ def test_a_marginal_likelihood_stands_beside_those_of_other_priors(tmp_path: Pat
     assert told(tmp_path / "e.json", comparable=False)["sentences"] == []
 
 
+def test_a_marginal_likelihood_of_chains_that_failed_is_not_to_be_relied_on(tmp_path: Path) -> None:
+    """No number is null in the file."""
+    base = {"prior_scale": 1.0, "mcse": 0.05, **_SOUND}
+    rows = [
+        {**base, "model": "a", "log_marginal": -300.0, "max_rhat": None},
+        {**base, "model": "b", "log_marginal": -301.0, "divergences": 2},
+        {**base, "model": "c", "log_marginal": -302.0, "mcse": None},
+        {**base, "model": "d", "log_marginal": -303.0},
+    ]
+    write_json(tmp_path / "g.json", {"groups": [], "skipped": [], "evidence": rows})
+    (said,) = told(tmp_path / "g.json", comparable=True)["sentences"]
+    assert said.endswith(
+        " Not to be relied on: chains of a, b have not mixed or diverged. The error of c is over 0.1."
+    )
+
+
 @pytest.mark.parametrize(("gap", "told_so"), [(0.1, False), (3.0, True)])
 def test_the_scale_of_priors_decides_nothing_within_monte_carlo_error(
     tmp_path: Path, gap: float, told_so: bool
 ) -> None:
     rows = [
-        {"model": m, "prior_scale": f, "mcse": 0.2,
+        {"model": m, "prior_scale": f, "mcse": 0.2, **_SOUND,
          "log_marginal": -300.0 - gap * ((m == "shared") == (f > 1))}
         for f in (0.5, 1.0, 2.0) for m in ("shared", "disorder_means")
     ]  # fmt: skip

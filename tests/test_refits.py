@@ -22,6 +22,7 @@ from nssi_bayes.check import scores
 from nssi_bayes.crossvalidate.folds import by_disorder
 from nssi_bayes.crossvalidate.refit import Held, held_out, largest_rhat, of_others
 from nssi_bayes.errors import DataError
+from nssi_bayes.fit.bridge import Marginal
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import Sampler
@@ -124,9 +125,9 @@ def test_the_model_of_everybody_is_made_once_with_the_nodes_of_its_posterior(
         read.append(path)
         return xr.Dataset(attrs={"fine": int("fine" in path.parts)})
 
-    def marginal(built: Built, *_: Any) -> tuple[float, float]:
+    def marginal(built: Built, *_: Any) -> Marginal:
         asked.append(built.fine)
-        return -100.0, 0.1
+        return Marginal(-100.0, 0.1, 1.001, 0)
 
     monkeypatch.setattr(crossvalidate, "read_dataset", root)
     monkeypatch.setattr("nssi_bayes.fit.bridge.log_marginal", marginal)

@@ -24,6 +24,8 @@ _MANY: Final = 8
 """Groups from which on a sum over them gets a standard error."""
 _ERRORS: Final = 2.0
 """Monte Carlo errors past which one marginal likelihood is larger than another."""
+_LOOSE: Final = 0.1
+"""Monte Carlo error from which on a marginal likelihood is said to be loose, nats."""
 _ERROR: Final = 0.5
 """Monte Carlo error from which on a group's score is no number to rely on, nats: where draws hardly meet, the
 error that is stated is far too small (docs/comparison.md)."""
@@ -216,11 +218,22 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 if behind
                 else f"{first['model']} alone."
             )
+            + _unsound(ranked)
         )
         best.append({r["model"]: r for r in ranked})
     if any(_clear(a, over=next(iter(b))) and _clear(b, over=next(iter(a))) for a, b in combinations(best, 2)):
         said.append("Which model has the highest marginal likelihood depends on the scale of the priors.")
     return said
+
+
+def _unsound(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say whose marginal likelihood rests on chains that a fit would not be certified with."""
+    failed = [r["model"] for r in rows if not r["max_rhat"] <= MIXED or r["divergences"]]
+    wide = [r["model"] for r in rows if not r["mcse"] < _LOOSE]
+    said = (
+        f" Not to be relied on: chains of {', '.join(failed)} have not mixed or diverged." if failed else ""
+    )
+    return said + (f" The error of {', '.join(wide)} is over {_LOOSE:g}." if wide else "")
 
 
 def _clear(ranked: Mapping[str, Mapping[str, Any]], *, over: str) -> bool:

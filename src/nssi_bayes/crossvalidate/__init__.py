@@ -276,7 +276,7 @@ class _Work:
         sampler = self.params.sampler.model_copy(update=dict(model.spec.sampler)).resolved()
         rows = []
         for factor in _SCALES:
-            key = digest({**identity(model.prints), "evidence": factor, "seed": self.params.seed,
+            key = digest({**identity(model.prints), "marginal": factor, "seed": self.params.seed,
                           "sampler": sampler.model_dump(), **self.nodes(model)})  # fmt: skip
             path = self.layout.held_note(key)
             if not path.exists():
@@ -285,8 +285,11 @@ class _Work:
                 )
                 write_arrays(path, {"found": np.array(found)})
                 _LOG.info("%s: log marginal likelihood, prior scales x %g", model.entry, factor)
-            value, error = read_arrays(path)["found"].tolist()
-            rows.append({"model": model.name, "prior_scale": factor, "log_marginal": value, "mcse": error})
+            value, error, max_rhat, divergences = read_arrays(path)["found"].tolist()
+            rows.append(
+                {"model": model.name, "prior_scale": factor, "log_marginal": value, "mcse": error,
+                 "max_rhat": max_rhat, "divergences": int(divergences)}
+            )  # fmt: skip
         return rows
 
     def moved(self, model: _Model) -> Iterator[tuple[int, tuple[dict[str, float], float]]]:

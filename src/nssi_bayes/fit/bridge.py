@@ -12,7 +12,7 @@ and a normal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -24,13 +24,32 @@ from nssi_bayes.fit.chains import open_chains, typical_coordinates
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.spec import Sampler
 
-__all__ = ["log_constant", "log_marginal", "log_ratio"]
+__all__ = ["Marginal", "log_constant", "log_marginal", "log_ratio"]
 
 _ITERATIONS: Final = 1000
 _CLOSE: Final = 1e-10
 _PROPOSALS: Final = 2000
 
 type Array = np.ndarray[Any, Any]
+
+
+class Marginal(NamedTuple):
+    """A log marginal likelihood, and the health of the chains that it rests on.
+
+    Parameters
+    ----------
+    value, mcse : float
+        Nats, and their Monte Carlo standard error.
+    max_rhat : float
+        Over the coordinates of the sampler; NaN if there is none.
+    divergences : int
+        Of all chains.
+    """
+
+    value: float
+    mcse: float
+    max_rhat: float
+    divergences: int
 
 
 def log_ratio(without: Array, everybody: Array) -> tuple[float, float]:
@@ -108,8 +127,8 @@ def log_constant(
     return log_ratio(np.nan_to_num(outside, nan=-np.inf), inside)
 
 
-def log_marginal(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> tuple[float, float]:
-    """Return the log marginal likelihood of a model, and its Monte Carlo standard error.
+def log_marginal(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Marginal:
+    """Return the log marginal likelihood of a model.
 
     Parameters
     ----------
@@ -122,18 +141,19 @@ def log_marginal(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) 
 
     Returns
     -------
-    tuple of float
-        Nats; priors, transforms and integrals with all their constants.
+    Marginal
+        Of priors, transforms and integrals with all their constants.
     """
     for_chains, for_bridge = seeds.spawn(2)
     with open_chains(built, sampler) as opened:
         chains = opened.run(sampler, for_chains.spawn(sampler.chains), fine=built.fine)
     coordinates, density = typical_coordinates(built), compile_density(built)
     of_y = coordinates.pull_back(density.value_and_gradient)
-    found, error = log_constant(
-        lambda y: of_y(y)[0], np.stack([c.position for c in chains]), np.random.default_rng(for_bridge)
-    )
-    return found + coordinates.log_volume, error
+    y = np.stack([c.position for c in chains])
+    found, error = log_constant(lambda one: of_y(one)[0], y, np.random.default_rng(for_bridge))
+    divergences = sum(int(c.statistics["diverging"].sum()) for c in chains)
+    max_rhat = float(np.max(array_stats.rhat(np.moveaxis(y, -1, 0))))
+    return Marginal(found + coordinates.log_volume, error, max_rhat, divergences)
 
 
 def _relative(values: Array) -> float:

@@ -98,6 +98,8 @@ def _groups(e: Evidence) -> list[Part]:
                 "prior scales": f"× {r['prior_scale']:g}",
                 "log marginal likelihood": number(r["log_marginal"], 1),
                 "MC error": "–" if r["mcse"] is None else number(r["mcse"]),
+                "R-hat": "–" if r["max_rhat"] is None else number(r["max_rhat"], 3),
+                "divergences": str(r["divergences"]),
             }
             for r in evidence
         ]
