@@ -29,6 +29,7 @@ __all__ = ["THRESHOLD", "is_flat", "log_priors", "power_scale"]
 THRESHOLD: Final = 0.05
 """Sensitivity from which on one speaks of one (Kallioinen et al. 2024)."""
 ALL: Final = "all"
+_ONE: Final = "conclusions"
 _FOR_FLOOR: Final = 20
 """Conclusions from which the floor of a term is taken."""
 
@@ -106,32 +107,29 @@ def power_scale(
         One row a conclusion, with a diagnosis in words, the most sensitive first; and from which
         value on each prior, and all of them together, count (`THRESHOLD` or the floor).
     """
-    shape = next(iter(conclusions.values())).shape
-    names = list(conclusions)
+    names, shape = list(conclusions), next(iter(conclusions.values())).shape
     coords = {n.CHAIN: np.arange(shape[0]), n.DRAW: np.arange(shape[1])}
-    keys = {name: f"c{i}" for i, name in enumerate(names)}
-    posterior = xr.Dataset({keys[k]: ((n.CHAIN, n.DRAW), v) for k, v in conclusions.items()}, coords=coords)
+    # one variable of all of them: with one each, most of the time goes into aligning them
+    everything = np.stack(list(conclusions.values()))
+    all_of_them = xr.Dataset({_ONE: (("which", n.CHAIN, n.DRAW), everything)}, coords=coords)
+    some = all_of_them.isel({"which": np.unique(np.linspace(0, len(names) - 1, _FOR_FLOOR).astype(int))})
 
-    some = posterior[[f"c{i}" for i in np.unique(np.linspace(0, len(names) - 1, _FOR_FLOOR).astype(int))]]
-
-    def sensed(data: xr.Dataset, values: Array, group: str) -> xr.Dataset:
+    def sensed(data: xr.Dataset, values: Array, group: str) -> Array:
         scaled = xr.Dataset({"term": ((n.CHAIN, n.DRAW), values)}, coords=coords)
         name = "log_prior" if group == "prior" else "log_likelihood"
-        return psense(xr.DataTree.from_dict({"posterior": data, name: scaled}), group=group)
+        return psense(xr.DataTree.from_dict({"posterior": data, name: scaled}), group=group)[_ONE].to_numpy()
 
     def side(group: str, terms: dict[str, Array]) -> dict[str, dict[str, float]]:
-        found = {}
-        for term, values in _with_all(terms).items():
-            moved = sensed(posterior, values.reshape(shape), group)
-            found[term] = {k: float(moved[keys[k]]) for k in names}
-        return found
+        return {
+            term: dict(zip(names, sensed(all_of_them, values.reshape(shape), group).tolist(), strict=True))
+            for term, values in _with_all(terms).items()
+        }
 
     by_prior, by_block = side("prior", priors), side("likelihood", likelihoods)
     limits = {}
     for term, values in _with_all(priors).items():
         strange = sensed(some, np.roll(values.reshape(shape), 1, axis=0), "prior")
-        floor = np.quantile([float(v) for v in strange.data_vars.values()], 0.95)
-        limits[term] = max(THRESHOLD, float(floor))
+        limits[term] = max(THRESHOLD, float(np.quantile(strange, 0.95)))
     rows = [_row(name, by_prior, by_block, limits) for name in names]
     return sorted(rows, key=lambda row: -row["prior"]), limits
 
