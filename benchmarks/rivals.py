@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,9 +34,10 @@ from typing import Any, Final
 import numpy as np
 import psutil
 from arviz_stats.base import array_stats
-from rivals_elsewhere import PROGRAM, make_pymc, stan_data, to_pymc
-from rivals_marginal import FINE, MARGINAL, marginal_data, marginal_points, marginal_start
-from rivals_problem import Point, make_points, problem
+from rivals_elsewhere import PROGRAM, make_pymc, to_pymc
+from rivals_marginal import FINE, MARGINAL, marginal_points, marginal_start
+from rivals_problem import make_points, problem
+from rivals_stan import listed, program, stan_model
 
 from nssi_bayes.build import Built
 from nssi_bayes.fit.chains import draw_chain, typical_coordinates
@@ -147,37 +147,17 @@ def run_pymc(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     )  # fmt: skip
 
 
-def _program(rival: str) -> str:
-    return (MARGINAL if rival == "stan_marginal" else PROGRAM).read_text("utf-8")
-
-
-def _stan(built: Built, seed: int, *, rival: str, **nodes: int) -> Any:
-    """Compile a Stan program, with more patience than pystan has: a busy machine needs it."""
-    import aiohttp.client
-    import httpstan.compile
-    import stan
-
-    def run(command: list[Any], **given: Any) -> Any:
-        return subprocess.run(command, **given | {"timeout": 60}, check=False)  # noqa: S603, Stan's translator
-
-    httpstan.compile.subprocess = SimpleNamespace(run=run)
-    aiohttp.client.DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=None)
-    marginal = rival == "stan_marginal"
-    data = marginal_data(built, **nodes) if marginal else stan_data(built, centred=rival == "stan_centred")
-    return stan.build(_program(rival), data=data, random_seed=seed)
-
-
 def run_stan(built: Built, seed: int, *, tune: int, draws: int, rival: str = "stan") -> Run:
     """Sample a Stan program. Seconds after warm-up: by their share of what Stan says of its chains."""
     import httpstan.cache
     import httpstan.models
 
-    name = httpstan.models.calculate_model_name(_program(rival))
+    name = httpstan.models.calculate_model_name(program(rival))
     rmtree(httpstan.cache.model_directory(name) / "fits", ignore_errors=True)  # or an old one is handed out
     began = time.perf_counter()
-    model = _stan(built, seed, rival=rival)
+    model = stan_model(built, seed, rival=rival)
     compiling, began, used = time.perf_counter() - began, time.perf_counter(), _cpu()
-    begin = {"init": [_listed(marginal_start(built))] * CHAINS} if rival == "stan_marginal" else {}
+    begin = {"init": [listed(marginal_start(built))] * CHAINS} if rival == "stan_marginal" else {}
     fit = model.sample(num_chains=CHAINS, num_warmup=tune, num_samples=draws, delta=ACCEPT, **begin)
     total, used = time.perf_counter() - began, _cpu() - used
     said = re.findall(rb"([\d.]+) seconds \((Warm-up|Sampling)\)", b"\n".join(fit.stan_outputs))
@@ -295,12 +275,8 @@ def _pymc_values(built: Built, points: list[Any]) -> list[float]:
 
 def _stan_values(built: Built, points: list[Any], rival: str) -> list[float]:
     nodes = FINE if rival == "stan_marginal" else {}
-    model = _stan(built, 1, rival=rival, **nodes)
-    return [model.log_prob(model.unconstrain_pars(_listed(p)), adjust_transform=False) for p in points]
-
-
-def _listed(point: Point) -> dict[str, Any]:
-    return {name: np.asarray(value).tolist() for name, value in point.items()}
+    model = stan_model(built, 1, rival=rival, **nodes)
+    return [model.log_prob(model.unconstrain_pars(listed(p)), adjust_transform=False) for p in points]
 
 
 def agreement(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
