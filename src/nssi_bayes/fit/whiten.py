@@ -6,7 +6,9 @@ starts; NUTS then walks in x = mode + T y, where the posterior of y is close to 
 
 What a scale multiplies is wide where the scale is small and narrow where it is large, as far as data
 speak of it. `Conditional` takes that out, so that a scale is not held in place by its many effects. The
-local scales of a horseshoe go from next to nothing to large, and their effects with them.
+local scales of a horseshoe go from next to nothing to large, and their effects with them. `Conditional`
+sees one effect at a time; where effects are correlated, all else still moves with a scale, which a shear
+takes out.
 """
 
 from __future__ import annotations
@@ -148,7 +150,7 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """An affine map of y, `mode` + R (I + V diag(`gain`) V') y, and from there to x by `conditional`.
+    """An affine map of y, `mode` + R (I + V diag(`gain`) V') y + S y[`scales`], then `conditional`.
 
     The factor of y is nearly a square root of the inverse curvature: R is its symmetric root without
     what is small in it, and what that costs is mended in the directions V where it shows.
@@ -166,6 +168,10 @@ class Coordinates:
         [direction].
     conditional : Conditional
         Effects given their scales.
+    scales : numpy.ndarray
+        Positions of the scales [scale].
+    shear : numpy.ndarray
+        S, how all else moves with them; zero in their own rows [x, scale].
     """
 
     mode: Array
@@ -173,6 +179,8 @@ class Coordinates:
     directions: Array
     gain: Array
     conditional: Conditional
+    scales: Array
+    shear: Array
 
     @property
     def log_volume(self) -> float:
@@ -181,13 +189,14 @@ class Coordinates:
 
     def to_x(self, y: Array) -> Array:
         """Map positions [draw, y] to the model's vector [draw, x]."""
-        near = self.mode + (self.root @ self._mended(y).T).T
+        near = self.mode + (self.root @ self._mended(y).T).T + y[:, self.scales] @ self.shear.T
         return np.stack([self.conditional.forward(one)[0] for one in near])
 
     def of_x(self, x: Array) -> Array:
         """Map the model's vectors [draw, x] to positions [draw, y]."""
-        near = np.stack([self.conditional.backward(one) for one in x]) - self.mode
-        along = np.linalg.solve(self.root.toarray(), near.T).T
+        near, root = np.stack([self.conditional.backward(one) for one in x]) - self.mode, self.root.toarray()
+        near -= (near[:, self.scales] / np.diag(root)[self.scales]) @ self.shear.T
+        along = np.linalg.solve(root, near.T).T
         return np.asarray(
             along - ((along @ self.directions) * (self.gain / (1 + self.gain))) @ self.directions.T
         )
@@ -196,17 +205,26 @@ class Coordinates:
         """Return the log-density of y and its gradient (up to a constant)."""
 
         def of_y(y: Array) -> tuple[float, Array]:
-            x, log_volume, pull_back = self.conditional.forward(self.mode + self.root @ self._mended(y))
+            x, log_volume, pull_back = self.conditional.forward(self._near(y))
             value, gradient = density(x)
-            return value + log_volume, self._mended(self.root @ pull_back(gradient))
+            return value + log_volume, self._back(pull_back(gradient))
 
         return of_y
 
     def slope(self, function: ValueAndGradient, y: Array) -> Array:
         """Return the derivative by y [y] of a function of the model's vector, which is no density."""
-        x, _, pull_back = self.conditional.forward(self.mode + self.root @ self._mended(y))
+        x, _, pull_back = self.conditional.forward(self._near(y))
         of_volume = pull_back(np.zeros(len(x)))
-        return self._mended(self.root @ (pull_back(function(x)[1]) - of_volume))
+        return self._back(pull_back(function(x)[1]) - of_volume)
+
+    def _near(self, y: Array) -> Array:
+        return np.asarray(self.mode + self.root @ self._mended(y) + self.shear @ y[self.scales])
+
+    def _back(self, slope: Array) -> Array:
+        """Return slopes by y from those by what `_near` returns."""
+        found = self._mended(self.root @ slope)
+        found[self.scales] += slope @ self.shear
+        return found
 
     def _mended(self, y: Array) -> Array:
         return y + ((y @ self.directions) * self.gain) @ self.directions.T
@@ -273,7 +291,24 @@ def find_coordinates(
     whole[np.ix_(rest, rest)] = near
     wide = np.zeros((len(point), len(gain)))
     wide[rest] = directions
-    return Coordinates(point, sparse.csr_array(whole), wide, gain, _conditional(point, variance, scaled))
+    conditional, shear = _conditional(point, variance, scaled), np.zeros((len(point), len(scales)))
+    moved = vectors.T @ _moved(density, conditional, point, scales)[rest]
+    shear[rest] = _SCALE_SD * (vectors / values) @ moved
+    return Coordinates(point, sparse.csr_array(whole), wide, gain, conditional, scales, shear)
+
+
+def _moved(density: ValueAndGradient, conditional: Conditional, point: Array, scales: Array) -> Array:
+    """Return how slopes change with a scale, half an sd to both sides of the typical point [x, scale]."""
+
+    def slope(scale: int, step: float) -> Array:
+        there = point.copy()
+        there[scale] += step
+        x, _, pull_back = conditional.forward(there)
+        return pull_back(density(x)[1])
+
+    half = _SCALE_SD / 2
+    found = [(slope(scale, half) - slope(scale, -half)) / (2 * half) for scale in scales]
+    return np.array(found).reshape(-1, len(point)).T
 
 
 def _conditional(point: Array, variance: Array, scaled: Sequence[Scaled]) -> Conditional:
