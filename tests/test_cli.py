@@ -8,17 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 from nssi_bayes import cli, load_posterior
 from nssi_bayes.errors import ArtefactError, DataError
 from nssi_bayes.progress import stages_left
 from nssi_bayes.spec import Params, parse, read_params
-from nssi_bayes.store import Layout
+from nssi_bayes.store import Layout, write_json, write_tree
 
 ROOT = Path(__file__).parents[1]
 VERBS = ["simulate", "ingest", "score", "extract", "assemble", "build", "fit", "check", "compare", "report",
@@ -250,6 +252,20 @@ def test_the_time_of_a_verb_is_remembered(
     assert caplog.messages[0].startswith("score: started, about 2 s; ")
     assert " stages to go, about " in caplog.messages[0]
     assert 0.01 <= json.loads(Layout(project).note("durations").read_text(encoding="utf-8"))["score"] < 2
+
+
+def test_a_posterior_says_whether_it_is_certified(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write_tree(layout.posterior("q/m"), xr.DataTree.from_dict({"posterior": xr.Dataset({"B": 1.0})}))
+    with pytest.warns(UserWarning, match="was not checked"):
+        assert load_posterior("q/m", tmp_path).attrs["certified"] == -1
+    write_json(layout.checks("q/m"), {"certified": False})
+    with pytest.warns(UserWarning, match="not to be believed"):
+        assert load_posterior("q/m", tmp_path).attrs["certified"] == 0
+    write_json(layout.checks("q/m"), {"certified": True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_posterior("q/m", tmp_path).attrs["certified"] == 1
 
 
 def test_a_posterior_that_is_not_there_is_a_readable_error(tmp_path: Path) -> None:

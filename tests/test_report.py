@@ -98,7 +98,8 @@ def test_nothing_is_missing_from_a_complete_page(layout: Layout) -> None:
 def test_what_a_model_does_not_have_is_said(bare: Layout) -> None:
     page = _page(bare)
     for what in ("disorder_means has no regional activation.", "disorder_means has no connectivity.",
-                 "disorder_means has no outcome", "Course over waves: not fitted.", "Subtypes: not fitted.",
+                 "disorder_means has no outcome",
+                 "Course over waves, subtypes and pathways: this version has no such models.",
                  "Sensitivity: which conclusions move: not run for disorder_means."):  # fmt: skip
         assert what in _text(page)
 
@@ -210,7 +211,7 @@ def test_an_uncertified_model_is_the_first_thing_read(bare: Layout) -> None:
     write_json(bare.checks(ONE[0]), make_checks(ONE[0], certified=False))
     page = _page(bare)
     line = "disorder_means is not certified: failed rhat."
-    assert page.index(line) < page.index("<h1>")
+    assert page.index(line) < page.index("Synthetic data.") < page.index("<h1>")
     assert "A posterior to believe: disorder_means is not certified" in page
 
 

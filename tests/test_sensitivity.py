@@ -229,6 +229,13 @@ def test_every_variant_integrates_with_the_nodes_of_the_posterior() -> None:
     """Those of steep items are finer; the marginal likelihood takes `scaled`, at all scales, too."""
     built, fitted = _built()
     asked = ("half", "informed", "motion", "site", "missing_scans", "missing_outcome")
+    (same,) = _of(built, fitted, "weak")
+    assert same.note == "the priors are the weak ones already"
+    (other,) = _of(built, fitted, "informed")
+    assert other.built is not None
+    (weak,) = _of(other.built, fitted, "weak")
+    assert weak.built is not None
+    assert weak.built.spec.prior_set == "weak"
     for fine in (False, True):
         found = [v.built for v in _of(replace(built, fine=fine), fitted, *asked) if v.built is not None]
         assert len(found) > len(asked)

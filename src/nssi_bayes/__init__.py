@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +30,27 @@ def load_posterior(model: str, root: str | Path = ".") -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats``; dims `chain`, `draw` and named dims.
+        Groups ``posterior`` and ``sample_stats``; dims `chain`, `draw` and named dims. Its attribute
+        ``certified`` is 1 or 0 as `check` found, -1 where it has not been checked.
 
     Raises
     ------
     ArtefactError
         If the model has not been fitted.
-    """
-    from nssi_bayes.store import Layout, read_tree
 
-    return read_tree(Layout(Path(root)).posterior(model))
+    Warns
+    -----
+    UserWarning
+        If the posterior is not certified, or has not been checked.
+    """
+    from nssi_bayes.store import Layout, read_json, read_tree
+
+    layout = Layout(Path(root))
+    tree = read_tree(layout.posterior(model))
+    checks = layout.checks(model)
+    certified = int(read_json(checks)["certified"]) if checks.exists() else -1
+    if certified != 1:
+        said = "is not certified: its numbers are not to be believed" if certified == 0 else "was not checked"
+        warnings.warn(f"the posterior of {model} {said}", stacklevel=2)
+    tree.attrs["certified"] = certified
+    return tree

@@ -351,7 +351,8 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
     several = int((count > 1).sum())
     if coding == "primary" and several:
         raise SpecError(
-            f"disorder.coding: {several} people have several diagnoses, none marked as primary",
+            f"disorder.coding: {several} people have several diagnoses, and a cohort does not say which one "
+            "is primary",
             where=where,
             cure="write coding: additive or averaged, or give every person one diagnosis in the study file",
         )

@@ -98,8 +98,7 @@ def compile_density(built: Built) -> Density:
         return found | {name: found[name] @ np.swapaxes(found[name], 1, 2) for name in correlated}
 
     if built.explicit:  # functions are sampled: there is no integral
-        if not built.spec.explicit:
-            _LOG.info("the explicit route: the outcome is %s; functions are sampled", _why(built.design))
+        _LOG.info("the explicit route: %s; functions are sampled", _why(built))
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         correlated_factors = free.positions("Omega_x") if len(built.design.item_factors) > 1 else ()
@@ -127,9 +126,17 @@ def compile_density(built: Built) -> Density:
     return Density(free.size, density, constrain, free.start, free.scaled)
 
 
-def _why(design: Design) -> str:
-    """Say what an outcome is that is not integrated beside the items, and why it is not."""
-    said = f"{design.outcome_family.replace('_', ' ')}, which goes with all functions at once, and with "
+def _why(built: Built) -> str:
+    """Say why functions are sampled: as asked, by what items measure, or by an outcome."""
+    spec, design = built.spec, built.design
+    if spec.route == "explicit":
+        return "as the spec asks"
+    if not spec.separable:
+        return "items measure several functions at once"
+    if spec.explicit:
+        return "images are linear in functions that are not Gaussian"
+    family = design.outcome_family.replace("_", " ")
+    said = f"the outcome is {family}, which goes with all functions at once, and with "
     if design.outcome_family == n.HURDLE:
         return f"{said}two predictors"
     return f"{said}more than {MOST_BESIDE} of them the integral has too many axes"

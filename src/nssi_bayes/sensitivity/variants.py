@@ -75,8 +75,8 @@ def variants(
     for kind in settings.refits:
         if kind in _SCALES:
             yield Variant(f"prior scales x {_SCALES[kind]:g}", scaled(built, _SCALES[kind]))
-        elif kind == "informed":
-            yield _informed(built)
+        elif kind in ("weak", "informed"):
+            yield _other_set(built, kind)
         elif kind in _COVARIATES:
             yield _without(built, kind)
         elif kind == "site":
@@ -131,13 +131,13 @@ def _with_priors(built: Built, changes: dict[str, PriorChange]) -> Built:
     return _like(built, built.spec.model_copy(update={"priors": changes}), built.design)
 
 
-def _informed(built: Built) -> Variant:
-    if built.spec.prior_set == "informed":
-        return Variant("informed priors", None, "the priors are the informed ones already")
-    other = _like(built, built.spec.model_copy(update={"prior_set": "informed"}), built.design)
+def _other_set(built: Built, name: str) -> Variant:
+    if built.spec.prior_set == name:
+        return Variant(f"{name} priors", None, f"the priors are the {name} ones already")
+    other = _like(built, built.spec.model_copy(update={"prior_set": name}), built.design)
     if fingerprint(other, other.spec) == fingerprint(built, built.spec):
-        return Variant("informed priors", None, "the model has no parameter with an informed prior")
-    return Variant("informed priors", other)
+        return Variant(f"{name} priors", None, "the model has no parameter with an informed prior")
+    return Variant(f"{name} priors", other)
 
 
 def _without(built: Built, kind: str) -> Variant:

@@ -11,7 +11,7 @@ from nssi_bayes.spec.strict import Strict
 __all__ = ["DEEPEST", "CrossValidation", "Refit", "Sampler", "Sensitivity", "Simulate"]
 
 type Refit = Literal[
-    "half", "double", "informed", "motion", "medication", "site", "missing_scans", "missing_outcome"
+    "half", "double", "weak", "informed", "motion", "medication", "site", "missing_scans", "missing_outcome"
 ]
 
 

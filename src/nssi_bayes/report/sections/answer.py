@@ -16,11 +16,6 @@ __all__ = ["answer", "banner"]
 def banner(e: Evidence) -> list[str]:
     """Return what a reader must know before anything else, the first line for what is worst."""
     found = []
-    if e.synthetic:
-        found.append(
-            "Synthetic data. The people of this cohort are invented; no number on this page says anything "
-            "about real people."
-        )
     for entry in e.uncertified:
         checks = e.checks.get(entry)
         if checks is None:
@@ -30,6 +25,11 @@ def banner(e: Evidence) -> list[str]:
         found.append(
             f"{split_name(entry)} is not certified: failed {', '.join(failed) or 'the gate'}. "
             "Its numbers are not to be believed."
+        )
+    if e.synthetic:
+        found.append(
+            "Synthetic data. The people of this cohort are invented; no number on this page says anything "
+            "about real people."
         )
     if e.small_disorders:
         named = ", ".join(pretty(d) for d in e.small_disorders)

@@ -10,18 +10,13 @@ from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.panels import Row, Rows, dot, limits, span
-from nssi_bayes.report.parts import Part, figure, missing, not_run, tabulated, text
+from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, outcome_of, pretty, probability, split_name
 
 __all__ = ["outcome"]
 
-# key of estimates.json, what a reader calls it, what it takes
-_MORE: Final = (
-    ("course", "Course over waves", "a model with several waves"),
-    ("subtypes", "Subtypes", "a mixture model and its rivals"),
-    ("pathways", "Pathways", "a model with direct and indirect paths, and the study's own DAG"),
-)
+_NOT_YET: Final = "Course over waves, subtypes and pathways: this version has no such models."
 
 
 _DOUBT: Final = (
@@ -60,13 +55,7 @@ def outcome(e: Evidence) -> list[Part]:
             parts.append(text(_ratios(estimates)))
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
-    for key, title, needs in _MORE:
-        rows = estimates.get(key)
-        if rows:
-            parts.append(tabulated(title, lambda key=key, rows=rows: _any(key, rows)))  # type: ignore[misc]
-        else:
-            command = "uv run dvc repro, with such a model in the roster of params.yaml"
-            parts.append(not_run(f"{title}: not fitted. It takes {needs}.", command=command))
+    parts.append(text(_NOT_YET))
     return parts
 
 
@@ -165,18 +154,3 @@ def _unit(rows: Rows) -> str:
     if ratio is None:
         return "sd of the outcome per unit of the term"
     return f"log of the {'ratio' if 'part' in rows[0] else ratio['kind']} per unit of the term"
-
-
-def _any(name: str, rows: list[Row]) -> str:
-    """Return rows of a kind that this page does not know better: what they say, as it stands."""
-    shown = [
-        {
-            pretty(k): number(v) if isinstance(v, float) else str(v)
-            for k, v in row.items()
-            if not isinstance(v, dict)
-        }
-        for row in rows
-    ]
-    return table(
-        name, shown, words=[k for k, v in shown[0].items() if not v.lstrip("−-").replace(".", "").isdigit()]
-    )
