@@ -1,5 +1,6 @@
 """Build: labels, refusals, and that PyMC can draw from and score what it builds."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.errors import SpecError
 from nssi_bayes.graph import measures, to_rows, with_rows
 from nssi_bayes.integrate import quadrature
+from nssi_bayes.schema import violations
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +168,26 @@ def test_coding_decides_what_a_diagnosis_adds() -> None:
     np.testing.assert_array_equal(additive.burden, additive.diagnosis.sum(axis=1) - 1)
     np.testing.assert_allclose(averaged.diagnosis.sum(axis=1), 1)
     assert not averaged.burden.any()
+
+
+def test_the_primary_diagnosis_alone_counts_where_the_cohort_tells_it() -> None:
+    cohort, spec = small_cohort(60), small_spec(disorder={"levels": True, "coding": "primary"})
+    diagnosis = cohort[n.DIAGNOSIS].to_numpy()
+    assert (diagnosis.sum(axis=1) > 1).any()
+    with pytest.raises(SpecError, match="does not say which one is primary"):
+        make_design(cohort, spec)
+    main = np.zeros_like(diagnosis)
+    main[np.arange(60), diagnosis.argmax(axis=1)] = diagnosis.max(axis=1)
+    main[:5] = 0  # the primary one is no disorder of the study
+    told = cohort.assign({n.PRIMARY: (cohort[n.DIAGNOSIS].dims, main, {"units": "0 or 1"})})
+    assert not [one for one in violations(told) if "primary" in one]
+    design = make_design(told, spec)
+    np.testing.assert_array_equal(design.diagnosis, main)
+    assert not design.burden.any()
+    assert design.none[:5].all()
+    for wrong, said in ((np.ones_like(main), "at most"), (1 - diagnosis, "at most|does not have")):
+        found = violations(told.assign({n.PRIMARY: told[n.PRIMARY].copy(data=wrong)}))
+        assert re.search(said, "; ".join(found))
 
 
 def test_a_subscale_enters_as_its_sum_or_by_item() -> None:

@@ -12,12 +12,15 @@ import pytest
 
 from folders import PEOPLE, mapping, params, read, refused, tables, write
 from nssi_bayes import ingest
+from nssi_bayes import names as n
 from nssi_bayes.diagnosis import code_tables, plain_code, read_codes
 from nssi_bayes.errors import SpecError
 from nssi_bayes.ingest.disorders import _codes_of
+from nssi_bayes.schema import violations
 from nssi_bayes.spec import parse
 from nssi_bayes.store import Layout, read_table
 from nssi_bayes.study import Study, read_study
+from test_assemble import assembled
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("NSSI_BAYES_SHARED", ROOT.parent / "shared" / "data"))
@@ -33,10 +36,28 @@ def test_a_primary_diagnosis_with_comorbid_ones(tmp_path: Path) -> None:
     made, _ = read(tmp_path, content, mapping(disorders=rule))
     flags = made[["disorder_borderline", "disorder_mood", "disorder_eating"]].to_numpy()
     np.testing.assert_array_equal(flags[:3], [[1, 1, 1], [0, 1, 0], [0, 0, 0]])
+    assert made["primary_disorder"][:3].tolist() == ["borderline", "mood", "none"]
+    small = {**rule, "small": {"merge": {"affective": ["mood", "eating"]}, "drop": ["borderline"]}}
+    made, _ = read(tmp_path / "a", content, mapping(disorders=small))
+    assert made["primary_disorder"][:3].tolist() == ["none", "affective", "none"]
     people.loc[0, "also"] = "PTSD"
     text = refused(tmp_path / "b", content, mapping(disorders=rule))
     assert "1 diagnoses are neither under disorders.primary.names" in text
     assert "PTSD" not in text
+
+
+def test_a_cohort_says_which_diagnosis_is_primary(tmp_path: Path) -> None:
+    content = tables()
+    people = content["participants.tsv"]
+    people["main"] = (["MDD", "ED; MDD", "HC"] * PEOPLE)[:PEOPLE]
+    people["also"] = (["ED", "n/a", "n/a"] * PEOPLE)[:PEOPLE]
+    rule = {"primary": {"column": "main", "comorbid": ["also"], "none": ["HC"],
+                        "names": {"MDD": "mood", "ED": "eating"}}}  # fmt: skip
+    _, cohort = assembled(tmp_path, content, disorders=rule)
+    assert violations(cohort) == []
+    at = [list(cohort["disorder"].to_numpy()).index(d) for d in ("mood", "eating")]
+    counts = [cohort[name].to_numpy()[:, at].sum(axis=0).tolist() for name in (n.DIAGNOSIS, n.PRIMARY)]
+    assert counts == [[2 * PEOPLE // 3, 2 * PEOPLE // 3], [PEOPLE // 3, PEOPLE // 3]]
 
 
 def test_codes_of_a_shelf_with_groups_of_ones_own(tmp_path: Path) -> None:

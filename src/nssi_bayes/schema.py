@@ -54,6 +54,9 @@ VARIABLES: Final[dict[str, Variable]] = {
         (n.PARTICIPANT, n.SCORE), "pooled within-site sd", True, False, "centred continuous indicators"
     ),
     n.DIAGNOSIS: Variable((n.PARTICIPANT, n.DISORDER), "0 or 1", False, True, "multi-label diagnoses"),
+    n.PRIMARY: Variable(
+        (n.PARTICIPANT, n.DISORDER), "0 or 1", False, False, "which of a person's diagnoses is primary"
+    ),
     n.SITE_OF: Variable((n.PARTICIPANT,), "site label", False, True, "site of the person"),
     n.COVARIATE_VALUE: Variable(
         (n.PARTICIPANT, n.COVARIATE), "pooled within-site sd", False, False, "centred covariates"
@@ -196,6 +199,12 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
         found.append("diagnosis holds values other than 0 and 1")
     if not cohort[n.DIAGNOSIS].to_numpy().any():
         found.append("nobody has a diagnosis")
+    if n.PRIMARY in cohort:
+        primary = cohort[n.PRIMARY].to_numpy()
+        if not np.isin(primary, (0, 1)).all() or (primary.sum(axis=1) > 1).any():
+            found.append("primary_diagnosis is not one of a person's at most")
+        elif (primary > cohort[n.DIAGNOSIS].to_numpy()).any():
+            found.append("primary_diagnosis marks what a person does not have")
     if n.FACTOR_RELIABILITY in cohort:
         reliability = cohort[n.FACTOR_RELIABILITY].to_numpy()
         if ((reliability <= 0) | (reliability > 1)).any():

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["cohort", "flow", "pooled_within_sd", "run"]
 
 _log = logging.getLogger(__name__)
+_PRIMARY = "primary_disorder"
 _CURE = "mend the study file or the tables and run `dvc repro` again"
 
 
@@ -191,6 +192,9 @@ class _Maker:
             },
             coords={n.PARTICIPANT: self.people.index.to_numpy("str"), n.DISORDER: disorders},
         )
+        if _PRIMARY in self.people:
+            main = self.people[_PRIMARY].to_numpy("str")[:, None] == np.array(disorders)
+            base[n.PRIMARY] = ((n.PARTICIPANT, n.DISORDER), main.astype("int64"), _units(n.PRIMARY))
         response = self.scores[n.RESPONSE].assign_attrs(_units(n.RESPONSE))
         return base.merge(response.to_dataset(), join="exact")
 

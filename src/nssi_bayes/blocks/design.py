@@ -349,12 +349,15 @@ def _diagnoses(cohort: xr.Dataset, coding: str, where: str) -> dict[str, Any]:
     raw = cohort[n.DIAGNOSIS].to_numpy().astype(float)
     count = raw.sum(axis=1)
     several = int((count > 1).sum())
-    if coding == "primary" and several:
+    if coding == "primary" and n.PRIMARY in cohort:
+        raw = cohort[n.PRIMARY].to_numpy().astype(float)
+        count = raw.sum(axis=1)
+    elif coding == "primary" and several:
         raise SpecError(
-            f"disorder.coding: {several} people have several diagnoses, and a cohort does not say which one "
-            "is primary",
+            f"disorder.coding: {several} people have several diagnoses, and the cohort does not say which "
+            "one is primary",
             where=where,
-            cure="write coding: additive or averaged, or give every person one diagnosis in the study file",
+            cure="write coding: additive or averaged, or tell it in study.yaml (disorders: {primary: ...})",
         )
     additive = coding == "additive"
     return {

@@ -1,9 +1,9 @@
 """Read a cohort's folder, unmodified, into tidy tables and a list of all that was changed.
 
 The tables speak the study's own language: ``participants.tsv`` has the columns ``participant_id``,
-``site``, ``covariate_<name>``, ``disorder_<name>`` (0 or 1), ``outcome_<name>`` and
-``score_<name>``; one table an instrument has ``participant_id`` and its items (``isas_01``) or
-totals (``rrs.brooding``), raw.
+``site``, ``covariate_<name>``, ``disorder_<name>`` (0 or 1), ``primary_disorder`` where a folder tells
+it, ``outcome_<name>`` and ``score_<name>``; one table an instrument has ``participant_id`` and its items
+(``isas_01``) or totals (``rrs.brooding``), raw.
 People stand in the order of their labels, whatever the order of the files.
 """
 
@@ -105,9 +105,7 @@ def tidy(
         reader.people = pd.Index(base.frame.index, name=n.PARTICIPANT).sort_values()
     columns: dict[str, pd.Series] = {"site": site_of(reader, study)}
     columns |= covariates(reader, study)
-    columns |= {
-        f"disorder_{d}": flag for d, flag in diagnoses(reader, study.disorders, min_cell=min_cell).items()
-    }
+    columns |= diagnoses(reader, study.disorders, min_cell=min_cell)
     columns |= outcomes(reader, study)
     people = pd.DataFrame(columns, index=reader.people).rename_axis(index="participant_id")
     tables = {"participants": people.reset_index()}

@@ -19,6 +19,7 @@ _BETWEEN: Final = re.compile(r"[;,+/|]")
 _CODE: Final = re.compile(
     r"[A-TV-Z]\d[\dA-Z](\.[\dA-Z]{1,4}|\d{1,4})?[*+!-]?|V\d{2}(\.\d{1,2})?|\d{3}\.\d{1,2}", re.IGNORECASE
 )
+_NONE: Final = "none"
 _BARE: Final = re.compile(r"\d{3}")
 _DOUBT: Final = re.compile(  # marks of the German form of ICD-10, and words
     r"(^|[;,+/|\s])[A-Z]\d{2}(\.\d{1,2})?[*+!-]?\s*[VA](?=\s*($|[;,+/|]))|"
@@ -28,7 +29,7 @@ _DOUBT: Final = re.compile(  # marks of the German form of ICD-10, and words
 
 
 def diagnoses(reader: Reader, rule: Disorders, *, min_cell: int) -> dict[str, pd.Series]:
-    """Return the flag of every disorder of the study.
+    """Return a column for every disorder of the study, and which one is primary where the folder tells.
 
     Parameters
     ----------
@@ -42,16 +43,18 @@ def diagnoses(reader: Reader, rule: Disorders, *, min_cell: int) -> dict[str, pd
     Returns
     -------
     dict of str to pandas.Series
-        Disorder: (`participant`,) 1, 0, or NaN where nothing was assessed.
+        ``disorder_<name>``: (`participant`,) 1, 0, or NaN where nothing was assessed. ``primary_disorder``:
+        a name, or "none" of those who have none of them as primary.
     """
+    main = None
     if rule.codes is not None:
         flags = _from_codes(reader, rule.table, rule.codes)
     elif rule.primary is not None:
-        flags = _from_primary(reader, rule.table, rule.primary)
+        flags, main = _from_primary(reader, rule.table, rule.primary)
     else:
         flags = _from_flags(reader, rule)
     if len(flags) < len(rule.read):
-        return flags
+        return {}
     flags = _regrouped(reader, rule, flags, min_cell=min_cell)
     for name, flag in flags.items():
         people = int(flag.sum())
@@ -81,7 +84,14 @@ def diagnoses(reader: Reader, rule: Disorders, *, min_cell: int) -> dict[str, pd
         reader.problems.append(f"{rule.table}: nobody has a diagnosis")
     elif nobody:
         reader.problems.append(f"{rule.table}: nobody has {', '.join(nobody)}; drop it from `disorders`")
-    return flags
+    columns = {f"disorder_{name}": flag for name, flag in flags.items()}
+    return columns if main is None else {**columns, "primary_disorder": _renamed(rule, main)}
+
+
+def _renamed(rule: Disorders, main: pd.Series) -> pd.Series:
+    """Name primary diagnoses as the study merges and drops them."""
+    merged = {part: name for name, parts in rule.small.merge.items() for part in parts}
+    return main.replace({**merged, **dict.fromkeys(rule.small.drop, _NONE)})
 
 
 def _regrouped(
@@ -199,15 +209,16 @@ def _count(frame: pd.DataFrame, written: dict[str, list[str]], begins: tuple[str
     return frame.apply(lambda column: column.map(size).fillna(0).astype(int))
 
 
-def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Series]:
+def _from_primary(reader: Reader, table: str, rule: Primary) -> tuple[dict[str, pd.Series], pd.Series | None]:
+    """Return flags, and which disorder is primary: of a cell that names several, the first."""
     frame = _columns(reader, table, [rule.column, *rule.comorbid])
     if frame is None:
-        return {}
+        return {}, None
     meaning = {canonical(word): name for word, name in rule.names.items()}
     none = {canonical(word) for word in rule.none}
     disorders = list(dict.fromkeys(rule.names.values()))
     flags = pd.DataFrame(0.0, index=frame.index, columns=disorders)
-    bad = 0
+    main, bad = pd.Series(_NONE, index=frame.index, dtype="str"), 0
     for position, column in enumerate([rule.column, *rule.comorbid]):
         words = frame.iloc[:, position]
         for word in words.dropna().unique():
@@ -219,6 +230,9 @@ def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Ser
             for part in parts:
                 if part in meaning:
                     flags.loc[here, meaning[part]] = 1.0
+            first = next((meaning[part] for part in parts if part in meaning), None)
+            if position == 0 and first is not None:
+                main[here] = first
         reader.note(
             Line(table, column, "diagnosis, in words", read=len(words), missing=int(words.isna().sum()))
         )
@@ -227,4 +241,4 @@ def _from_primary(reader: Reader, table: str, rule: Primary) -> dict[str, pd.Ser
             f"{table}: {bad} diagnoses are neither under disorders.primary.names nor under its `none`"
         )
     assessed = frame.iloc[:, 0].notna()
-    return {name: flags[name].where(assessed) for name in disorders}
+    return {name: flags[name].where(assessed) for name in disorders}, main

@@ -106,7 +106,8 @@ class Disorder(Strict):
     Parameters
     ----------
     coding : {"additive", "averaged", "primary"}
-        How several diagnoses of one person combine.
+        How several diagnoses of one person combine: each adds its own; weights that sum to 1; the primary
+        one alone, where the cohort tells it.
     levels, slopes, loadings, spread : bool
         Function levels, psychosocial slopes, neural loadings, residual sd of functions.
     """

@@ -23,7 +23,7 @@ _FOLDS: Final = re.compile(r"scored by (\d+-fold) cross-validation")
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
-    "primary": "every person has one diagnosis or none",
+    "primary": "a person's primary diagnosis counts, and others do not",
 }
 
 
