@@ -57,6 +57,20 @@ def test_small_cells_stay_unprinted_and_verdicts_are_words() -> None:
     assert "joint models only" in _words(predicted("conventional", {"checks": []}))
 
 
+def test_rootograms_are_drawn_and_few_people_are_left_out() -> None:
+    rows = [{"indicator": f"item_{k}", "expected": [9.0, 4.0], "root_difference": [0.2 * k, None]}
+            for k in range(8)]  # fmt: skip
+    check = {"name": "item_histogram", "passed": True, "p": 0.5, "p_adjusted": 1.0, "elements": 3,
+             "about": "answers", "worst": []}  # fmt: skip
+    *_, drawn = predicted("shared", {"rule": "the rule", "checks": [check], "rootograms": rows})
+    (image,) = drawn.images
+    assert drawn.kind == "figure"
+    assert "Farthest is item_7 (1.40)" in image.alt
+    none = [{**row, "root_difference": [None, None]} for row in rows[:1]]
+    *_, drawn = predicted("shared", {"rule": "the rule", "checks": [check], "rootograms": none})
+    assert drawn.kind == "figure"
+
+
 def test_refits_that_were_not_done_are_said() -> None:
     row = {"conclusion": "B[f, trauma]", "prior": 0.1, "likelihood": 0.2, "strongest_prior": "B",
            "blocks": {"items": 0.1, "factors": 0.3}, "diagnosis": "moves with the prior of B"}  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 from nssi_bayes.report.figures import COLOURS, STYLE, Image, embed
@@ -21,6 +22,7 @@ __all__ = ["calibrated", "predicted", "prior_expects", "sensitive"]
 
 _WORDS: Final = {True: "as the model draws", False: "not as the model draws", None: "no verdict"}
 _SHOWN: Final = 20
+_ABREAST: Final = 6
 _LEVEL: Final = 0.05
 
 type Artefact = Mapping[str, Any]
@@ -70,7 +72,43 @@ def predicted(name: str, found: Artefact) -> list[Part]:
                 folded=True,
             )
         )
+    rootograms = found.get("rootograms", [])
+    if rootograms:
+        make = lambda: [_hanging(name, rootograms)]  # noqa: E731
+        parts.append(figure(f"Rootograms of the answers, {name}", make, folded=True, wide=True))
     return parts
+
+
+def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
+    """Draw roots of observed less roots of expected counts, by category (Kleiber & Zeileis 2016)."""
+    rows_down = -(-len(rows) // _ABREAST)
+    with mpl.rc_context(STYLE):
+        canvas = Figure(figsize=(1.25 * _ABREAST, 1.05 * rows_down + 0.4), layout="constrained")
+        grid = canvas.subplots(rows_down, _ABREAST, sharey=True, squeeze=False).ravel()
+        for axes, row in zip(grid, rows, strict=False):
+            height = np.array(row["root_difference"], dtype=float)  # None: too few people
+            axes.bar(np.arange(len(height)), np.nan_to_num(height), color=COLOURS[0], width=0.8)
+            axes.axhspan(-1, 1, color="#d5d9df", lw=0, zorder=0)
+            axes.set_title(row["indicator"].replace("_", " "), fontsize=6)
+            axes.tick_params(labelsize=5, length=2)
+            axes.set_xticks([0, len(height) - 1])
+        for axes in grid[len(rows) :]:
+            axes.remove()
+        canvas.supylabel("root of observed less root of expected count", fontsize=7)
+        canvas.supxlabel("response category", fontsize=7)
+        content = io.BytesIO()
+        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    worst = max(rows, key=_largest)
+    alt = (
+        f"Of {len(rows)} indicators of {name}, by response category: the root of how many people answered so "
+        f"less the root of how many the model expects. The root of a count has an sd of about 1/2; the band "
+        f"is 1 to either side of 0. Farthest is {worst['indicator']} ({number(_largest(worst))})."
+    )
+    return Image(embed(content.getvalue(), "svg+xml"), alt)
+
+
+def _largest(row: Artefact) -> float:
+    return max((abs(v) for v in row["root_difference"] if v is not None), default=0.0)
 
 
 def prior_expects(name: str, found: Artefact) -> list[Part]:
