@@ -220,6 +220,24 @@ def test_the_largest_difference_is_the_one_that_is_told() -> None:
         assert any(c.text.startswith(f"{largest}, the largest of 6") for c in _told(estimates))
 
 
+def test_slopes_and_loadings_by_disorder_are_told_with_the_one_that_differs_most() -> None:
+    side = {k: {"mean": 0.3, "low": 0.1, "high": 0.5} for k in ("finite_sd", "largest", "tau")}
+    rows = [
+        {"term": term, "function": "x", "detail": detail, "posterior": side, "prior": side, "p_over_rope": p}
+        for term, detail, p in (("slopes", "trauma", 0.97), ("slopes", "stress", 0.5),
+                                ("loadings", "limbic", 0.02), ("edge loadings", "limbic--reward", 0.3))
+    ]  # fmt: skip
+    empty: dict[str, Any] = {
+        k: [] for k in ("contrasts", "slopes", "correlations", "rois", "edges", "outcome")
+    }
+    told = list(_told({"rope": ROPE, "interval": 0.9, "heterogeneity": rows, **empty}))
+    assert [c.verdict for c in told] == ["", "beyond", "", "none", "", "open"]
+    assert told[0].text.startswith("Of 2 slopes on a factor, 1 differ between disorders by more than ")
+    assert told[1].text.startswith("Slopes of x on trauma have a standard deviation over disorders of 0.30")
+    assert told[3].text.startswith("Loadings of limbic on x have")
+    assert "for 1 there is no evidence either way" in told[4].text
+
+
 @pytest.mark.parametrize(
     ("over", "verdict"), [(0.951, "beyond"), (0.95, "open"), (0.05, "open"), (0.049, "none")]
 )

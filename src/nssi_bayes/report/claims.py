@@ -27,6 +27,12 @@ LABELS: Final[dict[str, str]] = {
     "open": "no evidence either way",
 }  # fmt: skip
 _SHOWN: Final = 3  # how many single associations are spelt out in the answer
+_ALSO_VARY: Final = {
+    "slopes": ("slopes on a factor", "Slopes of {function} on {detail}", "sd per sd"),
+    "loadings": ("loadings of a network", "Loadings of {detail} on {function}", "sd per sd"),
+    "edge loadings": ("loadings of a pair of networks", "Loadings of {detail} on {function}", "sd per sd"),
+}
+"""Terms beside levels: what they are, how the one that differs most is called, and its unit."""
 _EPSILON: Final = 1e-12  # (1 - .9) / 2 is no exact .05
 
 
@@ -131,30 +137,47 @@ def _correlations(estimates: Row) -> list[Claim]:
 
 
 def _heterogeneity(estimates: Row) -> list[Claim]:
-    found = []
-    content, edge = estimates["interval"], tail(estimates["interval"]) - _EPSILON
-    edges = (tail(content), 1 - tail(content))
-    for r in estimates["heterogeneity"]:
-        if r["term"] != "levels":
+    rows = estimates["heterogeneity"]
+    found = [_differs(r, "Levels of {function}", "sd", estimates) for r in rows if r["term"] == "levels"]
+    for term, (what, head, unit) in _ALSO_VARY.items():
+        own = [r for r in rows if r["term"] == term]
+        if not own:
             continue
-        after, before = r["posterior"]["finite_sd"], r["prior"]["finite_sd"]
-        over = r["p_over_rope"]
-        verdict: Verdict = "beyond" if over > 1 - edge else "none" if over < edge else "open"
-        words = {
-            "beyond": "disorders differ beyond practical equivalence",
-            "none": "disorders are practically alike",
-            "open": "no evidence either way",
-        }[verdict]
-        found.append(
-            Claim(
-                f"Levels of {pretty(r['function'])} have a standard deviation over disorders of "
-                f"{number(after['mean'])} ({interval(after, content=content)}; a priori "
-                f"{number(before['low'])} to {number(before['high'])}); the largest difference exceeds "
-                f"{number(estimates['rope'])} sd with probability {probability(over, edges=edges)}: {words}.",
-                verdict,
-            )
+        said = [_alike(r, estimates) for r in own]
+        limit = f"{number(estimates['rope'])} {unit}"
+        summary = (
+            f"Of {len(own)} {what}, {said.count('beyond')} differ between disorders by more than {limit}, "
+            f"{said.count('none')} are practically alike, and for {said.count('open')} there is no evidence "
+            "either way."
         )
+        largest = max(own, key=lambda r: r["p_over_rope"])
+        found += [Claim(summary), _differs(largest, head, unit, estimates)]
     return found
+
+
+def _alike(row: Row, estimates: Row) -> Verdict:
+    """Judge how much disorders differ by the largest difference between two of them."""
+    over, edge = row["p_over_rope"], tail(estimates["interval"]) - _EPSILON
+    return "beyond" if over > 1 - edge else "none" if over < edge else "open"
+
+
+def _differs(row: Row, head: str, unit: str, estimates: Row) -> Claim:
+    content = estimates["interval"]
+    after, before, verdict = row["posterior"]["finite_sd"], row["prior"]["finite_sd"], _alike(row, estimates)
+    words = {
+        "beyond": "disorders differ beyond practical equivalence",
+        "none": "disorders are practically alike",
+        "open": "no evidence either way",
+    }[verdict]
+    of = head.format(function=pretty(row["function"]), detail=pretty(row["detail"]))
+    over = probability(row["p_over_rope"], edges=(tail(content), 1 - tail(content)))
+    return Claim(
+        f"{of} have a standard deviation over disorders of "
+        f"{number(after['mean'])} ({interval(after, content=content)}; a priori "
+        f"{number(before['low'])} to {number(before['high'])}); the largest difference exceeds "
+        f"{number(estimates['rope'])} {unit} with probability {over}: {words}.",
+        verdict,
+    )
 
 
 def _contrasts(estimates: Row) -> list[Claim]:
