@@ -86,3 +86,17 @@ def test_slopes_are_those_of_the_value(found: Coordinates) -> None:
     x = [(_posterior()(found.to_x((y + 1e-6 * e)[None])[0])[0]
           - _posterior()(found.to_x((y - 1e-6 * e)[None])[0])[0]) / 2e-6 for e in np.eye(len(y))]  # fmt: skip
     np.testing.assert_allclose(value, x, rtol=1e-6, atol=1e-5)
+
+
+def test_nothing_is_taken_out_where_the_way_is_not_straight() -> None:
+    """All else would move by thousands of sd with the scale: the typical point says nothing of the way."""
+    size = 4
+
+    def density(x: Array) -> tuple[float, Array]:
+        away = x[size] - 1e4 * np.tanh(x[0] - 3)  # is known exactly, given the scale
+        slope = np.append(-x[:size], -away)
+        slope[0] += 1e4 * away / np.cosh(x[0] - 3) ** 2
+        return float(-0.5 * x[:size] @ x[:size] - 0.5 * away**2), slope
+
+    found = find_coordinates(density, np.zeros(size + 1), scaled=[Scaled(0, np.arange(1, size))])
+    np.testing.assert_array_equal(found.shear, 0)

@@ -42,6 +42,9 @@ _SCALE_SD: Final = 2.0
 """EM steps for the scales; where they start and stay, and how wide they are taken to be, in fifths of
 the prior scale."""
 
+_FAR: Final = 5.0
+"""Posterior sds that all else may move with a scale; where it is more, or no number, the way is not straight
+(functions that are sampled, at a point where a residual sd is nothing), and nothing is taken out."""
 _HELD_SD: Final = 0.3
 _LOCAL_SD: Final = 1.2
 _SLAB_SD: Final = 0.4
@@ -292,8 +295,9 @@ def find_coordinates(
     wide = np.zeros((len(point), len(gain)))
     wide[rest] = directions
     conditional, shear = _conditional(point, variance, scaled), np.zeros((len(point), len(scales)))
-    moved = vectors.T @ _moved(density, conditional, point, scales)[rest]
-    shear[rest] = _SCALE_SD * (vectors / values) @ moved
+    moved = vectors.T @ _moved(density, conditional, point, scales)[rest] / np.sqrt(values)[:, None]
+    moved[:, ~(_SCALE_SD * np.linalg.norm(moved, axis=0) < _FAR)] = 0.0
+    shear[rest] = _SCALE_SD * (vectors / np.sqrt(values)) @ moved
     return Coordinates(point, sparse.csr_array(whole), wide, gain, conditional, scales, shear)
 
 
