@@ -16,7 +16,7 @@ from nssi_bayes.errors import SpecError
 from nssi_bayes.families.mixture import log_density
 from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.sensitivity.scaling import log_priors
-from nssi_bayes.sensitivity.variants import _informed, scaled
+from nssi_bayes.sensitivity.variants import _other_set, scaled
 from nssi_bayes.spec import read_priors
 
 THREE = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.5, -1.0]), np.array([0.1, 0.4, 1.5])
@@ -86,10 +86,10 @@ def test_the_set_changes_the_fingerprint_and_a_change_by_name_stays() -> None:
 
 
 def test_informed_priors_are_a_variant_and_mixtures_are_scaled_about_their_mean() -> None:
-    variant = _informed(build(small_spec(), small_cohort(40))).built
+    variant = _other_set(build(small_spec(), small_cohort(40)), "informed").built
     assert variant is not None
     assert variant.spec.prior_set == "informed"
-    again = _informed(variant)
+    again = _other_set(variant, "informed")
     assert again.built is None
     assert again.note
     moments = []
