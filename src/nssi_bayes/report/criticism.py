@@ -96,15 +96,20 @@ def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
             axes.remove()
         canvas.supylabel("root of observed less root of expected count", fontsize=7)
         canvas.supxlabel("response category", fontsize=7)
-        content = io.BytesIO()
-        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+        drawn = _svg(canvas)
     worst = max(rows, key=_largest)
     alt = (
         f"Of {len(rows)} indicators of {name}, by response category: the root of how many people answered so "
         f"less the root of how many the model expects. The root of a count has an sd of about 1/2; the band "
         f"is 1 to either side of 0. Farthest is {worst['indicator']} ({number(_largest(worst))})."
     )
-    return Image(embed(content.getvalue(), "svg+xml"), alt)
+    return Image(drawn, alt)
+
+
+def _svg(canvas: Figure) -> str:
+    content = io.BytesIO()
+    canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return embed(content.getvalue(), "svg+xml")
 
 
 def _largest(row: Artefact) -> float:
@@ -275,9 +280,8 @@ def _diagram(rows: Sequence[Artefact], said: str) -> Image:
             xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="stated probability", ylabel="share that is true"
         )
         axes.legend(fontsize=6, frameon=False, loc="upper left")
-        content = io.BytesIO()
-        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return Image(embed(content.getvalue(), "svg+xml"), f"Reliability diagram with 95 % intervals. {said}")
+        drawn = _svg(canvas)
+    return Image(drawn, f"Reliability diagram with 95 % intervals. {said}")
 
 
 def _ecdf(name: str, found: Artefact) -> Image:
@@ -296,6 +300,5 @@ def _ecdf(name: str, found: Artefact) -> Image:
         alt = (
             f"ECDF of ranks less the diagonal, with the simultaneous band, of {quantities}; {found['text']}."
         )
-        content = io.BytesIO()
-        canvas.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return Image(embed(content.getvalue(), "svg+xml"), alt)
+        drawn = _svg(canvas)
+    return Image(drawn, alt)
