@@ -227,7 +227,7 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _unsound(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say whose marginal likelihood rests on chains that have not mixed or diverged, and whose error is large."""
+    """Say whose marginal likelihood rests on chains that failed, and whose error is large."""
     failed = [r["model"] for r in rows if not r["max_rhat"] <= MIXED or r["divergences"]]
     wide = [r["model"] for r in rows if not r["mcse"] < _LOOSE]
     said = (
