@@ -107,7 +107,7 @@ def read(
 
 
 def refused(root: Path, content: dict[str, pd.DataFrame], study: dict[str, Any]) -> str:
-    """Return the message with which ingest refuses."""
+    """Return the message with which ingest refuses, without the folder: its number may be a value."""
     with pytest.raises(DataError) as caught:
         ingest.run(write(root, content, study), params())
-    return str(caught.value)
+    return str(caught.value).replace(str(root), "FOLDER")

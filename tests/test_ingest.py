@@ -30,8 +30,9 @@ def refused(root: Path, content: dict[str, pd.DataFrame], **changes: object) -> 
         ingest.run(layout, params())
     assert not layout.tables("toy").exists()
     assert not layout.audit_of("ingest", "toy").exists()
-    assert not any(label in str(caught.value) for label in content["participants.tsv"]["participant_id"])
-    return str(caught.value)
+    text = str(caught.value).replace(str(root), "FOLDER")  # whose number may be a value
+    assert not any(label in text for label in content["participants.tsv"]["participant_id"])
+    return text
 
 
 def test_tables_hold_what_the_study_names(tmp_path: Path) -> None:

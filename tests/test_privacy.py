@@ -128,7 +128,7 @@ def test_identifiers_are_refused_all_at_once_without_a_value(tmp_path: Path) -> 
     layout = write(tmp_path, _with_identifiers(), mapping())
     with pytest.raises(DataError) as caught:
         ingest.run(layout, params())
-    text = str(caught.value)
+    text = str(caught.value).replace(str(tmp_path), "FOLDER")  # whose number may be a value
     for words in ("'visit_date' looks like", "'email' looks like", "'age' looks like", "privacy.drop"):
         assert words in text
     assert "@example" not in text
