@@ -41,6 +41,8 @@ from nssi_bayes.spec import MOST_BESIDE
 
 __all__ = ["Density", "compile_density", "likelihood_of", "unconstrained"]
 
+_RESIDUALS: Final = ("sigma", "sigma_edge", "sigma_score", "sigma_outcome")
+"""Residual sds of what is Gaussian and depends on the functions."""
 _LOG: Final = logging.getLogger(__name__)
 
 type Array = np.ndarray[Any, Any]
@@ -64,8 +66,9 @@ class Density:
     scaled : list of Scaled
         Elements of scale parameters, and the standardised coordinates that they multiply.
     held : tuple of int
-        Positions of correlations of functions, or factors, that are sampled: their joint mode with these
-        is at a correlation of 1, without bound, and says nothing of where the posterior is.
+        Positions of correlations of functions, or factors, that are sampled, and of sds of residuals
+        beside these: their joint mode is at a correlation of 1 and a residual sd of 0, without bound (a
+        person's functions can meet a Gaussian outcome exactly), and says nothing of where the posterior is.
     """
 
     size: int
@@ -102,6 +105,7 @@ def compile_density(built: Built) -> Density:
         latents = explicit.Latents.of(built.design, slots.where)
         start = np.concatenate([free.start, np.zeros(latents.size)])
         correlated_factors = free.positions("Omega_x") if len(built.design.item_factors) > 1 else ()
+        residuals = [at for name in _RESIDUALS for at in free.positions(name)]
         density = explicit.density(free, slots, built.design)
         return Density(
             len(start),
@@ -109,7 +113,7 @@ def compile_density(built: Built) -> Density:
             constrain,
             start,
             free.scaled,
-            (*free.positions("Omega"), *free.positions("g"), *correlated_factors),
+            (*free.positions("Omega"), *free.positions("g"), *correlated_factors, *residuals),
         )
     reason = persons(built.design, slots.shapes)
     if reason is None:
