@@ -201,6 +201,12 @@ def test_a_careful_run_that_has_not_mixed_is_continued(monkeypatch: pytest.Monke
     assert found.parts == 2
 
 
+@pytest.mark.parametrize(("asked", "careful"), [(0.6, 0.9), (0.9, 0.95), (0.98, 0.99)])
+def test_a_careful_run_is_more_careful_than_what_was_asked_for(asked: float, careful: float) -> None:
+    changed = sampling._changed(LONG.model_copy(update={"target_accept": asked}), sampling._Need.CARE)
+    assert changed == {"target_accept": pytest.approx(careful)}
+
+
 def test_draws_before_the_first_run_are_those_of_the_normal_at_the_typical_point() -> None:
     """They have its place, and are values of the model: what is a scale is positive."""
     built, _ = _made(THREE, 1.5)

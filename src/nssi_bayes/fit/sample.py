@@ -23,7 +23,7 @@ __all__ = ["Drawn", "sample"]
 
 _LOG: Final = logging.getLogger(__name__)
 CAREFUL: Final = 0.9
-"""Target acceptance of the one rerun after a divergence."""
+"""Target acceptance of the one rerun after a divergence; of a sampler near it, half as far from 1."""
 LARGEST_RHAT: Final = 1.01
 FEWEST_EFFECTIVE: Final = 400.0
 """What certification asks for; `check` judges again, over every reported quantity."""
@@ -140,7 +140,7 @@ class _Need(Enum):
 def _changed(sampler: Sampler, need: _Need) -> dict[str, Any]:
     """Return the settings of another run."""
     if need == _Need.CARE:
-        return {"target_accept": CAREFUL}
+        return {"target_accept": max(CAREFUL, (1 + sampler.target_accept) / 2)}
     return {"tune": 2 * sampler.tune, "draws": 2 * sampler.draws}
 
 
