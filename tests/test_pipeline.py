@@ -4,6 +4,7 @@ The first tests put stand-ins in place of the rooms: they check the line itself,
 test runs the rooms on a small cohort.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,6 +47,7 @@ compare) mkdir -p $report; printf 'block,model,elpd_diff,diff_se\\ntotal,a,0,0\\
 report) echo page >$report/report.html ;;
 esac
 """
+IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 ROSTER = ["structure/one", "structure/two", "outcome/one"]
 
 
@@ -155,10 +157,23 @@ def test_every_profile_has_the_parameters_of_its_stages(profile: Path) -> None:
         assert asked <= set(params), f"dvc refuses stage {name}"
 
 
-def test_dvc_names_the_changed_prior_and_shows_the_verdicts(line: Path) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+def test_dvc_names_a_prior_that_changed_in_a_set_or_in_a_base(line: Path) -> None:
     _call(line, "git", "add", "--all")
-    _call(line, "git", *identity, "commit", "--quiet", "--message", "first")
+    _call(line, "git", *IDENTITY, "commit", "--quiet", "--message", "first")
+    sets = line / "src" / "nssi_bayes" / "priors"
+    for path in sorted(sets.glob("*.yaml")):
+        _edit(path, "tau_mean: {family: halfnormal, sigma: 0.", "tau_mean: {family: halfnormal, sigma: 1.")
+    _edit(line / "models" / "bases" / "joint.yaml", "1.0", "2.0")
+    found = json.loads(_call(line, sys.executable, "-m", "dvc", "params", "diff", "--json"))
+    changed = {Path(path).stem: set(names) for path, names in found.items()}
+    assert changed == {
+        "weak": {"tau_mean.sigma"}, "informed": {"tau_mean.sigma"}, "joint": {"priors.slope.sigma"}
+    }  # fmt: skip
+
+
+def test_dvc_names_the_changed_prior_and_shows_the_verdicts(line: Path) -> None:
+    _call(line, "git", "add", "--all")
+    _call(line, "git", *IDENTITY, "commit", "--quiet", "--message", "first")
     _edit(line / "models" / "structure" / "two.yaml", "1.0", "2.0")
     difference = _call(line, sys.executable, "-m", "dvc", "params", "diff")
     assert "models/structure/two.yaml" in difference
