@@ -86,7 +86,7 @@ CASES = {
 
 FITTED = (
     "twenty people", "functions correlated .95", "an item that nobody endorsed", "a disorder of four people",
-    "a site without factors", "a disorder without a scan",
+    "a site without factors", "a disorder without a scan", "perfectly separated items",
 )  # fmt: skip
 """Of these a fit was judged; all of them build."""
 
