@@ -162,6 +162,9 @@ class InstrumentTable(Strict):
         What to do with a response outside the instrument's range; ``missing`` counts it in the audit.
     confirmed : bool
         Whether somebody looked at the form, where the answers alone do not tell it from another.
+    same_as : dict of str to str
+        Items that another instrument has, too (``{isas_fr_03: isas_07}``): both are one indicator, which
+        links what different people were asked. Nothing in the data can tell.
     """
 
     table: str
@@ -175,6 +178,7 @@ class InstrumentTable(Strict):
     already_reversed: tuple[int, ...] | None = None
     out_of_range: Literal["refuse", "missing"] = "refuse"
     confirmed: bool = False
+    same_as: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("column")
     @classmethod

@@ -69,6 +69,7 @@ def make_indicators(
     SpecError
         If a function or factor cannot be identified.
     """
+    _check_common(cohort, spec, where=where)
     taken = _taken(cohort, spec, functions)
     axes = len(spec.factor_items) + len(functions)
     place, owner = np.array(taken.function_of, dtype=int), np.array(taken.testlet_of, dtype=int)
@@ -91,6 +92,28 @@ def make_indicators(
             for f in range(axes)
         ],
     }
+
+
+def _check_common(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> None:
+    """Refuse an item that two instruments share and that would measure two functions or factors."""
+    if n.ITEM_ALSO not in cohort.coords:
+        return
+    of = {
+        name: f"{key}.{latent}"
+        for key, each in (("functions", spec.functions), ("factor_items", spec.factor_items))
+        for latent, members in each.items()
+        for name in members
+    }
+    columns = (cohort[c].to_numpy().astype(str).tolist() for c in (n.ITEM, n.ITEM_SUBSCALE, n.ITEM_ALSO))
+    problems = [
+        f"{item}: it is of {own!r}, under {of[own]}, and of {other!r}, under {of[other]}"
+        for item, own, others in zip(*columns, strict=True)
+        for other in others.split()
+        if own in of and other in of and of[own] != of[other]
+    ]
+    if problems:
+        cure = "put both subscales under one function, or take the item out of `same_as` in study.yaml"
+        raise SpecError(problems, where=where, cure=cure)
 
 
 class Unused(NamedTuple):

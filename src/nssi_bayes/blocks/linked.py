@@ -3,7 +3,8 @@
 Two questionnaires for one function, each answered by other people, say nothing of each other: what
 looks like a difference between people may be one between questionnaires. Only the assumption that both
 groups are drawn from one population puts them on a scale (Kolen & Brennan 2014,
-10.1007/978-1-4939-0317-7), and that the study has to write.
+10.1007/978-1-4939-0317-7), and that the study has to write. Items that both have are one indicator, if
+the study says that they are the same (`score.common`).
 """
 
 from __future__ import annotations
@@ -93,8 +94,10 @@ def check_linked(
         raise SpecError(
             problems,
             where=where,
-            cure="measure the function by one part alone; or, if who answered which part was drawn from one "
-            f"population, write `assume: {EQUIVALENT_GROUPS}` in study.yaml",
+            cure="say in study.yaml which items the instruments have in common (`same_as`), and let their "
+            "subscales enter by items (`keep_items`, or `testlets: none` or `factor`); or, if who answered "
+            f"which part was drawn from one population, write `assume: {EQUIVALENT_GROUPS}` there; or "
+            "measure the function by one part alone",
         )
 
 

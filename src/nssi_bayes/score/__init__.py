@@ -19,6 +19,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.errors import DataError, SpecError, did_you_mean
 from nssi_bayes.instruments import Instrument, read_instrument, study_instrument
+from nssi_bayes.score.common import joined, problems_of
 from nssi_bayes.score.polarity import against, item_rest, other_forms
 from nssi_bayes.score.scales import composite_score, cronbach_alpha, scale_scores
 from nssi_bayes.store import Layout, read_table, write_dataset, write_table
@@ -123,8 +124,10 @@ def scored(
             cure="see whether the file stores items reversed and write `already_reversed` under its "
             "instrument in study.yaml (it is read for any item); or list the items under `accept_polarity`",
         )
-    audit = pd.DataFrame([row for one in found.values() for row in one.audit], columns=list(n.AUDIT))
-    return _dataset(study, forms, found, people=people), audit
+    dataset = _dataset(study, forms, found, people=people)
+    rows = [row for one in found.values() for row in one.audit]
+    dataset, common = _with_common_items(study, dataset, where=where)
+    return dataset, pd.DataFrame(rows + common, columns=list(n.AUDIT))
 
 
 def _forms(study: Study, shelf: Path | None, *, where: str) -> dict[str, Instrument]:
@@ -178,6 +181,7 @@ def _check_names(study: Study, forms: dict[str, Instrument], *, where: str) -> N
             if subscale in seen:
                 problems.append(f"items: {seen[subscale]} and {name} both have a subscale {subscale!r}")
             seen[subscale] = name
+    problems += problems_of(study, forms)
     if problems:
         raise SpecError(problems, where=where, cure="mend these keys in the file")
 
@@ -281,6 +285,31 @@ def _score_totals(form: Instrument, table: pd.DataFrame, *, place: InstrumentTab
             )
     alpha = dict.fromkeys(form.scales, float("nan"))
     return _Scored(indicators, scores, alpha, audit, problems)
+
+
+def _with_common_items(study: Study, dataset: xr.Dataset, *, where: str) -> tuple[xr.Dataset, list[_Row]]:
+    """Make one indicator of items that are the same, and say so in the audit."""
+    labels = [str(label) for label in dataset[n.ITEM].to_numpy()]
+    response = dataset[n.RESPONSE].to_numpy()
+    whole, same, problems = joined(study, labels, response)
+    if problems:
+        raise DataError(
+            problems, where=where,
+            cure="take the pair out of `same_as`, or tell which answer counts: mark the other as missing",
+        )  # fmt: skip
+    if not same:
+        return dataset, []
+    owner = dict(zip(labels, dataset[n.ITEM_INSTRUMENT].to_numpy().astype(str), strict=True))
+    subscale = dict(zip(labels, dataset[n.ITEM_SUBSCALE].to_numpy().astype(str), strict=True))
+    also = [" ".join(subscale[item] for item, other in same.items() if other == label) for label in labels]
+    rows: list[_Row] = []
+    for item, other in same.items():
+        moved = np.isfinite(response[:, labels.index(item)])
+        rows.append(("score", owner[item], item, f"the same item as {other}", len(moved), int((~moved).sum()),
+                     int(moved.sum()), 0, 0, f"its answers are among those of {other}"))  # fmt: skip
+    dataset[n.RESPONSE] = dataset[n.RESPONSE].copy(data=whole)
+    dataset = dataset.assign_coords({n.ITEM_ALSO: (n.ITEM, also)})
+    return dataset.isel({n.ITEM: [label not in same for label in labels]}), rows
 
 
 def _dataset(

@@ -105,20 +105,27 @@ def _data(e: Evidence, model: JointSpec) -> str:
     disorders = [pretty(d["disorder"]) for d in (e.flow or {}).get("disorders", [])]
     measures = ", ".join(f"{i.title} ({i.reference.citation})" for i in e.instruments.values())
     synthetic = "The data are synthetic: the people are invented. " if e.synthetic else ""
-    assumed = (
-        " Groups of people who answered different instruments for the same function were assumed to be drawn "
-        "from one population; the data cannot tell."
-        if e.study is not None and e.study.assume is not None
-        else ""
-    )
     return (
         f"{synthetic}We analysed {count} with joint hierarchical Bayesian models in nssi-bayes "
         f"{installed('nssi-bayes')}. Diagnoses ({', '.join(disorders) or 'none'}) may overlap: "
         f"{_CODING[model.disorder.coding]}. Instruments: {measures or 'none'}. Nobody was dropped for "
         "missing a "
         f"part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of the "
-        f"likelihood and taken to be missing at random given what was observed.{_unused(e)}{assumed}"
+        f"likelihood and taken to be missing at random given what was observed.{_unused(e)}{_linked(e)}"
     )
+
+
+def _linked(e: Evidence) -> str:
+    """Say what the study assumes where different people answered different instruments."""
+    places = e.study.instruments.values() if e.study is not None else ()
+    common = sum(len(place.same_as) for place in places)
+    said = f" Items counted as the same in two instruments: {common}." if common else ""
+    if e.study is not None and e.study.assume is not None:
+        said += (
+            " Groups of people who answered different instruments for the same function were assumed to be "
+            "drawn from one population; the data cannot tell."
+        )
+    return said
 
 
 def _unused(e: Evidence) -> str:
