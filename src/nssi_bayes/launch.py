@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["fix_environment", "leave", "log_to_stderr"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["fix_environment", "leave", "log_to_stderr", "terminal"]
 
 _THREADS: Final = {
     "OMP_NUM_THREADS": "1",
@@ -68,3 +71,12 @@ def log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
     logger.handlers = [handler]
     logger.propagate = False
+
+
+def terminal() -> Console | None:
+    """Return the console that the log goes to, where somebody looks on at this process; else None."""
+    for handler in logging.getLogger("nssi_bayes").handlers:
+        console: Console | None = getattr(handler, "console", None)
+        if console is not None:
+            return console
+    return None

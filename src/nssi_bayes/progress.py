@@ -1,4 +1,4 @@
-"""What runs, how long it will take and how much is left.
+"""What runs, how long it will take and how much is left: on a terminal as a bar, in a log as lines.
 
 Expected times only inform; they are never written into an artefact.
 """
@@ -10,16 +10,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 from nssi_bayes.errors import ArtefactError
+from nssi_bayes.launch import terminal
 from nssi_bayes.spec import Params
 from nssi_bayes.store import Layout, read_json, write_json
 
-__all__ = ["announced", "stages_left"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["Count", "announced", "stages_left"]
 
 _LOG = logging.getLogger(__name__)
 
+_STEP: Final = 0.2
+"""Share of the draws between two lines."""
 _TYPICAL_SECONDS: Final = {
     "simulate": 10.0, "ingest": 2.0, "score": 2.0, "extract": 10.0, "assemble": 2.0,
     "build": 8.0, "fit": 90.0, "check": 15.0, "compare": 3.0, "report": 12.0,
@@ -113,3 +121,73 @@ def _expected(layout: Layout) -> dict[str, float]:
 
 def _about(seconds: float) -> str:
     return f"about {max(seconds, 1):.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
+
+
+class Count:
+    """Says how many draws are finished and how long the others take: a bar on a terminal, lines elsewhere.
+
+    Parameters
+    ----------
+    total : int
+        Draws of all chains.
+    parts : int
+        Chains that may report each for itself.
+    console : rich.console.Console, optional
+        Where a bar is drawn; the terminal of the log if left out, and nowhere if there is none.
+    """
+
+    def __init__(self, total: int, *, parts: int = 1, console: Console | None = None) -> None:
+        self._total, self._each = total, [0] * parts
+        self._said, self._first = 0.0, (0.0, 0)
+        self._console = console if console is not None else terminal()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._console is not None:
+            self._bar = _bar(self._console)
+            self._bar.add_task("draws", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, finished: int, *, part: int | None = None) -> None:
+        """Tell how many draws are finished, of one chain or of all together; compiling does not count.
+
+        Parameters
+        ----------
+        finished : int
+            Draws, warm-up among them.
+        part : int, optional
+            Of which chain; of all together if left out.
+        """
+        if part is not None:
+            self._each[part] = finished
+            finished = sum(self._each)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=finished)
+            return
+        now = time.monotonic()
+        if finished and not self._first[1]:
+            self._first = (now, finished)
+        began, before = self._first
+        share = finished / self._total
+        if share - self._said >= _STEP and share < 1 and finished > before:
+            self._said = share
+            left = (now - began) / (finished - before) * (self._total - finished)
+            _LOG.info("%d of %d draws, about %.0f s to go", finished, self._total, left)
+
+
+def _bar(console: Console) -> Progress:
+    """Return one bar with the draws that are finished and the time that is left; it goes when it is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True), TextColumn("to go"),
+    )  # fmt: skip
+    return Progress(*columns, console=console, transient=True)

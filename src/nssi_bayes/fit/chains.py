@@ -8,13 +8,11 @@ it runs.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,6 +27,7 @@ from nssi_bayes.blocks.sums import persons
 from nssi_bayes.build import Built
 from nssi_bayes.fit.density import Density, compile_density
 from nssi_bayes.fit.whiten import Coordinates, find_coordinates
+from nssi_bayes.progress import Count
 from nssi_bayes.spec import DEEPEST, Sampler
 
 __all__ = [
@@ -38,12 +37,10 @@ __all__ = [
 
 ENOUGH: Final = 4000
 """Draws that certification needs; from here on chains get processes of their own."""
-_LOG: Final = logging.getLogger(__name__)
 _POSITION: Final = "position"
 _STATISTICS: Final = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "depth", "logp")
 _QUIET: Final[dict[str, Any]] = {"save_warmup": False, "progress_bar": False, "progress_rate": 1000}
 _EVERY: Final = 2.0  # seconds between two looks at the chains
-_STEP: Final = 0.2  # share of the draws between two messages
 
 type Array = np.ndarray[Any, Any]
 type Seeds = Sequence[np.random.SeedSequence]
@@ -119,11 +116,12 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
         def one_by_one(
             sampler: Sampler, seeds: Seeds, *, fine: bool, start: Sequence[Array] = ()
         ) -> list[Chain]:
-            density, progress = densities.of(fine=fine), _Progress(sampler, len(seeds))
-            return [
-                draw_chain(density, found, sampler, seed, start=at, say=progress.of(i))
-                for i, seed, at in _each(seeds, start)
-            ]
+            density = densities.of(fine=fine)
+            with _counted(sampler, len(seeds)) as count:
+                return [
+                    draw_chain(density, found, sampler, seed, start=at, say=_of_part(count, i))
+                    for i, seed, at in _each(seeds, start)
+                ]
 
         yield Opened(one_by_one, partial(_near, densities.of(fine=built.fine), found))
         return
@@ -140,14 +138,10 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
                 sampler: Sampler, seeds: Seeds, *, fine: bool, start: Sequence[Array] = ()
             ) -> list[Chain]:
                 done[:] = [0] * len(seeds)
-                progress = _Progress(sampler, len(seeds))
                 job = partial(_draw_here, found, sampler, fine=fine)
                 calls = [pool.submit(job, seed, i, at) for i, seed, at in _each(seeds, start)]
-                while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
-                    if any(call.done() and call.exception() for call in calls):
-                        break
-                    progress.say(sum(done[:]))
-                return [call.result() for call in calls]
+                with _counted(sampler, len(seeds)) as count:
+                    return _results(calls, lambda: count.say(sum(done[:])))
 
             yield Opened(side_by_side, partial(_near, density, found))
         except BaseException:
@@ -155,6 +149,15 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def _results(calls: list[Future[Chain]], say: Callable[[], None]) -> list[Chain]:
+    """Wait for chains elsewhere, and say now and then how far they are."""
+    while wait(calls, _EVERY, return_when=FIRST_EXCEPTION).not_done:
+        if any(call.done() and call.exception() for call in calls):
+            break
+        say()
+    return [call.result() for call in calls]
 
 
 def _each(seeds: Seeds, start: Sequence[Array]) -> Iterator[tuple[int, np.random.SeedSequence, Array | None]]:
@@ -324,61 +327,50 @@ def run_nuts(
     """
     import nutpie
 
-    tell = say or _Progress(sampler, sampler.chains).of_all
+    with _told(sampler, say) as tell:
 
-    def callback(chains: list[Any]) -> None:
-        tell(sum(c.total_draws for c in chains), sum(c.finished_draws for c in chains))
+        def callback(chains: list[Any]) -> None:
+            tell(sum(c.total_draws for c in chains), sum(c.finished_draws for c in chains))
 
-    trace = nutpie.sample(
-        compiled,
-        chains=sampler.chains,
-        cores=min(sampler.chains, os.cpu_count() or 1),
-        tune=sampler.tune,
-        draws=sampler.draws,
-        target_accept=accept,
-        maxdepth=DEEPEST,
-        adaptation=adaptation,
-        seed=int(seeds.generate_state(1)[0]),
-        progress_callback=callback,
-        **_QUIET,
-    )
+        trace = nutpie.sample(
+            compiled,
+            chains=sampler.chains,
+            cores=min(sampler.chains, os.cpu_count() or 1),
+            tune=sampler.tune,
+            draws=sampler.draws,
+            target_accept=accept,
+            maxdepth=DEEPEST,
+            adaptation=adaptation,
+            seed=int(seeds.generate_state(1)[0]),
+            progress_callback=callback,
+            **_QUIET,
+        )
     if trace.posterior.sizes[n.DRAW] < sampler.draws:
         raise KeyboardInterrupt  # nutpie returns what it has when it is interrupted
     return trace
 
 
-class _Progress:
-    """Say now and then how far all chains are."""
+def _counted(sampler: Sampler, chains: int) -> Count:
+    return Count(chains * (sampler.tune + sampler.draws), parts=chains)
 
-    def __init__(self, sampler: Sampler, chains: int) -> None:
-        self._total = chains * (sampler.tune + sampler.draws)
-        self._each = [0] * chains
-        self._said, self._first = 0.0, (0.0, 0)
 
-    def of(self, index: int) -> Say:
-        """Return what chain `index` reports to."""
+@contextmanager
+def _told(sampler: Sampler, say: Say | None) -> Iterator[Say]:
+    """Yield who is told of draws: who asked to be, or else whoever looks on."""
+    if say is not None:
+        yield say
+        return
+    with _counted(sampler, sampler.chains) as count:
+        yield lambda _, finished: count.say(finished)
 
-        def say(_: int, finished: int) -> None:
-            self._each[index] = finished
-            self.say(sum(self._each))
 
-        return say
+def _of_part(count: Count, index: int) -> Say:
+    """Return what chain `index` reports to."""
 
-    def of_all(self, _: int, finished: int) -> None:
-        """Take the count of all chains together."""
-        self.say(finished)
+    def say(_: int, finished: int) -> None:
+        count.say(finished, part=index)
 
-    def say(self, finished: int) -> None:
-        """Log the share and the time that is left, at most five times; compiling does not count."""
-        now = time.monotonic()
-        if finished and not self._first[1]:
-            self._first = (now, finished)
-        began, before = self._first
-        share = finished / self._total
-        if share - self._said >= _STEP and share < 1 and finished > before:
-            self._said = share
-            left = (now - began) / (finished - before) * (self._total - finished)
-            _LOG.info("%d of %d draws, about %.0f s to go", finished, self._total, left)
+    return say
 
 
 def statistics(trace: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
