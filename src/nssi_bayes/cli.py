@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nssi_bayes.errors import NssiBayesError, SpecError, did_you_mean
-from nssi_bayes.launch import fix_environment, leave, log_to_stderr
+from nssi_bayes.launch import INTERRUPTED, fix_environment, leave, log_to_stderr
 
 __all__ = ["app", "main"]
 
@@ -51,7 +51,7 @@ def _readable() -> Iterator[None]:
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("Interrupted. Nothing is half-written; run the same command again.", err=True)
-        raise typer.Exit(130) from error
+        raise typer.Exit(INTERRUPTED) from error
 
 
 def _run(

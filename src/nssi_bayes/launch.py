@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["fix_environment", "leave", "log_to_stderr", "terminal"]
+__all__ = ["INTERRUPTED", "fix_environment", "leave", "log_to_stderr", "terminal"]
 
+INTERRUPTED: Final = 130
+"""Exit code of a command that was interrupted: 128 and the number of the signal, as shells have it."""
 _THREADS: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -27,8 +29,11 @@ What the user has set already stays."""
 
 
 def leave(end: SystemExit) -> None:
-    """End without taking apart what was imported, which takes half a second a command."""
-    if end.code is not None and not isinstance(end.code, int):
+    """End without taking apart what was imported, which takes half a second a command.
+
+    What was interrupted is taken apart: its semaphores are still there, and Python would warn of them.
+    """
+    if end.code == INTERRUPTED or (end.code is not None and not isinstance(end.code, int)):
         raise end
     try:
         logging.shutdown()
