@@ -99,3 +99,9 @@ def test_prior_expectations_are_a_table() -> None:
     (part,) = prior_expects("shared", {"statistics": [row]})
     assert part.kind == "table"
     assert "sd of the outcome" in part.body
+    histogram = {"indicator": "toughness", "disorder": "mood", "low": [0.1], "median": [0.3], "high": [0.6]}
+    both = prior_expects(
+        "shared", {"statistics": [row], "histograms": [histogram, histogram | {"disorder": None}]}
+    )
+    for said in ("toughness", "mood", "everybody", "0: 0.30 (0.10 to 0.60)"):
+        assert said in both[1].body

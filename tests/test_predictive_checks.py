@@ -194,6 +194,27 @@ def test_prior_predictive_does_not_look_at_the_data() -> None:
     names = {row["name"] for row in found[0]["statistics"]}
     assert {"item_floor", "item_pairs", "sum_score_sd", "disorder_means", "outcome_sd"} == names
     assert all(row["passed"] is None for row in found[0]["statistics"])
+    everybody = [h for h in found[0]["histograms"] if h["disorder"] is None]
+    assert [h["indicator"] for h in everybody] == design.coords["indicator"]
+    assert all(
+        0 <= low <= high <= 1 for h in everybody for low, high in zip(h["low"], h["high"], strict=True)
+    )
+
+
+def test_the_prior_has_a_histogram_of_each_indicator_by_disorder() -> None:
+    """Each element of what was drawn stands where its label says."""
+    design = make_design(small_cohort(150), small_spec())
+    statistics = Statistics(design, min_cell=11)
+    labels = {k: statistics.labels[k] for k in ("item_histogram", "item_histogram_by_disorder")}
+    drawn = {k: np.arange(len(v))[None].repeat(3, axis=0).astype(float) for k, v in labels.items()}
+    found = prior._histograms(drawn, design, statistics.disorders)
+    assert len(statistics.disorders) >= 2
+    assert len(found) == len(design.categories) * (1 + len(statistics.disorders))
+    for row in found:
+        which = "item_histogram" + ("_by_disorder" if row["disorder"] else "")
+        end = f" | {row['disorder']}" if row["disorder"] else ""
+        expected = [labels[which].index(f"{row['indicator']} = {c}{end}") for c in range(len(row["median"]))]
+        assert row["low"] == row["median"] == row["high"] == expected
 
 
 def test_a_prior_of_absurd_cohorts_is_remarked_on() -> None:

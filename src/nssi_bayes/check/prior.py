@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 import nssi_bayes.integrate  # noqa: F401  (double precision)
+from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build
@@ -104,7 +105,8 @@ def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[
     """
     design = built.design
     theta = draw(built.parameters, design.coords, rng, _DRAWS)
-    drawn, _ = simulated(theta, design, Statistics(design, min_cell=min_cell), rng)
+    statistics = Statistics(design, min_cell=min_cell)
+    drawn, _ = simulated(theta, design, statistics, rng)
     rows = []
     standardised = built.spec.measurement.unit == "sd"
     for name, values in _scalars(drawn, design, standardised=standardised).items():
@@ -120,7 +122,28 @@ def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[
                 "text": f"{share:.0%} of the cohorts are {side} {bound:g}",
             }
         )  # fmt: skip
-    return {"draws": _DRAWS, "most_implausible": MOST_IMPLAUSIBLE, "statistics": rows}
+    shares = _histograms(drawn, design, statistics.disorders)
+    return {"draws": _DRAWS, "most_implausible": MOST_IMPLAUSIBLE, "statistics": rows, "histograms": shares}
+
+
+def _histograms(drawn: dict[str, Array], design: Design, disorders: list[str]) -> list[dict[str, Any]]:
+    """Return what share of each response the priors expect, by indicator: of everybody, and by disorder."""
+    found: list[dict[str, Any]] = []
+    if not design.coords[n.INDICATOR]:
+        return found
+    ends = np.cumsum(design.categories)
+    everybody = [("item_histogram", 0, "")]
+    kinds = everybody + [
+        ("item_histogram_by_disorder", k * int(ends[-1]), d) for k, d in enumerate(disorders)
+    ]
+    for label, first, last in zip(design.coords[n.INDICATOR], ends - design.categories, ends, strict=True):
+        for name, start, disorder in kinds:
+            low, median, high = np.quantile(
+                drawn[name][:, start + first : start + last], _TAILS, axis=0
+            ).tolist()
+            found.append({"indicator": str(label), "disorder": disorder or None, "low": low,
+                          "median": median, "high": high})  # fmt: skip
+    return found
 
 
 def _sd(moments: Array) -> Array:

@@ -124,7 +124,19 @@ def prior_expects(name: str, found: Artefact) -> list[Part]:
         for r in found["statistics"]
     ]  # fmt: skip
     make = lambda: table(f"prior {name}", rows, words=("implausible",))  # noqa: E731
-    return [tabulated(f"What the priors of {name} expect", make)]
+    parts = [tabulated(f"What the priors of {name} expect", make)]
+    shares = [
+        {"indicator": h["indicator"], "who": h["disorder"] or "everybody", "responses": "; ".join(
+            f"{c}: {number(middle)} ({number(low)} to {number(high)})"
+            for c, (low, middle, high) in enumerate(zip(h["low"], h["median"], h["high"], strict=True))
+        )}
+        for h in found.get("histograms", [])
+    ]  # fmt: skip
+    if shares:
+        responses = lambda: table(f"prior responses {name}", shares, words=("responses",), group="indicator")  # noqa: E731
+        title = f"Share of each response that the priors of {name} expect (90 %), by indicator and disorder"
+        parts.append(tabulated(title, responses, folded=True))
+    return parts
 
 
 def sensitive(name: str, found: Artefact) -> list[Part]:
