@@ -11,7 +11,10 @@ from cohort import isas, make_cohort
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design, make_design
+from nssi_bayes.blocks.labelled import label
+from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.people import few
+from nssi_bayes.build import Built
 from nssi_bayes.spec import JointSpec, parse, read_model
 from nssi_bayes.store import Layout
 
@@ -21,7 +24,7 @@ NOTHING, NO_ITEMS, ONE_ITEM, NO_FACTORS, NO_SCAN, ONE_SIDE, EXACT_SCAN, NO_FUNCT
 
 __all__ = [
     "few", "full_cohort", "full_design", "item_factor_cohort", "item_factor_spec", "joint_spec",
-    "small_cohort", "small_spec",
+    "prior_tree", "small_cohort", "small_spec",
 ]  # fmt: skip
 
 type Array = np.ndarray[Any, Any]
@@ -132,3 +135,18 @@ _SMALL = ("affect_regulation", "anti_dissociation", "marking_distress", "self_pu
 def full_design(spec: JointSpec | None = None, **cohort: Any) -> Design:
     """Return the design of the full cohort."""
     return make_design(full_cohort(**cohort), joint_spec() if spec is None else spec)
+
+
+def prior_tree(built: Built, *, draws: int = 25, chains: int = 4, seed: int = 1) -> xr.DataTree:
+    """Return what a fit writes, with draws of the prior in the place of the posterior's."""
+    values = draw(built.parameters, built.design.coords, np.random.default_rng(seed), chains * draws)
+    correlated = {p.name for p in built.parameters if p.is_correlation}
+    values = {k: v @ v.mT if k in correlated else v for k, v in values.items()}
+    shaped = {k: v.reshape(chains, draws, *v.shape[1:]) for k, v in values.items()}
+    drawn = label(shaped, built.parameters, built.design)
+    health = {"diverging": np.zeros((chains, draws), dtype=bool), "depth": np.full((chains, draws), 4)}
+    health["energy"] = np.random.default_rng(seed).standard_normal((chains, draws))
+    stats = xr.Dataset({k: ((n.CHAIN, n.DRAW), v) for k, v in health.items()})
+    tree = xr.DataTree.from_dict({"posterior": drawn, "sample_stats": stats, "prior": drawn})
+    tree.attrs.update(target_accept=0.8, rerun=0, tune=100, fine=0, parts=1)
+    return tree

@@ -71,6 +71,22 @@ def test_rootograms_are_drawn_and_few_people_are_left_out() -> None:
     assert drawn.kind == "figure"
 
 
+def test_places_of_people_who_are_left_out_are_drawn_and_what_is_not_judged_is_said() -> None:
+    curve = {"column": "factor_a", "p": 0.2, "reliable": True, "place": [0.2, 0.5, 0.8],
+             "difference": [0.01, -0.02, 0.0], "low": [-0.1] * 3, "high": [0.1] * 3}  # fmt: skip
+    other = {**curve, "column": "region_b", "p": 0.01, "reliable": False}
+    few = {**curve, "column": "outcome", "place": [], "difference": [], "low": [], "high": []}
+    check = {"name": "loo_pit", "passed": True, "p": 0.2, "p_adjusted": 1.0, "elements": 1,
+             "about": "places", "worst": [], "unreliable": ["region_b"]}  # fmt: skip
+    found = {"rule": "the rule", "checks": [check], "loo_pit": [curve, other, few]}
+    *_, said, drawn = predicted("shared", found)
+    assert "over the k-hat limit, of region b." in _words([said])
+    (image,) = drawn.images
+    assert "LOO-PIT of 2 columns of shared" in image.alt
+    assert "Farthest from uniform is region_b (p 0.01" in image.alt
+    assert [p.kind for p in predicted("shared", {**found, "loo_pit": [few]})][-1] == "text"
+
+
 def test_refits_that_were_not_done_are_said() -> None:
     row = {"conclusion": "B[f, trauma]", "prior": 0.1, "likelihood": 0.2, "strongest_prior": "B",
            "blocks": {"items": 0.1, "factors": 0.3}, "diagnosis": "moves with the prior of B"}  # fmt: skip

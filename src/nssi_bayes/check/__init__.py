@@ -27,6 +27,8 @@ from nssi_bayes.check.by_person import Pointwise, pointwise
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.check.groups import mark_few
 from nssi_bayes.check.levels import Met, adjusted_levels, as_met, contrasts
+from nssi_bayes.check.loo_pit import LeftOut
+from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.report.card import card
@@ -115,7 +117,9 @@ def _joint(
     chains = posterior.sizes[n.CHAIN]
     theta = theta_of(posterior, built.parameters)
     blocks = joint.blocks_of(design)
-    person = pointwise(theta, design, chains=chains, keep=projection.chosen_draws(theta, design))
+    replicated_at = predictive.chosen_draws(theta, design, min_cell=params.min_cell)
+    keep = projection.chosen_draws(theta, design)
+    person = pointwise(theta, design, chains=chains, keep=keep, weigh=replicated_at)
     met = as_met(person.averages, design, rng, parameters=theta)
     quantities = _quantities(posterior, design, met, person.total, chains)
     gate = judge(tree, quantities, person_rhat=person.rhat)
@@ -124,7 +128,9 @@ def _joint(
     summaries["projection"] = projection.project(theta, design, person.kept)
     accuracy = judge_integral(errors(theta, built))
     ends = judge_ends(summaries["min_ess_of_ends"])
-    replicated = predictive.check(theta, design, rng, min_cell=params.min_cell)
+    limit = k_hat_limit(len(person.total))
+    left_out = LeftOut(replicated_at, person.log_weight, person.scores.k_hat, limit)
+    replicated = predictive.check(theta, design, rng, min_cell=params.min_cell, left_out=left_out)
     return {
         "predictive": replicated,
         "gate": Gate([*gate.checks, *accuracy, ends, *predictive.rows(replicated)], gate.sampling),

@@ -68,6 +68,8 @@ class Pointwise(NamedTuple):
         Of the expected functions of a person [`participant` times `function`].
     kept : Kept
         At some draws.
+    log_weight : numpy.ndarray
+        Of leaving the person out, at other draws [`participant`, chosen sample].
     """
 
     totals: Sets
@@ -78,6 +80,7 @@ class Pointwise(NamedTuple):
     sd: Array
     rhat: Array
     kept: Kept
+    log_weight: Array
 
     @property
     def total(self) -> Array:
@@ -113,7 +116,9 @@ def in_parts(
         yield keep, sets, of_functions(moments, design)
 
 
-def pointwise(theta: dict[str, Array], design: Design, *, chains: int, keep: Array) -> Pointwise:
+def pointwise(
+    theta: dict[str, Array], design: Design, *, chains: int, keep: Array, weigh: Array | None = None
+) -> Pointwise:
     """Evaluate everybody, and keep what is made of it.
 
     Parameters
@@ -126,6 +131,8 @@ def pointwise(theta: dict[str, Array], design: Design, *, chains: int, keep: Arr
         How many the draws come from.
     keep : numpy.ndarray
         Positions of draws at which `Kept` is wanted.
+    weigh : numpy.ndarray, optional
+        Positions of draws at which weights alone are wanted.
 
     Returns
     -------
@@ -149,6 +156,7 @@ def pointwise(theta: dict[str, Array], design: Design, *, chains: int, keep: Arr
                 "rhat": array_stats.rhat(np.moveaxis(expected, -1, 0)),
                 "kept": {include: values[keep] for include, values in sets.items()},
                 "log_weight": left_out[0][:, keep],
+                "weighed": left_out[0][:, [] if weigh is None else weigh],
             }
         )
     first, second = (np.sum([one["sums"][k] for one in each], axis=0) for k in (0, 1))
@@ -166,6 +174,7 @@ def pointwise(theta: dict[str, Array], design: Design, *, chains: int, keep: Arr
             {s: np.concatenate([one["kept"][s] for one in each], axis=1) for s in each[0]["kept"]},
             np.concatenate([one["log_weight"] for one in each]),
         ),
+        log_weight=np.concatenate([one["weighed"] for one in each]),
     )
 
 

@@ -7,16 +7,17 @@ Replicates that keep the fitted latents of a person would fit whatever the popul
 
 The rule, fixed before: a check is a vector of statistics; each is standardised by the replicates,
 and its largest deviation and its mean square are compared with those of the replicates themselves;
-twice the smaller probability is that of the check, for all its elements at once. Over the checks
-that can fail, Holm's adjustment holds at 5 % for all of them together. Missingness by block has no
-verdict: a difference there may be what diagnosis, site and history explain, or not be ignorable.
+twice the smaller probability is that of the check, for all its elements at once. LOO-PIT asks where
+people lie in what is said of them when they are left out, and tests by column whether these places
+are uniform; a column of which over 5 % of people are over the k-hat limit is not judged. Over the
+checks that can fail, Holm's adjustment holds at 5 % for all of them together. Missingness by block has
+no verdict: a difference there may be what diagnosis, site and history explain, or not be ignorable.
 The parameters have seen the data, so that what they fit freely (a mean of each region) can hardly
 fail: such checks find errors of code, the others misfit.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -24,11 +25,13 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import generate
+from nssi_bayes.check import loo_pit
 from nssi_bayes.check.gate import CheckResult
+from nssi_bayes.check.loo_pit import LeftOut, Places
 from nssi_bayes.check.multiple import holm
-from nssi_bayes.check.statistics import ABOUT, Statistics, person_columns
+from nssi_bayes.check.statistics import ABOUT, Statistics
 
-__all__ = ["LEVEL", "REPLICATIONS", "check", "rows", "simulated"]
+__all__ = ["LEVEL", "REPLICATIONS", "check", "chosen_draws", "rows", "simulated"]
 
 LEVEL: Final = 0.05
 REPLICATIONS: Final = 700
@@ -37,18 +40,19 @@ _FOR_EACH: Final = 40
 checks need 680; a model of ordinal and of continuous indicators has more, and draws more."""
 INFORMS: Final = ("missing_by_block",)
 """Checks without a verdict."""
-_PIT: Final = "person_pit"
-_PIT_ABOUT: Final = "where people lie among new people like them, in tenths: sum scores, factors, outcome"
-_BINS: Final = 10
 _WORST: Final = 8
 
 type Array = np.ndarray[Any, Any]
-type Simulated = tuple[dict[str, Array], Array]
 
 
 def simulated(
-    theta: dict[str, Array], design: Design, statistics: Statistics, rng: np.random.Generator
-) -> Simulated:
+    theta: dict[str, Array],
+    design: Design,
+    statistics: Statistics,
+    rng: np.random.Generator,
+    *,
+    places: Places | None = None,
+) -> dict[str, Array]:
     """Draw data of new people, once for each draw of the parameters, and take their statistics.
 
     Parameters
@@ -61,24 +65,47 @@ def simulated(
         Of this design.
     rng : numpy.random.Generator
         Source of randomness.
+    places : Places, optional
+        Which takes the data in, too.
 
     Returns
     -------
-    tuple
-        By check [sample, statistic]; columns of people [sample, `participant`, column], in single
-        precision: they are ranked.
+    dict of str to numpy.ndarray
+        By check [sample, statistic].
     """
-    size, found = len(next(iter(theta.values()))), list[dict[str, Array]]()
-    columns = np.empty((size, *person_columns(design)[1].shape), dtype=np.float32)
-    for s, own in enumerate(rng.spawn(size)):  # threads would wait for each other
+    found = list[dict[str, Array]]()
+    for s, own in enumerate(rng.spawn(len(next(iter(theta.values()))))):  # threads would wait for each other
         data = generate({k: v[s] for k, v in theta.items()}, design, own)
         found.append(statistics(data))
-        columns[s] = person_columns(data)[1]
-    return {name: np.stack([f[name] for f in found]) for name in found[0]}, columns
+        if places is not None:
+            places.add(s, loo_pit.columns_of(data)[1])
+    return {name: np.stack([f[name] for f in found]) for name in found[0]}
+
+
+def chosen_draws(theta: dict[str, Array], design: Design, *, min_cell: int) -> Array:
+    """Return positions of the draws of the parameters from which data are drawn, evenly over all.
+
+    Parameters
+    ----------
+    theta : dict of str to numpy.ndarray
+        Draws [sample, ...] by parameter.
+    design : Design
+        The data.
+    min_cell : int
+        As in `check`.
+    """
+    size = len(next(iter(theta.values())))
+    checks = len({*Statistics(design, min_cell=min_cell)(design), loo_pit.NAME} - {*INFORMS})
+    return np.linspace(0, size - 1, min(max(REPLICATIONS, _FOR_EACH * checks), size)).round().astype(int)
 
 
 def check(
-    theta: dict[str, Array], design: Design, rng: np.random.Generator, *, min_cell: int
+    theta: dict[str, Array],
+    design: Design,
+    rng: np.random.Generator,
+    *,
+    min_cell: int,
+    left_out: LeftOut | None = None,
 ) -> dict[str, Any]:
     """Compare the data with data that the model draws for new people of the same design.
 
@@ -92,33 +119,35 @@ def check(
         Source of randomness.
     min_cell : int
         Values that fewer people stand behind are judged and not printed.
+    left_out : LeftOut, optional
+        Weights at the draws of `chosen_draws`; without, everybody stays in.
 
     Returns
     -------
     dict
         As ``predictive_checks.json``.
     """
-    size = len(next(iter(theta.values())))
-    statistics = Statistics(design, min_cell=min_cell)
-    observed, behind = statistics(design), statistics.people(design)
-    checks = len({*observed, _PIT} - {*INFORMS})
-    chosen = rng.choice(size, min(max(REPLICATIONS, _FOR_EACH * checks), size), replace=False)
-    drawn, columns = simulated({k: v[chosen] for k, v in theta.items()}, design, statistics, rng)
-    labels = dict(statistics.labels)
-    column_labels, own = person_columns(design)
-    observed[_PIT], drawn[_PIT], people = _pit(own, columns)
-    behind[_PIT] = people
-    labels[_PIT] = [f"{c}: tenth {b + 1}" for c in column_labels for b in range(_BINS)]
+    if left_out is None:
+        draws = chosen_draws(theta, design, min_cell=min_cell)
+        left_out = LeftOut.nobody(draws, len(design.diagnosis))
+    statistics, (columns, own) = Statistics(design, min_cell=min_cell), loo_pit.columns_of(design)
+    places = Places(own, left_out)
+    observed, behind, labels = statistics(design), statistics.people(design), statistics.labels
+    chosen = {k: v[left_out.draws] for k, v in theta.items()}
+    drawn = simulated(chosen, design, statistics, rng, places=places)
     found = [
         _compare(
             name, observed[name], drawn[name], labels=labels[name], behind=behind[name], min_cell=min_cell
         )
-        for name in (*ABOUT, _PIT)
+        for name in ABOUT
         if name in observed and (np.isfinite(observed[name]) & np.isfinite(drawn[name]).all(axis=0)).any()
     ]
+    pit = loo_pit.compare(places.values(rng), columns, left_out.over, min_cell=min_cell)
+    found += [] if pit is None else [pit[0]]
     _judge(found)
     return {
-        "level": LEVEL, "replications": len(chosen), "checks": found, "min_cell": min_cell,
+        "level": LEVEL, "replications": len(left_out.draws), "checks": found, "min_cell": min_cell,
+        "loo_pit": [] if pit is None else pit[1],
         "rootograms": rootograms(design, observed, drawn, min_cell),
         "rule": " ".join(__doc__.split("\n\n")[2].split()),
     }  # fmt: skip
@@ -148,14 +177,14 @@ def _compare(
     ]  # fmt: skip
     outside = int(((values < low) | (values > high)).sum())
     return {
-        "name": name, "about": ABOUT.get(name, _PIT_ABOUT), "elements": len(values), "p": p,
+        "name": name, "about": ABOUT[name], "elements": len(values), "p": p,
         "largest_z": largest, "mean_square_z": square, "outside_90": outside, "worst": worst,
     }  # fmt: skip
 
 
 def _judge(found: list[dict[str, Any]]) -> None:
     """Add verdicts: Holm's adjustment over the checks that can fail."""
-    can_fail = [c for c in found if c["name"] not in INFORMS]
+    can_fail = [c for c in found if c["name"] not in INFORMS and "passed" not in c]
     for one, adjusted in zip(can_fail, holm(np.array([c["p"] for c in can_fail])), strict=True):
         one["p_adjusted"], one["passed"] = float(adjusted), bool(adjusted > LEVEL)
     for one in found:
@@ -172,51 +201,6 @@ def rows(found: dict[str, Any]) -> list[CheckResult]:
         text = f"{one['about']}: {said[one['passed']]}; farthest {worst['element']} (z {worst['z']:.1f})"
         result.append(CheckResult(one["name"], None, one["p"], None, text, group="predictive"))
     return result
-
-
-def _pit(own: Array, columns: Array) -> tuple[Array, Array, Array]:
-    """Share of people in each tenth of the predictive distribution of new people like them.
-
-    Parameters
-    ----------
-    own : numpy.ndarray
-        Observed [`participant`, column].
-    columns : numpy.ndarray
-        Replicates [sample, `participant`, column].
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Observed shares, those of the replicates among each other [sample, ...], and people.
-    """
-    seen, own = np.isfinite(own), own.astype(columns.dtype)
-    found = []
-    for c in range(own.shape[1]):  # one after the other: of a large cohort each is large
-        who, drawn = seen[:, c], columns[:, seen[:, c], c]
-        order = np.sort(np.where(np.isfinite(drawn), drawn, np.inf), axis=0)
-        found.append((_in_tenths(own[who, c], order, new=1), _in_tenths(drawn, order)))
-    observed, replicates = (np.concatenate(each, axis=-1) for each in zip(*found, strict=True))
-    return observed, replicates, observed * np.repeat(seen.sum(axis=0), _BINS)
-
-
-def _in_tenths(values: Array, order: Array, *, new: int = 0) -> Array:
-    """Return shares of people [..., tenth] by where each [..., person] lies in `order` [sample, person].
-
-    A value that is none of `order` is `new`: a rank more, the last if it is over them all.
-    """
-    below, equal = np.zeros(values.shape), np.zeros(values.shape)
-    for i in range(order.shape[1]):
-        left = np.searchsorted(order[:, i], values[..., i], side="left")
-        right = np.searchsorted(order[:, i], values[..., i], side="right")
-        below[..., i], equal[..., i] = left, right - left + new
-    # a sum score has few values: it is spread evenly over the ranks that it shares
-    edges, width = np.linspace(0, len(order) + new, _BINS + 1), np.maximum(equal, 1)
-    inside = [
-        (np.clip(np.minimum(below + width, b) - np.maximum(below, a), 0, None) / width).sum(axis=-1)
-        for a, b in pairwise(edges)
-    ]
-    with np.errstate(invalid="ignore"):  # of a column that nobody has
-        return np.stack(inside, axis=-1) / np.float64(order.shape[1])
 
 
 def rootograms(

@@ -106,7 +106,7 @@ def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[
     design = built.design
     theta = draw(built.parameters, design.coords, rng, _DRAWS)
     statistics = Statistics(design, min_cell=min_cell)
-    drawn, _ = simulated(theta, design, statistics, rng)
+    drawn = simulated(theta, design, statistics, rng)
     rows = []
     standardised = built.spec.measurement.unit == "sd"
     for name, values in _scalars(drawn, design, standardised=standardised).items():

@@ -72,11 +72,58 @@ def predicted(name: str, found: Artefact) -> list[Part]:
                 folded=True,
             )
         )
+    parts += _left_out(name, found)
     rootograms = found.get("rootograms", [])
     if rootograms:
         make = lambda: [_hanging(name, rootograms)]  # noqa: E731
         parts.append(figure(f"Rootograms of the answers, {name}", make, folded=True, wide=True))
     return parts
+
+
+def _left_out(name: str, found: Artefact) -> list[Part]:
+    """Return the curves of LOO-PIT, and which of them are not judged."""
+    parts = [
+        text(
+            "LOO-PIT is not judged, for over 5 % of people are over the k-hat limit, of "
+            + ", ".join(one["unreliable"]).replace("_", " ")
+            + "."
+        )
+        for one in found["checks"]
+        if one.get("unreliable")
+    ]
+    curves = [c for c in found.get("loo_pit", []) if c["place"]]
+    if curves:
+        make = lambda: [_places(name, curves)]  # noqa: E731
+        parts.append(figure(f"LOO-PIT: ECDF less uniform, {name}", make, folded=True, wide=True))
+    return parts
+
+
+def _places(name: str, curves: Sequence[Artefact]) -> Image:
+    """Draw where people lie in what is said of them when they are left out: ECDF less the diagonal."""
+    rows_down = -(-len(curves) // _ABREAST)
+    with mpl.rc_context(STYLE):
+        canvas = Figure(figsize=(1.25 * _ABREAST, 1.05 * rows_down + 0.4), layout="constrained")
+        grid = canvas.subplots(rows_down, _ABREAST, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, one in zip(grid, curves, strict=False):
+            axes.fill_between(one["place"], one["low"], one["high"], color="#d5d9df", lw=0)
+            colour = COLOURS[0] if one["reliable"] else "#8a919c"
+            axes.plot(one["place"], one["difference"], color=colour, lw=1, marker=".", ms=2)
+            axes.set_title(one["column"].replace("_", " "), fontsize=6)
+            axes.tick_params(labelsize=5, length=2)
+            axes.set_xlim(0, 1)
+        for axes in grid[len(curves) :]:
+            axes.remove()
+        canvas.supylabel("share of people below, less place", fontsize=7)
+        canvas.supxlabel("place in what is predicted of a person who is left out", fontsize=7)
+        drawn = _svg(canvas)
+    worst = min(curves, key=lambda one: one["p"])
+    alt = (
+        f"LOO-PIT of {len(curves)} columns of {name}: ECDF less the diagonal, with the simultaneous 95 % "
+        "band of independent places; points between which few people lie are left out. Farthest from "
+        f"uniform is {worst['column']} (p {number(worst['p'])}, before any adjustment). A curve under zero "
+        "on the left and over it on the right has too few people in the tails; grey ones are not judged."
+    )
+    return Image(drawn, alt)
 
 
 def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
