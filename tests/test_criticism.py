@@ -58,7 +58,8 @@ def test_small_cells_stay_unprinted_and_verdicts_are_words() -> None:
 
 
 def test_rootograms_are_drawn_and_few_people_are_left_out() -> None:
-    rows = [{"indicator": f"item_{k}", "expected": [9.0, 4.0], "root_difference": [0.2 * k, None]}
+    rows = [{"indicator": f"item_{k}", "answers": ["0", "1 or more"], "expected": [9.0, 4.0],
+             "root_difference": [0.2 * k, None]}
             for k in range(8)]  # fmt: skip
     check = {"name": "item_histogram", "passed": True, "p": 0.5, "p_adjusted": 1.0, "elements": 3,
              "about": "answers", "worst": []}  # fmt: skip

@@ -67,11 +67,14 @@ def test_data_that_the_model_does_not_draw_are_seen(family: str, fault: float) -
     theta, data = drawn(spec, design, seed=4, w=0.3, **({"dispersion": 0.3, "a": 1.8} if fault > 1 else {}))
     draws = {name: np.repeat(value[None], 700, axis=0) for name, value in theta.items()}
     changed = np.where(np.arange(80) % 3 > 0, 0.0 if fault > 1 else 1.0, data.outcome)
-    verdicts = []
+    verdicts, expected = [], []
     for values in (data.outcome, changed):
         found = predictive.check(draws, replace(data, outcome=values), np.random.default_rng(2), min_cell=5)
         (one,) = [c for c in found["checks"] if c["name"] == TAKEN[family]]
         verdicts.append(one["p"])
+        expected += [r["expected"] for r in found["rootograms"] if r["indicator"] == "outcome"]
+    assert len(expected) == (2 if fault > 1 else 0)  # of a count
+    assert all(np.array_equal(one, expected[0]) for one in expected)  # the model's, whatever the data
     assert verdicts[0] > 0.05
     assert verdicts[1] < 0.01
 

@@ -18,17 +18,18 @@ fail: such checks find errors of code, the others misfit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
-from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import generate
 from nssi_bayes.check import loo_pit
 from nssi_bayes.check.gate import CheckResult
 from nssi_bayes.check.loo_pit import LeftOut, Places
 from nssi_bayes.check.multiple import holm
+from nssi_bayes.check.rootograms import Tally, of_answers, of_counts
 from nssi_bayes.check.statistics import ABOUT, Statistics
 
 __all__ = ["LEVEL", "REPLICATIONS", "check", "chosen_draws", "rows", "simulated"]
@@ -51,7 +52,7 @@ def simulated(
     statistics: Statistics,
     rng: np.random.Generator,
     *,
-    places: Places | None = None,
+    watch: Callable[[int, Design], None] | None = None,
 ) -> dict[str, Array]:
     """Draw data of new people, once for each draw of the parameters, and take their statistics.
 
@@ -65,8 +66,8 @@ def simulated(
         Of this design.
     rng : numpy.random.Generator
         Source of randomness.
-    places : Places, optional
-        Which takes the data in, too.
+    watch : callable, optional
+        Takes the position of the draw and its data, which are not kept.
 
     Returns
     -------
@@ -77,8 +78,8 @@ def simulated(
     for s, own in enumerate(rng.spawn(len(next(iter(theta.values()))))):  # threads would wait for each other
         data = generate({k: v[s] for k, v in theta.items()}, design, own)
         found.append(statistics(data))
-        if places is not None:
-            places.add(s, loo_pit.columns_of(data)[1])
+        if watch is not None:
+            watch(s, data)
     return {name: np.stack([f[name] for f in found]) for name in found[0]}
 
 
@@ -131,10 +132,15 @@ def check(
         draws = chosen_draws(theta, design, min_cell=min_cell)
         left_out = LeftOut.nobody(draws, len(design.diagnosis))
     statistics, (columns, own) = Statistics(design, min_cell=min_cell), loo_pit.columns_of(design)
-    places = Places(own, left_out)
+    places, tally = Places(own, left_out), Tally()
+
+    def watch(s: int, data: Design) -> None:
+        places.add(s, loo_pit.columns_of(data)[1])
+        tally.add(data)
+
     observed, behind, labels = statistics(design), statistics.people(design), statistics.labels
     chosen = {k: v[left_out.draws] for k, v in theta.items()}
-    drawn = simulated(chosen, design, statistics, rng, places=places)
+    drawn = simulated(chosen, design, statistics, rng, watch=watch)
     found = [
         _compare(
             name, observed[name], drawn[name], labels=labels[name], behind=behind[name], min_cell=min_cell
@@ -148,7 +154,9 @@ def check(
     return {
         "level": LEVEL, "replications": len(left_out.draws), "checks": found, "min_cell": min_cell,
         "loo_pit": [] if pit is None else pit[1],
-        "rootograms": rootograms(design, observed, drawn, min_cell),
+        "rootograms": [
+            *of_answers(design, observed, drawn, min_cell), *of_counts(design, tally, min_cell)
+        ],
         "rule": " ".join(__doc__.split("\n\n")[2].split()),
     }  # fmt: skip
 
@@ -201,36 +209,3 @@ def rows(found: dict[str, Any]) -> list[CheckResult]:
         text = f"{one['about']}: {said[one['passed']]}; farthest {worst['element']} (z {worst['z']:.1f})"
         result.append(CheckResult(one["name"], None, one["p"], None, text, group="predictive"))
     return result
-
-
-def rootograms(
-    design: Design, observed: dict[str, Array], drawn: dict[str, Array], min_cell: int
-) -> list[dict[str, Any]]:
-    """Return, for each indicator, roots of observed less roots of expected counts, by response.
-
-    Parameters
-    ----------
-    design : Design
-        The data.
-    observed, drawn : dict of str to numpy.ndarray
-        Statistics of the data and of the replicates [sample, ...], by check.
-    min_cell : int
-        Smaller counts are not printed.
-
-    Returns
-    -------
-    list of dict
-        One an ordinal indicator.
-    """
-    if not design.coords[n.INDICATOR]:
-        return []
-    shares, replicates = observed["item_histogram"], drawn["item_histogram"]
-    answered = (design.response != design.missing_response).sum(axis=0)
-    start = np.concatenate([[0], np.cumsum(design.categories)])
-    found = []
-    for j, label in enumerate(design.coords[n.INDICATOR]):
-        at = slice(int(start[j]), int(start[j + 1]))
-        count, expected = shares[at] * answered[j], replicates[:, at].mean(axis=0) * answered[j]
-        hanging = np.where(count >= min_cell, np.sqrt(count) - np.sqrt(expected), np.nan)
-        found.append({"indicator": str(label), "expected": expected, "root_difference": hanging})
-    return found

@@ -76,7 +76,7 @@ def predicted(name: str, found: Artefact) -> list[Part]:
     rootograms = found.get("rootograms", [])
     if rootograms:
         make = lambda: [_hanging(name, rootograms)]  # noqa: E731
-        parts.append(figure(f"Rootograms of the answers, {name}", make, folded=True, wide=True))
+        parts.append(figure(f"Rootograms, {name}", make, folded=True, wide=True))
     return parts
 
 
@@ -138,16 +138,17 @@ def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
             axes.axhspan(-1, 1, color="#d5d9df", lw=0, zorder=0)
             axes.set_title(row["indicator"].replace("_", " "), fontsize=6)
             axes.tick_params(labelsize=5, length=2)
-            axes.set_xticks([0, len(height) - 1])
+            ends = [0, len(height) - 1]
+            axes.set_xticks(ends, [row["answers"][e] for e in ends])
         for axes in grid[len(rows) :]:
             axes.remove()
         canvas.supylabel("root of observed less root of expected count", fontsize=7)
-        canvas.supxlabel("response category", fontsize=7)
+        canvas.supxlabel("answer, or count", fontsize=7)
         drawn = _svg(canvas)
     worst = max(rows, key=_largest)
     alt = (
-        f"Of {len(rows)} indicators of {name}, by response category: the root of how many people answered so "
-        f"less the root of how many the model expects. The root of a count has an sd of about 1/2; the band "
+        f"Of {len(rows)} indicators or counts of {name}, by answer: the root of how many people gave it less "
+        f"the root of how many the model expects. The root of a count has an sd of about 1/2; the band "
         f"is 1 to either side of 0. Farthest is {worst['indicator']} ({number(_largest(worst))})."
     )
     return Image(drawn, alt)
