@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 from scipy import stats
 
-from designs import small_cohort, small_spec
+from designs import full_cohort, joint_spec, prior_tree, small_cohort, small_spec
+from folders import params
 from ladders import ladder, mixed_cohort
 from nssi_bayes import names as n
 from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build
+from nssi_bayes.calibrate.reliability import statements
+from nssi_bayes.check import estimates
 from nssi_bayes.check.bias import MODERATE
+from nssi_bayes.check.levels import Met
 from nssi_bayes.report import against
-from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions
+from nssi_bayes.sensitivity.conclusions import SUMMED_UP, by_chance, changes, conclusions
 
 type Array = np.ndarray[Any, Any]
 SHAPE = (4, 1000)
@@ -104,3 +109,120 @@ def test_how_many_conclusions_change_from_run_to_run_is_foreseen() -> None:
     far = {"c": 5 + rng.standard_normal(SHAPE)}
     assert by_chance(far, interval=interval, rope=rope) < 1e-6
     assert by_chance({}, interval=interval, rope=rope) == 0
+
+
+def _of_groups(r: dict[str, Any]) -> str:
+    kind = {"mean": "level_group", "log_sd": "log spread_group"}.get(r["what"])
+    group, function = r["group"], r["function"]
+    of_group = "Omega" if group == "A" else f"Omega_group_{group}"  # the first group has the model's own
+    return f"{kind}[{group}, {function}]" if kind else f"{of_group}[{r['other']}, {function}]"
+
+
+def _of_outcome(r: dict[str, Any], known: set[str]) -> str:
+    end = "_some" if r.get("part") == "any" else ""
+    names = [f"{kind}{end}[{r['term']}]" for kind in ("w", "q", "d")]
+    return next((name for name in names if name in known), names[0])
+
+
+def _of_levels(r: dict[str, Any]) -> str:
+    kind = "A" if r["estimand"] == "adjusted" else "level as_met"
+    return f"{kind}[{r['disorder']}, {r['function']}]"
+
+
+_NAMES: dict[str, Any] = {
+    "levels": _of_levels,
+    "contrasts": lambda r: f"contrast {r['estimand']}[{r['disorder']} - {r['other']}, {r['function']}]",
+    "heterogeneity": lambda r: (
+        f"largest difference, {r['term']}[{', '.join(x for x in (r['function'], r['detail']) if x)}]"
+    ),
+    "slopes": lambda r: f"B[{r['function']}, {r['factor']}]",
+    "slopes_by_disorder": lambda r: f"slope by disorder[{r['function']}, {r['factor']}, {r['disorder']}]",
+    "correlations": lambda r: f"Omega[{r['other']}, {r['function']}]",
+    "networks": lambda r: f"L_network[{r['network']}, {r['function']}]",
+    "network_pairs": lambda r: f"L_pair[{r['network_pair']}, {r['function']}]",
+    "item_bias": lambda r: f"delta[{r['indicator']}, {r['disorder']}]",
+    "spread": lambda r: f"h[{r['disorder']}, {r['function']}]",
+    "skewness": lambda r: f"skewness[{r['function']}]",
+    "groups": _of_groups,
+}
+_TOLD_BY_OTHERS = {"levels", "rois_by_disorder", "measurement", "projection"}
+"""Parts that are not compared one by one between revisions: contrasts, networks and heterogeneity are."""
+_PRINTABLE = {
+    "circuits": (joint_spec(outcome="severity"), full_cohort(30)),
+    "roots": (joint_spec("heterogeneity/disorder_roots"), full_cohort(30)),
+    "spread and bias": (
+        small_spec(disorder={"levels": True, "spread": True}, measurement={"bias": "dense"}),
+        small_cohort(30),
+    ),
+    "skewed": (joint_spec("structure/skewed"), full_cohort(30)),
+    "ladder": (ladder("scalar"), mixed_cohort()),
+}
+
+
+def _printed(model: str) -> tuple[dict[str, Any], xr.Dataset, dict[str, Array]]:
+    """Return what a page prints, the draws that it rests on, and conclusions; draws are of the prior."""
+    spec, cohort = _PRINTABLE[model]
+    built = build(spec, cohort)
+    tree, design, rng = prior_tree(built), built.design, np.random.default_rng(3)
+    disorders, functions = (len(design.coords[d]) for d in (n.DISORDER, n.FUNCTION))
+    pairs = disorders * (disorders - 1) // 2
+    met = Met(*(rng.standard_normal((100, k, functions)) for k in (disorders, pairs)))
+    spread = np.ones((100, functions))
+    found = estimates.estimate(tree, design, spread, met, params=params(), cohort=cohort)
+    draws = tree["posterior"].to_dataset()
+    return found, draws, conclusions(draws, met, disorders=design.coords[n.DISORDER])
+
+
+@pytest.mark.parametrize("model", _PRINTABLE)
+def test_conclusions_are_what_a_report_prints(model: str) -> None:
+    """Every row of estimates.json is a conclusion, or its part says which other part sums it up."""
+    found, _, concluded = _printed(model)
+    known = set(concluded)
+    rows = {part: rows for part, rows in found.items() if isinstance(rows, list) and rows}
+    assert set(SUMMED_UP.values()) - {""} <= set(_NAMES)
+    expected = set()
+    for part, each in rows.items():
+        if part not in SUMMED_UP:
+            names = [_of_outcome(r, known) if part == "outcome" else _NAMES[part](r) for r in each]
+            likely = [part != "item_bias" or r["p_moderate"] > 0.5 for r in each]
+            expected |= {name for name, keep in zip(names, likely, strict=True) if keep}
+    assert expected <= known, expected - known
+    assert {name.split("[")[0] for name in known - expected} <= {"level_burden"}
+    assert set(rows) - set(against._JUDGED) <= _TOLD_BY_OTHERS
+    for part in set(rows) & set(against._KEYS):
+        assert len(against._pairs(part, found, found)) == (
+            len(rows[part]) if part != "item_bias" else sum(r["p_moderate"] > 0.5 for r in rows[part])
+        )
+
+
+def test_what_is_printed_of_all_of_them_is_there() -> None:
+    """The models above print every part, but for what only a fit has."""
+    parts = {part for model in _PRINTABLE for part, rows in _printed(model)[0].items() if rows}
+    assert set(estimates.PARTS) - parts <= {"projection"}
+
+
+def test_the_largest_difference_of_a_network_is_that_of_its_mean_loadings() -> None:
+    found, draws, known = _printed("circuits")
+    row = next(r for r in found["heterogeneity"] if r["term"] == "loadings")
+    values = known[f"largest difference, loadings[{row['function']}, {row['detail']}]"]
+    assert values.mean() == pytest.approx(row["posterior"]["largest"]["mean"])
+    assert (np.abs(values) > 0.2).mean() == pytest.approx(row["p_over_rope"])
+    assert not any(name.startswith(("L_disorder", "L_edge_disorder")) for name in known)
+    said = statements(draws, draws.isel(chain=[0], draw=[0]), rope=0.2)
+    sizes, directions = (len(said[kind]["stated"]) for kind in ("size", "direction"))
+    unsigned = sum(name.startswith("largest difference") for name in conclusions(draws))
+    assert sizes - directions == unsigned > 0
+
+
+def test_heterogeneity_is_compared_between_revisions_without_a_sign() -> None:
+    row = {"term": "loadings", "function": "inner", "detail": "salience"}
+    span = {"finite_sd": {}, "largest": {"mean": 0.4, "low": 0.3, "high": 0.5}, "tau": {}}
+    now, then = (
+        {"interval": 0.9, "rope": 0.2, "heterogeneity": [{**row, "posterior": span, "p_over_rope": p}]}
+        for p in (0.99, 0.5)
+    )
+    (found,) = against.conclusions(now, then)
+    assert found == {
+        "what": "heterogeneity: loadings, inner, salience",
+        "then": "no evidence either way", "now": "beyond the ROPE",
+    }  # fmt: skip

@@ -211,7 +211,7 @@ def test_what_is_missing_is_filled_in_deltas_apart(kind: str) -> None:
     assert np.std(values[1]) > 0.3
 
 
-def test_conclusions_are_what_a_report_prints() -> None:
+def test_conclusions_are_named_by_their_labels() -> None:
     built, _ = _built()
     theta = draw(built.parameters, built.design.coords, np.random.default_rng(5), 20)
     values = {k: (v @ np.swapaxes(v, 1, 2) if k.startswith("Omega") else v)[None] for k, v in theta.items()}

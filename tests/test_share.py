@@ -18,7 +18,7 @@ from nssi_bayes.report.cells import few
 from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.report.sections.answer import banner
 from nssi_bayes.share.allowed import allowed
-from nssi_bayes.share.tables import safe_evidence, safe_groups
+from nssi_bayes.share.tables import _safe_attacks, safe_evidence, safe_groups
 from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text
 from planted import (
     MODEL,
@@ -217,6 +217,15 @@ def test_conclusions_on_groups_stay(lab: Layout) -> None:
     assert [r["conclusion"] for r in shared["power_scaling"]] == ["B[inner, trauma]"]
     assert (shared["sensitive_to_a_prior"], shared["led_by_a_prior"]) == (1, 1)
     assert [r["parameter"] for r in shared["contraction"]] == ["B"]
+
+
+@pytest.mark.parametrize(("small", "kept"), [([], 2), (["mood"], 0)])
+def test_conclusions_on_a_disorder_of_few_people_stay(small: list[str], kept: int) -> None:
+    """So do those on the largest difference between disorders, which may be that of the few."""
+    names = ("largest difference, levels[inner]", "slope by disorder[inner, trauma, mood]")
+    rows = [{"conclusion": name, "sensitive": True, "diagnosis": ""} for name in names]
+    found = _safe_attacks({"sensitivity": {"power_scaling": rows, "contraction": []}}, small)
+    assert len(found["sensitivity"]["power_scaling"]) == kept
 
 
 def test_with_one_disorder_left_none_is_shared(lab: Layout, tmp_path: Path, quick: None) -> None:

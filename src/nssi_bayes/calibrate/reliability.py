@@ -15,7 +15,7 @@ import xarray as xr
 from scipy.stats import t
 
 from nssi_bayes.check.multiple import holm
-from nssi_bayes.sensitivity.conclusions import conclusions
+from nssi_bayes.sensitivity.conclusions import UNSIGNED, conclusions
 
 __all__ = ["BINS", "reliability", "statements"]
 
@@ -55,6 +55,8 @@ def statements(posterior: xr.Dataset, truth: xr.Dataset, *, rope: float) -> dict
             ("direction", draws > 0, one > 0),
             ("size", np.abs(draws) > rope, np.abs(one) > rope),
         ):
+            if kind == "direction" and name.startswith(UNSIGNED):
+                continue
             found[kind]["stated"].append(round(float(stated.mean()), 4))
             found[kind]["true"].append(int(true.item()))
     return found

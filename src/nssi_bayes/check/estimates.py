@@ -20,7 +20,7 @@ from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
-__all__ = ["PARTS", "estimate", "outcome_rows", "rate_ratios"]
+__all__ = ["PARTS", "VARYING", "by_disorder", "estimate", "outcome_rows", "rate_ratios"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
@@ -28,6 +28,12 @@ PARTS: Final = (
     "item_bias", "spread", "skewness", "groups", "projection",
 )  # fmt: skip
 
+VARYING: Final = {
+    "levels": ("A", "tau_mean", None), "slopes": ("B_disorder", "tau_slope", n.FACTOR),
+    "loadings": ("L_disorder", "tau_neural", n.NETWORK),
+    "edge loadings": ("L_edge_disorder", "tau_neural_edge", n.NETWORK_PAIR),
+}  # fmt: skip
+"""What varies by disorder: its effects, their scale, and what beside functions they are told by."""
 _RATIOS: Final = {
     n.BERNOULLI: "odds ratio",
     n.NEGATIVE_BINOMIAL: "rate ratio",
@@ -202,15 +208,10 @@ def _by_disorder(
 
 def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) -> Iterator[Row]:
     """Finite-population sd, largest contrast and tau, posterior beside prior, by function."""
-    terms = {
-        "levels": ("A", "tau_mean", None), "slopes": ("B_disorder", "tau_slope", n.FACTOR),
-        "loadings": ("L_disorder", "tau_neural", n.NETWORK),
-        "edge loadings": ("L_edge_disorder", "tau_neural_edge", n.NETWORK_PAIR),
-    }  # fmt: skip
-    for term, (effect, scale, split) in terms.items():
+    for term, (effect, scale, split) in VARYING.items():
         if effect not in posterior:
             continue
-        sides = [_effects(side, effect, split) for side in (posterior, prior)]
+        sides = [by_disorder(side, effect, split) for side in (posterior, prior)]
         functions = posterior[n.FUNCTION].to_numpy()
         details = [""] if split is None else [str(v) for v in sides[0][split].to_numpy()]
         for f in functions:
@@ -233,8 +234,16 @@ def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) 
                 }  # fmt: skip
 
 
-def _effects(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArray:
-    """Effects by disorder; loadings averaged over the regions of a network, or edges of a pair."""
+def by_disorder(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArray:
+    """Return effects by disorder; loadings averaged over the regions of a network, or edges of a pair.
+
+    Parameters
+    ----------
+    flat : xarray.Dataset
+        Draws.
+    effect, split : str
+        As in `VARYING`.
+    """
     member = {n.NETWORK: n.ROI_NETWORK, n.NETWORK_PAIR: n.EDGE_NETWORK}.get(split or "")
     if member is None:
         return flat[effect]

@@ -31,7 +31,12 @@ _KEYS: Final = {
     "levels": ("estimand", "function", "disorder"),
     "slopes": ("function", "factor"),
     "slopes_by_disorder": ("function", "factor", "disorder"),
+    "heterogeneity": ("term", "function", "detail"),
     "correlations": ("function", "other"),
+    "networks": ("network", "function"),
+    "network_pairs": ("network_pair", "function"),
+    "rois_by_disorder": ("roi", "function", "disorder"),
+    "skewness": ("function",),
     "rois": ("roi", "function"),
     "edges": ("edge", "function"),
     "outcome": ("term", "part"),
@@ -39,7 +44,10 @@ _KEYS: Final = {
     "spread": ("disorder", "function"),
     "item_bias": ("indicator", "disorder"),
 }
-_JUDGED: Final = ("contrasts", "slopes", "outcome", "rois", "edges", "groups", "spread", "item_bias")
+_JUDGED: Final = (
+    "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "outcome", "networks",
+    "network_pairs", "rois", "edges", "skewness", "groups", "spread", "item_bias",
+)  # fmt: skip
 _LIKELY: Final = 0.5  # probability of more than negligible bias, from which on a page states it
 _MOVED: Final = 0.005  # what is printed with two digits has not moved below it
 
@@ -199,6 +207,8 @@ def _word(row: Row | None, estimates: Row) -> str:
     if row is None:
         return "not there"
     verdict = judged(row, content=estimates["interval"])
+    if row.get("unsigned"):
+        return LABELS[verdict]
     sign = ("positive, " if row["mean"] > 0 else "negative, ") if verdict in ("beyond", "direction") else ""
     return f"{sign}{LABELS[verdict]}"
 
@@ -206,7 +216,7 @@ def _word(row: Row | None, estimates: Row) -> str:
 def _pairs(part: str, now: Row, then: Row) -> list[tuple[str, Row | None, Row | None]]:
     keys = _KEYS[part]
     new, old = (
-        {tuple(str(r[k]) for k in keys if k in r): r for r in side.get(part, []) if not r.get("few")}
+        {tuple(str(r[k]) for k in keys if r.get(k)): _one(r) for r in side.get(part, []) if not r.get("few")}
         for side in (now, then)
     )
     return [
@@ -216,6 +226,14 @@ def _pairs(part: str, now: Row, then: Row) -> list[tuple[str, Row | None, Row | 
             row.get("p_moderate", 1.0) > _LIKELY for row in (new.get(key), old.get(key)) if row is not None
         )
     ]
+
+
+def _one(row: Row) -> Row:
+    """Return a row as it is judged: of heterogeneity the largest difference, which has no sign."""
+    if "posterior" not in row:
+        return row
+    over = row["p_over_rope"]
+    return {**row["posterior"]["largest"], "p_over_rope": over, "p_positive": over, "unsigned": True}
 
 
 def _conclusions(now: Evidence, then: Evidence) -> list[Part]:

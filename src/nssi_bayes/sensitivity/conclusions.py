@@ -1,15 +1,18 @@
 """What a report concludes, as draws, and whether two posteriors conclude the same.
 
-A conclusion is a printed number with a sign: a contrast of disorders, a slope, a correlation, a
-loading of a network, the mean or the logarithm of the sd of a group, the logarithm of a disorder's
-residual sd. Of items' biases those are that are more likely than not more than negligible, as in the
-report. A conclusion is certain of its sign where the interval of `params.yaml` excludes 0, and
-beyond the ROPE where the probability of a larger size is .95 or more.
+A conclusion is a printed number with a sign: a contrast of disorders, a slope (of a disorder: the
+whole of it), a correlation, a loading of a network, the mean or the logarithm of the sd of a group,
+the logarithm of a disorder's residual sd, the skewness of a function. Of items' biases those are that
+are more likely than not more than negligible, as in the report. What a report says of heterogeneity is
+one, too: the largest difference between disorders in levels, slopes on a factor, or loadings of a
+network or pair of networks, which has a size and no sign. A conclusion is certain of its sign where
+the interval of `params.yaml` excludes 0, and beyond the ROPE where the probability of a larger size is
+.95 or more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,12 +21,21 @@ from scipy.stats import norm
 
 from nssi_bayes import names as n
 from nssi_bayes.check.bias import MODERATE
+from nssi_bayes.check.estimates import VARYING, by_disorder
 from nssi_bayes.check.levels import Met, adjusted_levels, contrasts
+from nssi_bayes.integrate.sinh_arcsinh import skewness
 
-__all__ = ["by_chance", "changes", "conclusions", "state"]
+__all__ = ["SUMMED_UP", "UNSIGNED", "by_chance", "changes", "conclusions", "state"]
 
+SUMMED_UP: Final = {
+    "rois": "networks", "edges": "network_pairs", "rois_by_disorder": "heterogeneity",
+    "measurement": "", "projection": "",
+}  # fmt: skip
+"""Parts of ``estimates.json`` whose rows are no conclusions one by one, and the part that sums them up."""
+UNSIGNED: Final = "largest difference"
+"""How conclusions begin that have a size and no sign."""
 _PRINTED: Final = (
-    "A", "level_burden", "B", "B_disorder", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
+    "A", "level_burden", "B", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
     "d_some", "level_group", "spread_group", "h", "delta",
 )  # fmt: skip
 _RATIOS: Final = ("spread_group",)
@@ -35,7 +47,13 @@ _LIKELY: Final = 0.5
 type Array = np.ndarray[Any, Any]
 
 
-def conclusions(draws: xr.Dataset, met: Met | None = None, *, also: Collection[str] = ()) -> dict[str, Array]:
+def conclusions(
+    draws: xr.Dataset,
+    met: Met | None = None,
+    *,
+    disorders: Sequence[str] = (),
+    also: Collection[str] = (),
+) -> dict[str, Array]:
     """Return the draws of every conclusion.
 
     Parameters
@@ -44,6 +62,8 @@ def conclusions(draws: xr.Dataset, met: Met | None = None, *, also: Collection[s
         Of posterior or prior [`chain`, `draw`, ...].
     met : Met, optional
         From `check.levels.as_met`.
+    disorders : sequence of str, optional
+        Those of `met`, where no parameter of the model has them.
     also : collection of str
         Conclusions from other draws of the model: biases that are among them are conclusions here, too.
 
@@ -54,34 +74,68 @@ def conclusions(draws: xr.Dataset, met: Met | None = None, *, also: Collection[s
     """
     return {
         name: values
-        for name, values in _each(draws, met)
+        for name, values in _each(draws, met, disorders)
         if not name.startswith("delta[") or name in also or (np.abs(values) > MODERATE).mean() > _LIKELY
     }
 
 
-def _each(draws: xr.Dataset, met: Met | None) -> Iterator[tuple[str, Array]]:
-    shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
+def _each(draws: xr.Dataset, met: Met | None, disorders: Sequence[str]) -> Iterator[tuple[str, Array]]:
     if n.DISORDER in draws.coords:
-        disorders, functions = (draws[d].to_numpy().astype(str) for d in (n.DISORDER, n.FUNCTION))
-        for kind, a, b, difference in contrasts(adjusted_levels(draws), met):
-            for j, function in enumerate(functions):
-                name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
-                yield name, difference[:, j].reshape(shape)
+        disorders = draws[n.DISORDER].to_numpy().astype(str).tolist()
+    yield from _levels(draws, met, disorders)
+    yield from _heterogeneity(draws)
+    if "B_disorder" in draws:
+        whole = draws["B"] + draws["B_disorder"]
+        yield from _labelled("slope by disorder", whole, n.FUNCTION, n.FACTOR, n.DISORDER)
+    if "epsilon" in draws:
+        shape = (draws[name].transpose(n.CHAIN, n.DRAW, n.FUNCTION) for name in ("epsilon", "tailweight"))
+        skewed = xr.apply_ufunc(lambda *both: skewness(*both)[0], *shape)
+        yield from _labelled("skewness", skewed, n.FUNCTION)
     of_groups = [str(name) for name in draws.data_vars if str(name).startswith("Omega_group_")]
     for name in (*_PRINTED, *of_groups):
-        if name not in draws:
-            continue
-        array = draws[name].transpose(n.CHAIN, n.DRAW, ...)
-        labels = [array[d].to_numpy().astype(str) for d in array.dims[2:]]
-        values = np.log(array.to_numpy()) if name in _RATIOS else array.to_numpy()
-        for place in np.ndindex(*values.shape[2:]):
-            if name.startswith("Omega") and place[0] <= place[1]:
-                continue
+        if name in draws:
+            dims = [str(d) for d in draws[name].transpose(n.CHAIN, n.DRAW, ...).dims[2:]]
+            if name in _RATIOS:
+                logs = draws[name].copy(data=np.log(draws[name].to_numpy()))
+                yield from _labelled(f"log {name}", logs, *dims)
+            else:
+                yield from _labelled(name, draws[name], *dims)
+
+
+def _levels(draws: xr.Dataset, met: Met | None, disorders: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    """Yield levels as met and contrasts of both kinds; adjusted levels are a parameter."""
+    if not disorders:
+        return
+    shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
+    functions = draws[n.FUNCTION].to_numpy().astype(str)
+    if met is not None:
+        for k, j in np.ndindex(*met.level.shape[1:]):
+            if np.isfinite(met.level[:, k, j]).all():
+                yield f"level as_met[{disorders[k]}, {functions[j]}]", met.level[:, k, j].reshape(shape)
+    for kind, a, b, difference in contrasts(adjusted_levels(draws), met):
+        for j, function in enumerate(functions):
+            name = f"contrast {kind}[{disorders[a]} - {disorders[b]}, {function}]"
+            yield name, difference[:, j].reshape(shape)
+
+
+def _heterogeneity(draws: xr.Dataset) -> Iterator[tuple[str, Array]]:
+    """Yield the largest difference between two disorders, of all that varies by disorder."""
+    for term, (effect, _, split) in VARYING.items():
+        if effect in draws:
+            values = by_disorder(draws, effect, split)
+            largest = values.max(n.DISORDER) - values.min(n.DISORDER)
+            dims = [n.FUNCTION] if split is None else [n.FUNCTION, split]
+            yield from _labelled(f"{UNSIGNED}, {term}", largest, *dims)
+
+
+def _labelled(name: str, array: xr.DataArray, *dims: str) -> Iterator[tuple[str, Array]]:
+    """Yield every element by its labels; of a correlation matrix what is below the diagonal."""
+    values = array.transpose(n.CHAIN, n.DRAW, *dims).to_numpy()
+    labels = [array[d].to_numpy().astype(str) for d in dims]
+    for place in np.ndindex(*values.shape[2:]):
+        if not name.startswith("Omega") or place[0] > place[1]:
             at = ", ".join(labels[a][i] for a, i in enumerate(place))
-            yield (
-                f"{'log ' if name in _RATIOS else ''}{name}[{at}]",
-                values[(slice(None), slice(None), *place)],
-            )
+            yield f"{name}[{at}]", values[(slice(None), slice(None), *place)]
 
 
 def state(draws: Array, *, interval: float, rope: float) -> dict[str, Any]:

@@ -61,6 +61,8 @@ _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
 
 # conclusions and parameters named after a group, which is a site, or may be few people
+_OF_ALL: Final = "largest difference"
+"""Conclusions on all disorders together, of which one may be of few people."""
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
 
 
@@ -228,7 +230,8 @@ def _safe_attacks(
         elif what == "sensitivity":
             kept = [
                 r for r in content["power_scaling"]
-                if not r["conclusion"].startswith(_OF_GROUPS) and not any(d in r["conclusion"] for d in small)
+                if not r["conclusion"].startswith((*_OF_GROUPS, *([_OF_ALL] if small else [])))
+                and not any(d in r["conclusion"] for d in small)
             ]  # fmt: skip
             contraction = [r for r in content["contraction"] if not r["parameter"].startswith(_OF_GROUPS)]
             counts = {  # of the conclusions that are told, as on the lab's page
