@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from designs import few, small_cohort, small_spec
+from designs import few, full_cohort, joint_spec, prior_tree, small_cohort, small_spec
+from folders import params
 from nssi_bayes import assemble, extract, ingest, score, simulate
+from nssi_bayes import check as verb
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal, measurement
 from nssi_bayes.blocks.design import Design, make_design
@@ -24,9 +26,10 @@ from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import Built, build, build_design
-from nssi_bayes.check import _quantities, estimates, scores
+from nssi_bayes.check import estimates, scores
 from nssi_bayes.check.gate import judge, judge_ends
 from nssi_bayes.check.levels import as_met, averages, weights_of
+from nssi_bayes.check.printed import derived
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
@@ -69,8 +72,13 @@ class Fitted:
         self.met = met
 
     def quantities(self) -> dict[str, Array]:
+        printed: list[Array] = []
+        spread, cohort = np.ones((len(self.met.level), len(self.design.coords["function"]))), xr.Dataset()
+        found = estimates.estimate(
+            self.tree, self.design, spread, self.met, params=params(), cohort=cohort, printed=printed
+        )
         total = self.log_likelihood[tuple(self.blocks)].sum(axis=1)
-        return _quantities(self.posterior, self.design, self.met, total, 4)
+        return {"log_likelihood": total.reshape(4, -1), **derived(found, printed, self.posterior)}
 
 
 @pytest.fixture(scope="module")
@@ -227,12 +235,66 @@ def test_the_gate_sees_every_reported_quantity(fitted: Fitted) -> None:
     """A contrast or the log-likelihood that does not mix is seen even if all parameters mix."""
     quantities = fitted.quantities()
     assert "log_likelihood" in quantities
-    assert sum(name.startswith("adjusted") for name in quantities) == 2 * 10
-    for name in ("log_likelihood", next(k for k in quantities if k.startswith("as_met"))):
+    kinds = {"contrasts[adjusted": 2 * 10, "contrasts[as_met": 2 * 10, "levels[as_met": 2 * 5}
+    for kind, count in kinds.items():
+        assert sum(name.startswith(kind) for name in quantities) == count, kind
+    for what in ("finite_sd", "largest"):
+        assert sum("heterogeneity[" in k and f"posterior, {what}" in k for k in quantities) == 2
+    for name in ("log_likelihood", *(next(k for k in quantities if k.startswith(kind)) for kind in kinds)):
         broken = {**quantities, name: quantities[name] + 1e4 * np.arange(4)[:, None]}
         gate = judge(fitted.tree, broken)
         assert gate.sampling["worst"][0]["quantity"] == name
         assert gate.sampling["max_rhat"] > 2
+
+
+@pytest.mark.parametrize("model", ["heterogeneity/disorder_circuits", "structure/skewed"])
+def test_every_interval_of_a_page_is_of_a_quantity_that_is_judged(model: str) -> None:
+    """A page has as many intervals as there are judged parameters and derived quantities behind them."""
+    spec, cohort = joint_spec(model), full_cohort(30)
+    built = build(spec, cohort)
+    tree, printed = prior_tree(built), list[Array]()
+    functions = len(built.design.coords["function"])
+    found = estimates.estimate(
+        tree, built.design, np.random.default_rng(1).uniform(1, 2, (100, functions)), None,
+        params=params(), cohort=cohort, printed=printed,
+    )  # fmt: skip
+    posterior = tree["posterior"].to_dataset()
+    quantities = derived(found, printed, posterior)
+    assert not [name for name in quantities if name.startswith("printed")]
+    judged = {q.ravel().tobytes() for q in quantities.values()}
+    for array in posterior.data_vars.values():
+        flat = array.transpose("chain", "draw", ...).to_numpy().reshape(100, -1)
+        judged |= {np.ascontiguousarray(column).tobytes() for column in flat.T}
+    left = [d for d in printed if np.ascontiguousarray(d).tobytes() not in judged and np.ptp(d) > 0]
+    values = np.array([np.frombuffer(one) for one in judged])
+    assert all(np.isclose(values, d, rtol=1e-6, atol=1e-9).all(axis=1).any() for d in left)
+    told = {name.split("[")[0] for name in quantities}
+    if model.endswith("skewed"):
+        assert "skewness" in told
+        assert any("excess_kurtosis" in name for name in quantities)
+    else:
+        assert told >= {"contrasts", "heterogeneity", "slopes_by_disorder", "rois", "edges"}
+        for what in ("loadings", "edge loadings"):
+            assert any(name.startswith(f"heterogeneity[{what}, ") for name in quantities)
+        assert any(name.startswith("rois[") and name.endswith("standardised]") for name in quantities)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+def test_a_fit_is_judged_on_what_its_page_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, cohort = small_spec(outcome="severity"), small_cohort(30)
+    seen: dict[str, Array] = {}
+
+    def stop(_: Any, quantities: dict[str, Array], **__: Any) -> None:
+        seen.update(quantities)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "judge", stop)
+    tree = prior_tree(build(spec, cohort))
+    with pytest.raises(KeyboardInterrupt):
+        verb._joint(spec, cohort, tree, params=params(), rng=np.random.default_rng(2), where="here")
+    assert "log_likelihood" in seen
+    assert {name.split("[")[0] for name in seen} >= {"levels", "contrasts", "heterogeneity"}
+    assert all(draws.shape == (4, 25) for draws in seen.values())
 
 
 def test_the_ends_of_every_printed_interval_are_judged() -> None:

@@ -26,8 +26,9 @@ from nssi_bayes.check import estimates, predictive, projection, repeated, scores
 from nssi_bayes.check.by_person import Pointwise, pointwise
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.check.groups import mark_few
-from nssi_bayes.check.levels import Met, adjusted_levels, as_met, contrasts
+from nssi_bayes.check.levels import as_met
 from nssi_bayes.check.loo_pit import LeftOut
+from nssi_bayes.check.printed import derived
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
@@ -121,9 +122,13 @@ def _joint(
     keep = projection.chosen_draws(theta, design)
     person = pointwise(theta, design, chains=chains, keep=keep, weigh=replicated_at)
     met = as_met(person.averages, design, rng, parameters=theta)
-    quantities = _quantities(posterior, design, met, person.total, chains)
+    printed: list[np.ndarray] = []
+    summaries = estimates.estimate(
+        tree, design, person.spread, met, params=params, cohort=cohort, printed=printed
+    )
+    quantities = {"log_likelihood": person.total.reshape(chains, -1)}
+    quantities |= derived(summaries, printed, posterior)
     gate = judge(tree, quantities, person_rhat=person.rhat)
-    summaries = estimates.estimate(tree, design, person.spread, met, params=params, cohort=cohort)
     summaries["groups"] = mark_few(summaries["groups"], design, params.min_cell)
     summaries["projection"] = projection.project(theta, design, person.kept)
     accuracy = judge_integral(errors(theta, built))
@@ -149,20 +154,6 @@ def _unused(spec: JointSpec, cohort: xr.Dataset, min_cell: int) -> float | None:
     """Return the share of given answers that are not used; None where they are of too few people."""
     unused = unused_answers(cohort, spec)
     return None if 0 < unused.people < min_cell else unused.share
-
-
-def _quantities(
-    posterior: xr.Dataset, design: Design, met: Met | None, total: np.ndarray, chains: int
-) -> dict[str, np.ndarray]:
-    """Everything that a report prints and that is no parameter: contrasts, and the log-likelihood."""
-    found = {"log_likelihood": total.reshape(chains, -1)}
-    disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
-    for kind, a, b, difference in contrasts(adjusted_levels(posterior), met):
-        for j, function in enumerate(functions):
-            found[f"{kind}[{function}, {disorders[a]} - {disorders[b]}]"] = difference[:, j].reshape(
-                chains, -1
-            )
-    return found
 
 
 def _person(found: Pointwise, cohort: xr.Dataset, design: Design) -> xr.Dataset:

@@ -47,14 +47,9 @@ type Row = dict[str, Any]
 
 
 def estimate(
-    tree: xr.DataTree,
-    design: Design,
-    spread: Array,
-    met: Met | None,
-    *,
-    params: Params,
-    cohort: xr.Dataset,
-) -> dict[str, Any]:
+    tree: xr.DataTree, design: Design, spread: Array, met: Met | None, *,
+    params: Params, cohort: xr.Dataset, printed: list[Array] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Summarise a joint model.
 
     Parameters
@@ -71,6 +66,8 @@ def estimate(
         Interval and ROPE.
     cohort : xarray.Dataset
         Coordinates of the regions.
+    printed : list of numpy.ndarray, optional
+        To which the draws of every interval [sample] are appended.
 
     Returns
     -------
@@ -78,7 +75,8 @@ def estimate(
         As ``estimates.json``.
     """
     posterior, prior = (_flat(tree[g].to_dataset()) for g in ("posterior", "prior"))
-    summary = _Summary(params.interval, params.rope, chains=tree["posterior"].sizes[n.CHAIN])
+    chains = tree["posterior"].sizes[n.CHAIN]
+    summary = _Summary(params.interval, params.rope, chains=chains, printed=printed)
     found: dict[str, Any] = {part: [] for part in PARTS}
     found.update(rope=params.rope, interval=params.interval)
     adjusted = _values(posterior, "A", n.DISORDER, n.FUNCTION) if "A" in posterior else None
@@ -133,10 +131,12 @@ def rate_ratios(posterior: xr.Dataset, params: Params) -> dict[str, Any]:
 class _Summary:
     """Mean, equal-tailed interval and probabilities of draws, and how well the ends are known."""
 
-    def __init__(self, interval: float, rope: float, *, chains: int) -> None:
+    def __init__(
+        self, interval: float, rope: float, *, chains: int, printed: list[Array] | None = None
+    ) -> None:
         self.tails = ((1 - interval) / 2, (1 + interval) / 2)
         self.rope, self._chains = rope, chains
-        self._printed: list[Array] = []
+        self._printed: list[Array] = [] if printed is None else printed
 
     def fewest(self) -> float:
         """Return the smallest effective sample size of the end of any interval so far."""
