@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,9 @@ from nssi_bayes.blocks.labelled import label
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.people import few, join
 from nssi_bayes.build import Built, build, build_design, fingerprint
-from nssi_bayes.calibrate import reliability, replication, shards, summary, uniform
+from nssi_bayes.calibrate import reliability, replication, summary, uniform
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.calibrate.replication import Plan, make, replicate
-from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import JointSpec, Params, Sampler, parse, read_model
 from nssi_bayes.store import Layout, read_json, write_dataset, write_text, write_tree
 
@@ -259,41 +256,7 @@ def test_too_many_failures_forbid_a_verdict() -> None:
     assert summary.summarise(bad)["passed"] is None
 
 
-# -- shards -------------------------------------------------------------------------------------------
-
-
-def test_shards_share_the_numbers_and_go_on_where_they_were(tmp_path: Path) -> None:
-    run: list[int] = []
-
-    def one(index: int) -> dict[str, Any]:
-        run.append(index)
-        return {"index": index}
-
-    def path_of(index: int) -> Path:
-        return tmp_path / f"{index}.json"
-
-    assert shards.fill(one, range(0, 6, 2), path_of=path_of) == 3
-    with ThreadPoolExecutor(2) as executor:
-        assert shards.fill(one, range(6), path_of=path_of, executor=executor) == 3
-    assert sorted(run) == list(range(6))
-    assert shards.fill(pytest.fail, range(6), path_of=path_of) == 0  # type: ignore[arg-type]
-    assert [f["index"] for f in shards.read_all(path_of(i) for i in range(8))] == list(range(6))
-
-
-@pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "a/b", "1/0"])
-def test_a_shard_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(SpecError, match="is no shard"):
-        shards.parse_shard(text)
-    assert shards.parse_shard("1/2") == (1, 2)
-
-
-def test_dask_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with (
-        pytest.raises(SpecError, match="Dask is not installed"),
-        shards.open_workers(1, "tcp://scheduler:8786"),
-    ):
-        pass
+# -- the verb --------------------------------------------------------------------------------------------
 
 
 def test_the_verb_writes_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,14 +170,13 @@ def calibrate(
     *,
     replications: Annotated[int, typer.Option(min=1, help="Of all shards together.")] = 100,
     shard: Annotated[str, typer.Option(help="i/n: every n-th replication from the i-th, from 0.")] = "0/1",
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, instead.")] = None,
+    workers: Annotated[str, typer.Option(help="Processes here, or the address of a Dask scheduler.")] = "1",
     posterior: Annotated[
         bool, typer.Option("--posterior", help="Parameters from the posterior, not the prior.")
     ] = False,
 ) -> None:
     """Fit data of known parameters over and over, to see that posteriors are what they say."""
-    work = {"replications": replications, "shard": shard, "workers": workers, "dask": dask}
+    work = {"replications": replications, "shard": shard, "workers": workers}
     _run(context, "calibrate", model=model, work={**work, "posterior": posterior})
 
 

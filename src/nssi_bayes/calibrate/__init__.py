@@ -16,7 +16,7 @@ import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.calibrate.replication import Plan, replicate
-from nssi_bayes.calibrate.shards import fill, open_workers, parse_shard, read_all
+from nssi_bayes.calibrate.shards import fill, open_workers, parse_shard, parse_workers, read_all
 from nssi_bayes.calibrate.summary import summarise
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.spec import JointSpec, Params, read_model
@@ -38,18 +38,15 @@ class Work:
         Of the whole calibration, over all shards.
     shard : str
         ``i/n``: every n-th replication from the i-th, counted from 0.
-    workers : int
-        Processes on this machine.
-    dask : str, optional
-        Address of a Dask scheduler, in place of processes.
+    workers : str
+        Processes on this machine, or the address of a Dask scheduler.
     posterior : bool
         Parameters from the posterior instead of the prior.
     """
 
     replications: int = 100
     shard: str = "0/1"
-    workers: int = 1
-    dask: str | None = None
+    workers: str = "1"
     posterior: bool = False
 
 
@@ -70,12 +67,13 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     Raises
     ------
     SpecError
-        If the model is a conventional one, or the shard is none.
+        If the model is a conventional one, the shard is none, or there are no such workers.
     ArtefactError
         If the posterior is asked for, and missing or of another model.
     """
     work = work or Work()
     number, of = parse_shard(work.shard)
+    parse_workers(work.workers)
     spec = read_model(layout, model)
     where = str(layout.spec(model))
     if not isinstance(spec, JointSpec):
@@ -97,7 +95,7 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
     key = digest({"fingerprint": mark, "kind": kind, **settings, **nodes, **of_fit})[:_KEY]
     path_of = partial(layout.replication, model, key)
     numbers = range(number, work.replications, of)
-    with open_workers(work.workers, work.dask) as executor:
+    with open_workers(work.workers) as executor:
         fill(partial(replicate, plan), numbers, path_of=path_of, executor=executor)
     found = read_all(path_of(index) for index in range(work.replications))
     summary: dict[str, Any] = {

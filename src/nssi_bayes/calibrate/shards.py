@@ -5,6 +5,7 @@ A run that was cut off goes on where it was, and several machines may share the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +17,11 @@ from typing import Any, Final
 from nssi_bayes.errors import SpecError
 from nssi_bayes.store import read_json, write_json
 
-__all__ = ["fill", "open_workers", "parse_shard", "read_all"]
+__all__ = ["fill", "open_workers", "parse_shard", "parse_workers", "read_all"]
 
 _LOG: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 5.0
+"""Seconds that a scheduler has to answer."""
 
 type One = Callable[[int], dict[str, Any]]
 
@@ -39,16 +42,34 @@ def parse_shard(text: str) -> tuple[int, int]:
     )
 
 
+def parse_workers(text: str) -> int | str:
+    """Return how many processes of this machine, or the address of a Dask scheduler.
+
+    Raises
+    ------
+    SpecError
+        If it is neither.
+    """
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    if "://" in text:
+        return text
+    raise SpecError(
+        f"{text!r} is neither a number of processes nor an address",
+        where="--workers",
+        cure="write how many processes of this machine, such as 2, or where a Dask scheduler is, such as "
+        "tcp://scheduler:8786",
+    )
+
+
 @contextmanager
-def open_workers(workers: int, dask: str | None = None) -> Iterator[Executor | None]:
+def open_workers(workers: str = "1") -> Iterator[Executor | None]:
     """Give what runs replications side by side: processes here, or those of a Dask cluster.
 
     Parameters
     ----------
-    workers : int
-        Processes; 1 is none beside this one.
-    dask : str, optional
-        Address of a scheduler, in place of processes.
+    workers : str
+        As `parse_workers` reads it; one process is none beside this one.
 
     Yields
     ------
@@ -58,23 +79,47 @@ def open_workers(workers: int, dask: str | None = None) -> Iterator[Executor | N
     Raises
     ------
     SpecError
-        If Dask is asked for and not installed.
+        If it is neither a number nor an address, Dask is asked for and not installed, or no scheduler
+        answers at the address.
     """
-    if dask is not None:
+    chosen = parse_workers(workers)
+    if isinstance(chosen, str):
         try:
             from distributed import Client
         except ImportError as error:
             raise SpecError(
-                "Dask is not installed", where="--dask", cure="pip install 'nssi-bayes[dask]'"
+                "Dask is not installed", where="--workers", cure="pip install 'nssi-bayes[dask]'"
             ) from error
-        with Client(dask) as client, client.get_executor(pure=False) as executor:
+        _reach(chosen)
+        with Client(chosen) as client, client.get_executor(pure=False) as executor:
             yield executor
-        return
-    if workers <= 1:
+    elif chosen == 1:
         yield None
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield executor
+    else:
+        with ProcessPoolExecutor(chosen, mp_context=multiprocessing.get_context("spawn")) as executor:
+            yield executor
+
+
+def _reach(address: str) -> None:
+    """Raise where no scheduler answers. A `Client` would wait without end for one that is silent."""
+    from distributed import Security
+    from distributed.core import connect
+
+    async def call() -> None:
+        arguments = Security().get_connection_args("client")
+        comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE, **arguments), _PATIENCE + 1)
+        await comm.close()
+
+    try:
+        asyncio.run(call())
+    # what Dask raises for an address without port, TLS without a key, an answer that is not its own
+    except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        raise SpecError(
+            f"no Dask scheduler answers at {address}",
+            where="--workers",
+            cure="write the address that `dask scheduler` prints, such as tcp://scheduler:8786, and see that "
+            "this machine reaches it",
+        ) from error
 
 
 def fill(
