@@ -16,10 +16,11 @@ from scipy.optimize import minimize
 
 from nssi_bayes import names as n
 from nssi_bayes.compare.held import told, with_held_out
+from nssi_bayes.compare.placebo import against_placebos
 from nssi_bayes.compare.scores import CLEAR, FAILED_SHARE, SAME, Scores, k_hat_limit, read_scores
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.author import DRAFT
-from nssi_bayes.spec import Params, check_question
+from nssi_bayes.spec import JointSpec, Params, check_question, read_model
 from nssi_bayes.store import Layout, read_json, write_json, write_table, write_text
 
 __all__ = ["CLEAR", "COLUMNS", "FAILED_SHARE", "SAME", "k_hat_limit", "run", "stacking_weights"]
@@ -224,6 +225,20 @@ def _sentence(block: str, rows: Sequence[dict[str, Any]]) -> str:
     return f"{name}: {best} has the highest score. {'; '.join(parts)}."
 
 
+def _placebos(layout: Layout, entries: Sequence[str], scores: Sequence[Scores]) -> list[str]:
+    """Say how the hypothesised functions do against placebos, on all data together."""
+    specs = {entry.split("/")[1]: read_model(layout, entry) for entry in entries}
+    scored = {s.model: s for s in scores}
+
+    def worse(model: str, placebo: str) -> bool:
+        if not {model, placebo} <= set(scored):
+            return False
+        rows = _rows("", "total", [scored[model], scored[placebo]])
+        return rows[0]["model"] == model and rows[1]["verdict"].endswith(": worse")
+
+    return against_placebos({m: s for m, s in specs.items() if isinstance(s, JointSpec)}, worse)
+
+
 def _warnings(scores: Sequence[Scores]) -> list[str]:
     found = []
     for s in scores:
@@ -287,6 +302,7 @@ def run(layout: Layout, params: Params, question: str) -> None:
             "question": question, "blocks": blocks, "sentences": sentences,
             "warnings": _warnings(believed) + said + left_out, "training": training, "refused": refused,
             "groups": groups,
+            "placebos": _placebos(layout, entries, believed) if "total" in blocks else [],
         },
     )  # fmt: skip
     if not layout.author(question).exists():  # what only the authors can say; `report` depends on the file

@@ -193,6 +193,7 @@ def safe_evidence(e: Evidence) -> Evidence:
             **e.notes,
             "sentences": [safe_words(s, smallest) for s in e.notes.get("sentences", [])],
             "warnings": [safe_words(s, smallest) for s in e.notes.get("warnings", [])],
+            "placebos": [safe_words(s, smallest) for s in e.notes.get("placebos", [])],
             "groups": safe_groups(e.notes.get("groups", {})),
         }
     )

@@ -69,9 +69,11 @@ def answer(e: Evidence) -> list[Part]:
 
 
 def _compared(notes: dict[str, Any]) -> list[str]:
-    """Return the sentence on all data together; where that is not compared, those on each block."""
+    """Return what is said of all data together, or else of each block, and of placebos."""
     sentences = list(notes.get("sentences", []))
-    return sentences[:1] if notes.get("blocks", ["total"])[:1] == ["total"] else sentences
+    if notes.get("blocks", ["total"])[:1] == ["total"]:
+        sentences = sentences[:1]
+    return [*sentences, *notes.get("placebos", [])]
 
 
 def summary(told: list[Claim]) -> str:

@@ -28,7 +28,7 @@ def comparison(e: Evidence) -> list[Part]:
             "weights are shares in the best joint prediction, not probabilities of models."
         )
     ]
-    parts.append(lines(e.notes["sentences"]))
+    parts.append(lines([*e.notes["sentences"], *e.notes.get("placebos", [])]))
     rows: list[dict[str, Any]] = [{str(k): v for k, v in r.items()} for r in e.table.to_dict("records")]
     if rows:
         parts.append(figure("Difference to the best model of each block", lambda: _gaps(rows)))
