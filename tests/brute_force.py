@@ -119,6 +119,7 @@ class Person:
         for k in range(len(c)):
             if "B_disorder" in theta:
                 slope = slope + c[k] * theta["B_disorder"][:, :, k]
+        slope = slope + design.burden[self.i] * theta.get("B_burden", np.zeros_like(slope))
         level = self._level(c, z, site, functions)
         mean = np.concatenate([mean_x, level + slope @ mean_x])
         cov = np.block([[cov_x, cov_x @ slope.T], [slope @ cov_x, slope @ cov_x @ slope.T + root @ root.T]])
@@ -165,6 +166,7 @@ class Person:
         for k in range(len(c)):
             if "L_disorder" in theta:
                 load = load + c[k] * theta["L_disorder"][:, :, k]
+        load = load + design.burden[self.i] * theta.get("L_burden", np.zeros_like(load))
         where = theta["mu"] + theta["m"] @ c + theta["confound_slope"] @ design.confound[row]
         where = where + design.burden[self.i] * theta.get("m_burden", np.zeros(regions))
         where = where + design.none[self.i] * theta.get("m_none", np.zeros(regions))
@@ -203,6 +205,8 @@ class Person:
             at += theta["site_edge"][e] @ site if "site_edge" in theta else 0
             if "L_edge_disorder" in theta:
                 one = one + theta["L_edge_disorder"][e] @ c
+            if "L_edge_burden" in theta:
+                one = one + design.burden[self.i] * theta["L_edge_burden"][e]
             load.append(np.concatenate([theta["D_edge"][e] if "D_edge" in theta else np.zeros(factors), one]))
             where.append(at)
             for q in range(len(edges)):

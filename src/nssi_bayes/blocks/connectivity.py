@@ -56,6 +56,8 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
         found.append(
             Parameter("L_edge_disorder", (e, f, k), scale="tau_neural_edge", scale_dims=(f,), zero_sum=True)
         )
+        if spec.disorder.burden and design.burden.any():
+            found.append(from_prior("L_edge_burden", (e, f), priors["L_edge_burden"]))
     if len(design.coords[n.SITE]) > 1:
         found.append(from_prior("tau_site_edge", (), priors["tau_site"]))
         found.append(Parameter("site_edge", (e, n.SITE), scale="tau_site_edge", zero_sum=True))
@@ -79,6 +81,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
         "site_edge": design.site[who],
     }
     loading = theta["L_pair"][design.pair_of] + design.edge_ends @ theta["L_end"] + theta["L_edge_offset"]
+    burden = theta.get("L_edge_burden"), design.burden[who]
     residual = None
     if "loading_person_edge" in theta:
         residual = theta["loading_person_edge"][:, None]
@@ -86,7 +89,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
             residual = joined([residual, design.hub * theta["loading_hub"]], 1)
     return make_linear(
         effects(theta, columns, edges),
-        contrasts(loading, theta.get("L_edge_disorder"), design.diagnosis[who]),
+        contrasts(loading, theta.get("L_edge_disorder"), design.diagnosis[who], burden=burden),
         common=theta.get("D_edge"),
         residual=residual,
     )

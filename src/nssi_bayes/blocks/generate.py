@@ -68,6 +68,8 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
         eta = eta + factor @ theta["B"].T
     if "B_disorder" in theta:
         eta = eta + np.einsum("ik,ip,fpk->if", design.diagnosis, factor, theta["B_disorder"])
+    if "B_burden" in theta:
+        eta = eta + design.burden[:, None] * (factor @ theta["B_burden"].T)
     if "epsilon" in theta:
         eta = sinh_arcsinh.transform(eta, sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"]))
     return Latent(factor, eta)
@@ -192,6 +194,8 @@ def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Lat
         value = value + c @ theta["m"].T
     if "L_disorder" in theta:
         value = value + np.einsum("ik,if,rfk->ir", c, eta, theta["L_disorder"])
+    if "L_burden" in theta:
+        value = value + design.burden[scanned, None] * (eta @ theta["L_burden"].T)
     if "D" in theta:
         value = value + who.factor[scanned] @ theta["D"].T
     for name, vector in (("m_burden", design.burden), ("m_none", design.none)):
@@ -225,6 +229,8 @@ def _connectivity(theta: Theta, design: Design, rng: np.random.Generator, who: L
     value = value + design.confound_edge @ theta["confound_slope_edge"].T
     if "L_edge_disorder" in theta:
         value = value + np.einsum("ik,if,efk->ie", c, eta, theta["L_edge_disorder"])
+    if "L_edge_burden" in theta:
+        value = value + design.burden[scanned, None] * (eta @ theta["L_edge_burden"].T)
     if "D_edge" in theta:
         value = value + who.factor[scanned] @ theta["D_edge"].T
     for name, vector in (("m_edge_burden", design.burden), ("m_edge_none", design.none)):

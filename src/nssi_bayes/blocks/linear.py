@@ -83,7 +83,9 @@ def effects(theta: Mapping[str, Any], columns: Mapping[str, Array], rows: int) -
     return coefficient, np.concatenate([columns[name].reshape(len(columns[name]), -1) for name in names], 1)
 
 
-def contrasts(common: Any, by_disorder: Any, diagnosis: Array) -> tuple[Any, Array]:
+def contrasts(
+    common: Any, by_disorder: Any, diagnosis: Array, *, burden: tuple[Any, Array] = (None, np.zeros(0))
+) -> tuple[Any, Array]:
     """Return loadings with their disorders' [..., contrast] and the columns of people.
 
     Parameters
@@ -94,16 +96,22 @@ def contrasts(common: Any, by_disorder: Any, diagnosis: Array) -> tuple[Any, Arr
         What is added by disorder [measure, latent, `disorder`].
     diagnosis : numpy.ndarray
         c [person, `disorder`].
+    burden : tuple of array
+        What is added by each further diagnosis [measure, latent] or None, and how many there are [person].
 
     Returns
     -------
     tuple of array
         [measure, latent, contrast] and [person, contrast].
     """
-    one = np.ones((len(diagnosis), 1))
-    if by_disorder is None:
-        return common[:, :, None], one
-    return joined([common[:, :, None], by_disorder], 2), np.concatenate([one, diagnosis], axis=1)
+    loading, column = [common[:, :, None]], [np.ones((len(diagnosis), 1))]
+    if by_disorder is not None:
+        loading.append(by_disorder)
+        column.append(diagnosis)
+    if burden[0] is not None:
+        loading.append(burden[0][:, :, None])
+        column.append(burden[1][:, None])
+    return joined(loading, 2), np.concatenate(column, axis=1)
 
 
 def make_linear(

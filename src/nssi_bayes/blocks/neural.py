@@ -53,6 +53,8 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if spec.disorder.loadings:
         found.append(from_prior("tau_neural", (f,), priors["tau_neural"]))
         found.append(Parameter("L_disorder", (r, f, k), scale="tau_neural", scale_dims=(f,), zero_sum=True))
+        if spec.disorder.burden and design.burden.any():
+            found.append(from_prior("L_burden", (r, f), priors["L_burden"]))
     if len(design.coords[n.SITE]) > 1:
         found.append(from_prior("tau_site_neural", (), priors["tau_site"]))
         found.append(Parameter("site_neural", (r, n.SITE), scale="tau_site_neural", zero_sum=True))
@@ -78,6 +80,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
         "site_neural": design.site[scanned],
     }
     loading = theta["L_network"][design.network_of] + theta["L_offset"]
+    burden = theta.get("L_burden"), design.burden[scanned]
     residual = None
     if "loading_person" in theta:
         residual = theta["loading_person"][:, None]
@@ -85,7 +88,7 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
             residual = joined([residual, design.big_network * theta["loading_network"]], 1)
     return make_linear(
         effects(theta, columns, regions),
-        contrasts(loading, theta.get("L_disorder"), design.scan_diagnosis),
+        contrasts(loading, theta.get("L_disorder"), design.scan_diagnosis, burden=burden),
         common=theta.get("D"),
         residual=residual,
     )

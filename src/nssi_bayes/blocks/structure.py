@@ -3,10 +3,11 @@
     eta_i = A c_i + (B + sum_k c_ik B_k) x_i + G z_i + u_site(i) + zeta_i,   zeta_i ~ N(0, S_i Omega S_i)
 
 Effects are zero-sum over disorders. Under additive coding zero-sum alone would say that a
-diagnosis has no effect on average, so levels get a burden column (diagnoses beyond the first);
-people without any diagnosis are a level of their own. Of a second-order model Omega is
-g g' + diag(1 - g^2): functions share one factor, on which they load g. S_i is 1, or where disorders
-differ in spread exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the average diagnosis.
+diagnosis has no effect on average, so levels get a burden column (diagnoses beyond the first), and
+slopes one where the spec asks; people without any diagnosis are a level of their own. Of a
+second-order model Omega is g g' + diag(1 - g^2): functions share one factor, on which they load g.
+S_i is 1, or where disorders differ in spread exp(sum_k (c_ik - mean c_k) h_kf), which is 1 at the
+average diagnosis.
 
 Of a skewed model this is e_i, and the functions that items measure are eta_if = h(e_if)
 (`integrate.sinh_arcsinh`): effects are in residual sd of e, of which eta keeps the order.
@@ -60,6 +61,8 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
             found.append(
                 Parameter("B_disorder", (f, p, k), scale="tau_slope", scale_dims=(f,), zero_sum=True)
             )
+            if spec.disorder.burden and design.burden.any():
+                found.append(from_prior("B_burden", (f, p), priors["B_burden"]))
     if design.coords[n.COVARIATE]:
         found.append(from_prior("G", (f, n.COVARIATE), priors["G"]))
     if len(design.coords[n.SITE]) > 1 and (spec.groups is None or spec.groups.by != "site"):
@@ -82,7 +85,8 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
     if not theta.keys().isdisjoint(columns):
         level = effects(theta, columns, functions)
     slope = theta.get("B", np.zeros((functions, 0)))
-    return make_linear(level, contrasts(slope, theta.get("B_disorder"), design.diagnosis))
+    burden = theta.get("B_burden"), design.burden
+    return make_linear(level, contrasts(slope, theta.get("B_disorder"), design.diagnosis, burden=burden))
 
 
 def log_spread(h: Any, design: Design) -> Any:

@@ -110,6 +110,8 @@ class Disorder(Strict):
         one alone, where the cohort tells it.
     levels, slopes, loadings, spread : bool
         Function levels, psychosocial slopes, neural loadings, residual sd of functions.
+    burden : bool
+        Whether slopes and loadings that vary also change with every further diagnosis, as levels always do.
     """
 
     coding: Literal["additive", "averaged", "primary"] = "additive"
@@ -117,6 +119,13 @@ class Disorder(Strict):
     slopes: bool = False
     loadings: bool = False
     spread: bool = False
+    burden: bool = False
+
+    @model_validator(mode="after")
+    def _burden_of_something(self) -> Disorder:
+        if self.burden and (self.coding != "additive" or not (self.slopes or self.loadings)):
+            raise ValueError("burden: write coding: additive and slopes or loadings, or leave it out")
+        return self
 
 
 class Neural(Strict):

@@ -245,6 +245,9 @@ def _varying(model: JointSpec) -> str:
             f" {those} sum to zero over disorders and are partially pooled, "
             f"each function with a scale of its own, half-normal a priori ({short('gelman2006')})."
         )
+    if model.disorder.burden:
+        varying = [w for w in effects if w != "levels"]
+        told += f" Each further diagnosis of a person may change {' and '.join(varying)} as well."
     if model.disorder.spread:
         told += (
             " Logarithms of residual sds sum to zero over disorders, under one half-normal scale for all "
