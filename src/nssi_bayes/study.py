@@ -252,6 +252,10 @@ class Study(Strict):
         Resting or task series; a study without it has no edges.
     accept_polarity : tuple of str
         Items (``isas_01``) that may run against their scale.
+    overlaps : dict of str to str
+        Disorders and factors whose content is part of what is measured, with the reason: a criterion that is
+        self-harm, items that ask for a function. The report names them; the analysis is repeated without
+        each where ``sensitivity.refits`` has ``overlaps``.
     assume : {"equivalent_groups"}, optional
         That groups of people who answered different instruments for the same function, with neither
         people nor items in common, are drawn from one population. Nothing in the data can tell.
@@ -273,6 +277,7 @@ class Study(Strict):
     activation: ActivationSource | None = None
     connectivity: ConnectivitySource | None = None
     accept_polarity: tuple[str, ...] = ()
+    overlaps: dict[str, str] = Field(default_factory=dict)
     assume: Literal["equivalent_groups"] | None = None
 
     @field_validator("instruments")
@@ -304,6 +309,18 @@ class Study(Strict):
         ]
         if idle:
             raise ValueError("; ".join(idle))
+        return self
+
+    @model_validator(mode="after")
+    def _overlaps_exist(self) -> Study:
+        known = (*self.disorders.names, *self.factors)
+        unknown = [
+            f"overlaps: no disorder or factor {name!r}. {did_you_mean(name, known)}"
+            for name in self.overlaps
+            if name not in known
+        ]
+        if unknown:
+            raise ValueError("; ".join(unknown))
         return self
 
     @property

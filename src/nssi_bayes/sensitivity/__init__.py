@@ -7,8 +7,9 @@ Power-scaling and contraction need no fit. Refits are off unless ``sensitivity.m
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -29,9 +30,10 @@ from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
-from nssi_bayes.sensitivity.variants import Fitted, Variant, variants
+from nssi_bayes.sensitivity.variants import Fitted, Variant, variants, without_overlaps
 from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
+from nssi_bayes.study import read_study
 
 __all__ = ["contraction", "run", "scaled"]
 
@@ -65,7 +67,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     where = str(layout.spec(model))
     if not isinstance(spec, JointSpec):
         raise SpecError("only a joint model is analysed here", where=where, cure="ask it of a joint one")
-    built = build(spec, read_dataset(layout.cohort(params.study)), where=where)
+    cohort = read_dataset(layout.cohort(params.study))
+    built = build(spec, cohort, where=where)
     mark, tree = fingerprint(built, spec), read_tree(layout.posterior(model))
     if tree.attrs.get("fingerprint") != mark:
         raise ArtefactError(
@@ -89,7 +92,10 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     }  # fmt: skip
     if model in params.sensitivity.models:
         chosen = variants(built, params.sensitivity, _some(theta, built), np.random.default_rng(for_variants))
-        for variant in chosen:
+        overlaps: Iterable[Variant] = ()
+        if "overlaps" in params.sensitivity.refits:
+            overlaps = without_overlaps(built, cohort, read_study(layout, params.study).overlaps)
+        for variant in chain(chosen, overlaps):
             own = np.random.SeedSequence([*for_fits.generate_state(2), len(found["refits"])])
             found["refits"].append(_refit(params, variant, before, own))
             _LOG.info("%s: %s", model, found["refits"][-1]["text"])

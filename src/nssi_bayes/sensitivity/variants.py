@@ -9,25 +9,27 @@ alone does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate
 from nssi_bayes.blocks.people import few
-from nssi_bayes.build import Built, build_design, fingerprint
+from nssi_bayes.blocks.scans import labels_of
+from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.integrate import sinh_arcsinh
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.spec import JointSpec, read_priors
 from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
-__all__ = ["Fitted", "Variant", "scaled", "variants"]
+__all__ = ["Fitted", "Variant", "scaled", "variants", "without_overlaps"]
 
 _SCALES: Final = {"half": 0.5, "double": 2.0}
 _COVARIATES: Final = {"motion": ("motion", "framewise"), "medication": ("medic",)}
@@ -70,7 +72,7 @@ def variants(
     Yields
     ------
     Variant
-        In the order of `settings`.
+        In the order of `settings`; those of ``overlaps`` are of `without_overlaps`, which needs the cohort.
     """
     for kind in settings.refits:
         if kind in _SCALES:
@@ -81,7 +83,7 @@ def variants(
             yield _without(built, kind)
         elif kind == "site":
             yield from _sites(built)
-        else:
+        elif kind != "overlaps":
             yield from _filled(built, kind, settings.deltas, fitted, rng)
 
 
@@ -171,6 +173,44 @@ def _sites(built: Built) -> Iterator[Variant]:
     for s, site in enumerate(sites):
         keep = np.flatnonzero(built.design.site[:, s] == 0)
         yield Variant(f"without site {site}", _like(built, built.spec, few(built.design, keep)))
+
+
+def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) -> Iterator[Variant]:
+    """Yield the model without each disorder and factor that overlaps with what it measures.
+
+    People who have such a disorder alone count as people without a diagnosis.
+
+    Parameters
+    ----------
+    built : Built
+        The model as it is.
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    overlaps : iterable of str
+        Names of disorders and factors.
+
+    Yields
+    ------
+    Variant
+        One for each; one with a note where there is none.
+    """
+    spec, disorders, found = built.spec, labels_of(cohort, n.DISORDER), False
+    for name in overlaps:
+        found = True
+        if name in disorders and len(disorders) > 1:
+            other = build(spec, cohort.drop_sel({n.DISORDER: name}))
+        elif name in spec.factors:
+            left = {
+                "factors": tuple(f for f in spec.factors if f != name),
+                "factor_items": {f: s for f, s in spec.factor_items.items() if f != name},
+            }
+            other = build(spec.model_copy(update=left), cohort)
+        else:
+            yield Variant(f"without {name}", None, "the model has nothing else of its kind, or not this one")
+            continue
+        yield Variant(f"without {name}", replace(other, fine=built.fine))
+    if not found:
+        yield Variant("without what overlaps", None, "study.yaml marks nothing as overlapping")
 
 
 def _filled(

@@ -11,7 +11,16 @@ from nssi_bayes.spec.strict import Strict
 __all__ = ["DEEPEST", "CrossValidation", "Refit", "Sampler", "Sensitivity", "Simulate"]
 
 type Refit = Literal[
-    "half", "double", "weak", "informed", "motion", "medication", "site", "missing_scans", "missing_outcome"
+    "half",
+    "double",
+    "weak",
+    "informed",
+    "motion",
+    "medication",
+    "site",
+    "overlaps",
+    "missing_scans",
+    "missing_outcome",
 ]
 
 
@@ -63,6 +72,7 @@ class Sensitivity(Strict):
     refits : tuple of str
         ``half``, ``double``: scales of the top-level priors. ``informed``: another prior set.
         ``motion``, ``medication``: without that covariate. ``site``: each site left out.
+        ``overlaps``: without each disorder and factor that study.yaml marks as overlapping.
         ``missing_scans``, ``missing_outcome``: what is missing is filled in, `deltas` apart.
     deltas : tuple of float
         How far what is missing lies from what the model expects, in sd of the column.

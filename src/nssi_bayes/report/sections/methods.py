@@ -9,6 +9,7 @@ from nssi_bayes.report.citations import bibtex, cited, short
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
+from nssi_bayes.report.selection import selection
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.varying import by_disorder, by_group, pooled, unit
 from nssi_bayes.report.words import number, pretty, split_name
@@ -93,6 +94,7 @@ def paragraphs(e: Evidence) -> list[str]:
             _repeated(e),
             _computation(e),
             _decisions(e),
+            selection(e),
         )
         if p
     ]
