@@ -83,6 +83,7 @@ def estimate(
     found |= _by_disorder(summary, adjusted, met, design)
     found["heterogeneity"] = list(_heterogeneity(summary, posterior, prior))
     found["slopes"] = _table(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
+    _per_total_sd(summary, found, posterior, adjusted, np.sqrt(spread))
     if "B_disorder" in posterior:
         whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
         found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
@@ -181,6 +182,22 @@ def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]
          **summary.signed(values[(slice(None), *place)], rope=True)}
         for place in np.ndindex(*values.shape[1:])
     ]  # fmt: skip
+
+
+def _per_total_sd(
+    summary: _Summary, found: Row, posterior: xr.Dataset, adjusted: Array | None, total: Array
+) -> None:
+    """Add adjusted contrasts and slopes per total sd of the function between people [sample, `function`]."""
+    draws: list[tuple[Row, Array]] = []
+    if adjusted is not None:
+        rows = [r for r in found["contrasts"] if r["estimand"] == "adjusted"]
+        each = (d[:, j] / total[:, j] for *_, d in contrasts(adjusted, None) for j in range(d.shape[1]))
+        draws += zip(rows, each, strict=True)
+    if found["slopes"]:
+        slopes = _values(posterior, "B", n.FUNCTION, n.FACTOR) / total[:, :, None]
+        draws += zip(found["slopes"], slopes.reshape(len(total), -1).T, strict=True)
+    for row, values in draws:
+        row["standardised"] = summary.interval(values)
 
 
 def _by_disorder(

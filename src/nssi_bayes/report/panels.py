@@ -8,7 +8,7 @@ from typing import Any
 from nssi_bayes.report.figures import Dot, Image, intervals
 from nssi_bayes.report.words import number, pretty
 
-__all__ = ["Row", "Rows", "by", "dot", "limits", "panels", "span"]
+__all__ = ["Row", "Rows", "by", "dot", "limits", "panels", "per_total", "span"]
 
 type Row = Mapping[str, Any]
 type Rows = Sequence[Row]
@@ -22,6 +22,12 @@ def dot(row: Row, label: str, *, series: str = "", group: str = "", note: str = 
 def span(row: Row) -> str:
     """Return the ends of an interval."""
     return f"{number(row['low'])} to {number(row['high'])}"
+
+
+def per_total(row: Row) -> dict[str, str]:
+    """Return the cell of an effect per total sd of the function; empty where it was not computed."""
+    found = row.get("standardised")
+    return {"per total sd": f"{number(found['mean'])} ({span(found)})" if found else "–"}
 
 
 def by(rows: Rows, key: str) -> dict[str, list[Row]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.panels import Row, dot, panels, span
+from nssi_bayes.report.panels import Row, dot, panels, per_total, span
 from nssi_bayes.report.parts import Part, figure, missing, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability, split_name
@@ -26,7 +26,8 @@ def history(e: Evidence) -> list[Part]:
         text(
             "Factors are error-prone measures; their unreliability is part of the model. "
             f"{_by_items(e)}They are remembered "
-            "or present states; that they go together with a function is all that is said."
+            "or present states; that they go together with a function is all that is said. An sd of a "
+            "function is its residual sd, given predictors; its total sd is that between people."
         ),
         figure("Associations with the functions", lambda: panels(
             rows, lambda r: dot(r, pretty(r["factor"]), note=probability(r["p_positive"])),
@@ -65,7 +66,7 @@ def _slopes_table(estimates: Row) -> str:
     shown = [
         {
             "function": pretty(r["function"]), "factor": pretty(r["factor"]), "mean": number(r["mean"]),
-            "interval": span(r), "P(> 0)": probability(r["p_positive"]),
+            "interval": span(r), **per_total(r), "P(> 0)": probability(r["p_positive"]),
             f"P(|·| > {number(rope)})": probability(r.get("p_over_rope")),
             "verdict": LABELS[judged(r, content=content)],
             "in words": finding(r, rope=rope, content=content),

@@ -12,7 +12,7 @@ from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.heterogeneity import heterogeneity
 from nssi_bayes.report.matrix import matrix
-from nssi_bayes.report.panels import Row, Rows, by, dot, panels, span
+from nssi_bayes.report.panels import Row, Rows, by, dot, panels, per_total, span
 from nssi_bayes.report.parts import Part, figure, missing, switch, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, pretty, probability, split_name
@@ -137,7 +137,8 @@ def _contrast_table(rows: Rows, estimates: Row) -> str:
     shown = [
         {
             "function": f"{pretty(r['function'])}, {_ESTIMANDS[r['estimand']]}", "contrast": _pair(r),
-            "mean": number(r["mean"]), "interval": span(r), "P(> 0)": probability(r["p_positive"]),
+            "mean": number(r["mean"]), "interval": span(r), **per_total(r),
+            "P(> 0)": probability(r["p_positive"]),
             f"P(|Δ| > {number(rope)})": probability(r["p_over_rope"]),
             "verdict": LABELS[judged(r, content=content)],
             "in words": finding(r, rope=rope, content=content),
