@@ -24,6 +24,7 @@ from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.calibrate import reliability, replication, summary, uniform
 from nssi_bayes.calibrate.person import draw_functions, most_complete
 from nssi_bayes.calibrate.replication import Plan, make, replicate
+from nssi_bayes.report.criticism import calibrated
 from nssi_bayes.spec import JointSpec, Params, Sampler, parse, read_model
 from nssi_bayes.store import Layout, read_json, write_dataset, write_text, write_tree
 
@@ -253,7 +254,20 @@ def test_too_many_failures_forbid_a_verdict() -> None:
     sound = {**one["health"], "max_rhat": 1.0, "divergences": 0}
     assert summary.summarise([{**m, "health": sound} for m in many])["passed"] is True
     bad = [{**m, "health": {**sound, "divergences": int(i < 6)}} for i, m in enumerate(many)]
-    assert summary.summarise(bad)["passed"] is None
+    found = summary.summarise(bad)
+    assert found["passed"] is None
+    assert "too many fits failed to tell: 6 of 60" in found["text"]
+    assert "more than 5 % of fits" in found["rule"]
+    assert found["failures"]["which"] == list(range(6))
+    few = [
+        {**m, "health": {**sound, "max_rhat": 1.2 if i in (7, 20, 41) else 1.0}} for i, m in enumerate(many)
+    ]
+    found = summary.summarise(few)  # 5 % are allowed, and listed
+    assert found["passed"] is True
+    assert found["failures"]["which"] == [7, 20, 41]
+    page = repr(calibrated("q/m", found))
+    assert "these are the replications 7, 20, 41" in page
+    assert "more than 5 % of fits" in page
 
 
 # -- the verb --------------------------------------------------------------------------------------------

@@ -278,6 +278,8 @@ def calibrated(name: str, found: Artefact) -> list[Part]:
         + str(failures["not_mixed"]),
         found["rule"],
     ]
+    if failures.get("which"):
+        said.insert(2, f"these are the replications {', '.join(map(str, failures['which']))}")
     if not found["ecdf"]:
         return [lines(said)]
     recovery = [
