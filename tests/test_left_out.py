@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from artefacts import make_params
+from artefacts import make_loo, make_params, write_project
 from designs import small_cohort, small_spec
-from nssi_bayes import crossvalidate
+from nssi_bayes import compare, crossvalidate
 from nssi_bayes import names as n
-from nssi_bayes.compare.held import told
+from nssi_bayes.compare.held import disagreement, told
 from nssi_bayes.crossvalidate.kept import Kept
 from nssi_bayes.spec.settings import CrossValidation
-from nssi_bayes.store import read_json, write_json
+from nssi_bayes.store import read_json, write_dataset, write_json
 
 MODELS = ["shared", "disorder_means", "disorder_circuits"]
 _SOUND = {"max_rhat": 1.002, "divergences": 0}
@@ -139,6 +139,64 @@ def test_a_marginal_likelihood_of_chains_that_failed_is_not_to_be_relied_on(tmp_
     assert said.endswith(
         " Not to be relied on: chains of a, b have not mixed or diverged. The error of c is over 0.1."
     )
+
+
+_ROWS = [
+    {"block": "total", "model": "circuits", "verdict": "best on this block",
+     "elpd_diff": 0.0, "diff_se": 0.0},
+    {"block": "total", "model": "shared", "verdict": "20.5 behind circuits (SE 6.2): worse",
+     "elpd_diff": -20.5, "diff_se": 6.2},
+]  # fmt: skip
+_BUT = {**_ROWS[1], "verdict": "20.5 behind circuits (SE 6.2): over 2 SE, but not trusted (under 100 people)"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "lead", "changed", "told_so"),
+    [
+        (_ROWS, 8.0, {}, True), (_ROWS, -8.0, {}, False), (_ROWS, 2.5, {}, False),
+        (_ROWS[:1], 8.0, {}, False),
+        ([_ROWS[0], _BUT], 8.0, {}, False), (_ROWS, 8.0, {"mcse": 5.0}, False), ([], 8.0, {}, False),
+        (_ROWS, 8.0, {"divergences": 3}, False), (_ROWS, 8.0, {"prior_scale": 2.0}, False),
+    ],
+)  # fmt: skip
+def test_that_loo_and_marginal_likelihoods_disagree_is_said_where_both_are_clear(
+    rows: list[dict[str, Any]], lead: float, changed: dict[str, float], told_so: bool
+) -> None:
+    base = {"prior_scale": 1.0, "mcse": 0.05, **_SOUND}
+    evidence = [
+        {**base, "model": "circuits", "log_marginal": -300.0},
+        {**base, "model": "shared", "log_marginal": -300.0 + lead, **changed},
+    ]
+    said = disagreement(rows, evidence)
+    assert len(said) == told_so
+    if told_so:
+        assert said[0].startswith(
+            "LOO and marginal likelihoods disagree: circuits foresees people who are left out better than "
+            "shared (by 20.5, SE 6.2), whose marginal likelihood is the higher (by 8.0, Monte Carlo "
+            "error 0.07)"
+        )
+
+
+@pytest.mark.parametrize("lead", [9.0, -9.0])
+def test_the_comparison_says_that_they_disagree(tmp_path: Path, lead: float) -> None:
+    roster = ("heterogeneity/shared", "heterogeneity/disorder_means")
+    layout = write_project(tmp_path, roster=roster)
+    for entry, gain in zip(roster, (0.0, 1.0), strict=True):
+        write_dataset(layout.loo(entry), make_loo(entry, people=150, gain=gain))
+    rows = [
+        {
+            "model": m,
+            "prior_scale": 1.0,
+            "mcse": 0.05,
+            **_SOUND,
+            "log_marginal": -300.0 + lead * (m == "shared"),
+        }
+        for m in ("shared", "disorder_means")
+    ]
+    write_json(layout.left_out("heterogeneity"), {"groups": [], "skipped": [], "evidence": rows})
+    compare.run(layout, make_params(roster=roster, questions=("heterogeneity",)), "heterogeneity")
+    sentences = read_json(layout.comparison_notes("heterogeneity"))["groups"]["sentences"]
+    assert sum("marginal likelihoods disagree: disorder_means" in one for one in sentences) == (lead > 0)
 
 
 @pytest.mark.parametrize(("gap", "told_so"), [(0.1, False), (3.0, True)])

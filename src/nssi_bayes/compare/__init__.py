@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from nssi_bayes import names as n
-from nssi_bayes.compare.held import told, with_held_out
+from nssi_bayes.compare.held import disagreement, told, with_held_out
 from nssi_bayes.compare.placebo import against_placebos
 from nssi_bayes.compare.scores import CLEAR, FAILED_SHARE, SAME, Scores, k_hat_limit, read_scores
 from nssi_bayes.errors import ArtefactError
@@ -294,6 +294,7 @@ def run(layout: Layout, params: Params, question: str) -> None:
         rows += ranked
         sentences.append(_sentence(block, ranked))
     groups = told(layout.left_out(question), comparable="total" in blocks)
+    groups["sentences"] += disagreement([r for r in rows if r["block"] == "total"], groups["evidence"])
     training = {e.split("/")[1]: read_json(layout.checks(e)).get("training", {}) for e in entries}
     write_table(layout.comparison(question), pd.DataFrame(rows, columns=list(COLUMNS)))
     write_json(

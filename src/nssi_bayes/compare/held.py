@@ -22,6 +22,8 @@ __all__ = ["told", "with_held_out"]
 
 _MANY: Final = 8
 """Groups from which on a sum over them gets a standard error."""
+_STRONG: Final = 3.0
+"""Nats by which a marginal likelihood leads clearly: 20 to 1 (Kass & Raftery 1995, 10.2307/2291091)."""
 _ERRORS: Final = 2.0
 """Monte Carlo errors past which one marginal likelihood is larger than another."""
 _LOOSE: Final = 0.1
@@ -224,6 +226,41 @@ def _of_evidence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if any(_clear(a, over=next(iter(b))) and _clear(b, over=next(iter(a))) for a, b in combinations(best, 2)):
         said.append("Which model has the highest marginal likelihood depends on the scale of the priors.")
     return said
+
+
+def disagreement(rows: Sequence[Mapping[str, Any]], evidence: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where people who are left out and marginal likelihoods clearly speak for different models.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of all data together, as in ``comparison.csv``, the best first.
+    evidence : sequence of mapping
+        As from `told`.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none: if the model of the highest marginal likelihood under the priors as they are
+        is worse in elpd by more than `CLEAR` standard errors, trusted, and the best in elpd is behind in
+        marginal likelihood by more than `_STRONG` nats and its Monte Carlo error allows for.
+    """
+    given = {r["model"]: r for r in evidence if r["prior_scale"] == 1}
+    if not rows or rows[0]["model"] not in given:
+        return []
+    first = max(given.values(), key=lambda r: r["log_marginal"])
+    best, other = given[rows[0]["model"]], next((r for r in rows if r["model"] == first["model"]), None)
+    lead, error = first["log_marginal"] - best["log_marginal"], np.hypot(first["mcse"], best["mcse"])
+    sound = lead > max(_STRONG, _ERRORS * error) and not _unsound([first, best])
+    if other is None or not other["verdict"].endswith(": worse") or not sound:
+        return []
+    said = (
+        f"LOO and marginal likelihoods disagree: {best['model']} foresees people who are left out better "
+        f"than {first['model']} (by {-other['elpd_diff']:.1f}, SE {other['diff_se']:.1f}), whose marginal "
+        f"likelihood is the higher (by {lead:.1f}, Monte Carlo error {error:.2f}): LOO asks how well people "
+        "are foreseen from the others, a marginal likelihood how well all are from the priors alone."
+    )
+    return [said]
 
 
 def _unsound(rows: Sequence[Mapping[str, Any]]) -> str:
