@@ -111,7 +111,7 @@ def test_the_verb_repeats_the_analysis_without_it(tmp_path: Path, monkeypatch: p
         fitted.append(variant.built)
         return {"variant": variant.name, "text": variant.name, "changed": 0}
 
-    nothing = dict.fromkeys(("theta_of", "conclusions", "scaled"), lambda *_: {})
+    nothing = dict.fromkeys(("theta_of", "conclusions", "scaled"), lambda *_, **__: {})
     for name, found in {"_refit": refit, "_some": lambda *_: None, "contraction": lambda *_: [],
                         "_everybody": lambda *_, **__: ({}, None), **nothing}.items():  # fmt: skip
         monkeypatch.setattr(sensitivity, name, found)

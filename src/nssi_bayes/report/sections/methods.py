@@ -111,9 +111,8 @@ def _data(e: Evidence, model: JointSpec) -> str:
         f"{synthetic}We analysed {count} with joint hierarchical Bayesian models in nssi-bayes "
         f"{installed('nssi-bayes')}. Diagnoses ({', '.join(disorders) or 'none'}) may overlap: "
         f"{_CODING[model.disorder.coding]}. Instruments: {measures or 'none'}. Nobody was dropped for "
-        "missing a "
-        f"part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of the "
-        f"likelihood and taken to be missing at random given what was observed.{_unused(e)}{_linked(e)}"
+        f"missing a part of the data ({', '.join(blocks)}); missing responses, factors and scans are part of "
+        f"the likelihood and taken to be missing at random given what was observed.{_unused(e)}{_linked(e)}"
     )
 
 
