@@ -47,11 +47,10 @@ def test_calibration_shows_failures_and_the_band() -> None:
 
 
 def test_small_cells_stay_unprinted_and_verdicts_are_words() -> None:
-    worst = {"element": "item = 2", "z": 3.0, "observed": None, "expected": 0.1, "low": 0.0, "high": 0.2}
-    check = {"name": "item_histogram", "about": "share", "elements": 3, "p": 0.001, "p_adjusted": 0.01,
-             "passed": False, "worst": [worst]}  # fmt: skip
+    check = {"name": "item_histogram", "about": "share", "elements": 3, "told": 1, "p": 0.001,
+             "p_adjusted": 0.01, "passed": False, "worst": []}  # fmt: skip
     said = _words(predicted("shared", {"rule": "the rule", "checks": [check]}))
-    assert "few" in said
+    assert "3 (2 of few people, not listed)" in said.replace("\xa0", " ")
     assert "not as the model draws" in said
     assert "the rule" in said
     assert "joint models only" in _words(predicted("conventional", {"checks": []}))

@@ -155,7 +155,8 @@ def test_no_curve_tells_how_many_lie_between_two_points_where_these_are_few() ->
     none = loo_pit.compare(values, ["a"], np.zeros(80, dtype=bool), min_cell=50)
     assert none is not None
     assert len(none[1][0]["place"]) == 0
-    assert none[0]["worst"][0]["observed"] is None
+    assert none[0]["worst"] == []
+    assert none[0]["largest_z"] is None
 
 
 def _made() -> tuple[dict[str, Array], Design]:

@@ -146,9 +146,13 @@ def test_small_cells_are_judged_and_not_printed(world: tuple[Built, dict[str, Ar
     behind = dict(
         zip(statistics.labels["item_histogram"], statistics.people(data)["item_histogram"], strict=True)
     )
-    assert any(w["observed"] is None for w in row["worst"])
-    for worst in row["worst"]:
-        assert (worst["observed"] is None) == (behind[worst["element"]] < 60)
+    assert 0 < row["told"] == sum(b >= 60 for b in behind.values()) < row["elements"] == len(behind)
+    told = [abs(w["z"]) for w in row["worst"]]
+    assert all(behind[w["element"]] >= 60 for w in row["worst"])
+    assert row["largest_z"] == told[0] == max(told)  # of what is told alone
+    whole = predictive.check(theta, data, np.random.default_rng(3), min_cell=1)
+    (other,) = [c for c in whole["checks"] if c["name"] == "item_histogram"]
+    assert row["p"] == other["p"]  # all are judged
     for j, own in enumerate(found["rootograms"]):
         answers = data.response[:, j]
         count = np.bincount(answers[answers != data.missing_response], minlength=data.categories[j])

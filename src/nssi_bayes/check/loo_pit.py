@@ -161,13 +161,15 @@ def compare(
     unreliable = [c["column"] for c in curves if not c["reliable"]]
     judged = [c for c in curves if c["reliable"]]
     rows = judged or curves
-    z = np.array([abs(c["worst"]["z"]) for c in rows])
+    told = [c["worst"] for c in sorted(rows, key=lambda c: c["p"]) if c["worst"]]
+    z = np.array([w["z"] for w in told])
     found = {
-        "name": NAME, "about": ABOUT, "elements": len(rows),
+        "name": NAME, "about": ABOUT, "elements": len(rows), "told": len(told),
         "p": min(1.0, len(rows) * min(c["p"] for c in rows)),
-        "largest_z": float(z.max()), "mean_square_z": float((z**2).mean()),
+        "largest_z": float(np.abs(z).max()) if told else None,
+        "mean_square_z": float((z**2).mean()) if told else None,
         "outside_90": sum(c["p"] < 0.1 for c in rows),
-        "worst": [c["worst"] for c in sorted(rows, key=lambda c: c["p"])[:_WORST]],
+        "worst": told[:_WORST],
         "unreliable": unreliable, **({} if judged else {"passed": None}),
     }  # fmt: skip
     return found, [{k: v for k, v in c.items() if k != "worst"} for c in curves]
@@ -179,14 +181,15 @@ def _curve(label: str, places: Array, over: float, min_cell: int) -> dict[str, A
     count = np.searchsorted(np.sort(places), _POINTS, side="right")
     z = (count / size - _POINTS) / np.sqrt(_POINTS * (1 - _POINTS) / size)
     shown = _enough(count, size, min_cell)
-    among = shown if len(shown) else np.arange(len(_POINTS))
-    at = int(among[np.argmax(np.abs(z[among]))])
-    ends = binom.ppf([0.05, 0.95], size, _POINTS[at]) / size
-    worst = {
-        "element": f"{label}: share below {_POINTS[at]:.2f}", "z": float(z[at]),
-        "observed": float(count[at] / size) if len(shown) else None,
-        "expected": float(_POINTS[at]), "low": float(ends[0]), "high": float(ends[1]),
-    }  # fmt: skip
+    worst = None
+    if len(shown):
+        at = int(shown[np.argmax(np.abs(z[shown]))])
+        ends = binom.ppf([0.05, 0.95], size, _POINTS[at]) / size
+        worst = {
+            "element": f"{label}: share below {_POINTS[at]:.2f}", "z": float(z[at]),
+            "observed": float(count[at] / size), "expected": float(_POINTS[at]),
+            "low": float(ends[0]), "high": float(ends[1]),
+        }  # fmt: skip
     low, high = _band(size)
     return {
         "column": label, "p": float(array_stats.uniformity_test(places, method="pot_c")[0]),

@@ -164,7 +164,11 @@ def check(
 def _compare(
     name: str, observed: Array, drawn: Array, *, labels: list[str], behind: Array, min_cell: int
 ) -> dict[str, Any]:
-    """Return one check: probability of its largest deviation, and its worst elements."""
+    """Return one check: probability of its largest deviation, and its worst elements.
+
+    An element that few people stand behind counts in the probability and is not told: its distance and what
+    is expected of it would give its value.
+    """
     usable = np.isfinite(observed) & np.isfinite(drawn).all(axis=0)
     where = np.flatnonzero(usable)
     values, replicates = observed[usable], drawn[:, usable]
@@ -177,16 +181,19 @@ def _compare(
     beyond = [(own.max(axis=1) >= largest).sum(), ((own**2).mean(axis=1) >= square).sum()]
     p = min(1.0, 2 * (1 + min(beyond)) / (1 + len(drawn)))
     low, high = np.quantile(replicates, [0.05, 0.95], axis=0)
+    told = behind[where] >= min_cell
+    farthest = np.argsort(-np.abs(z), kind="stable")
     worst = [
-        {"element": labels[where[e]], "z": float(z[e]),
-         "observed": float(values[e]) if behind[where[e]] >= min_cell else None,
+        {"element": labels[where[e]], "z": float(z[e]), "observed": float(values[e]),
          "expected": float(mean[e]), "low": float(low[e]), "high": float(high[e])}
-        for e in np.argsort(-np.abs(z), kind="stable")[:_WORST]
+        for e in farthest[told[farthest]][:_WORST]
     ]  # fmt: skip
-    outside = int(((values < low) | (values > high)).sum())
+    outside = int(((values < low) | (values > high))[told].sum())
     return {
-        "name": name, "about": ABOUT[name], "elements": len(values), "p": p,
-        "largest_z": largest, "mean_square_z": square, "outside_90": outside, "worst": worst,
+        "name": name, "about": ABOUT[name], "elements": len(values), "told": int(told.sum()), "p": p,
+        "largest_z": float(np.abs(z[told]).max()) if told.any() else None,
+        "mean_square_z": float((z[told] ** 2).mean()) if told.any() else None,
+        "outside_90": outside, "worst": worst,
     }  # fmt: skip
 
 
@@ -205,7 +212,8 @@ def rows(found: dict[str, Any]) -> list[CheckResult]:
     said = {True: "as the model draws", False: "NOT as the model draws", None: "no verdict"}
     result = []
     for one in found["checks"]:
-        worst = one["worst"][0]
-        text = f"{one['about']}: {said[one['passed']]}; farthest {worst['element']} (z {worst['z']:.1f})"
+        text = f"{one['about']}: {said[one['passed']]}"
+        for worst in one["worst"][:1]:
+            text += f"; farthest {worst['element']} (z {worst['z']:.1f})"
         result.append(CheckResult(one["name"], None, one["p"], None, text, group="predictive"))
     return result

@@ -49,14 +49,13 @@ def predicted(name: str, found: Artefact) -> list[Part]:
     verdicts = [
         {"check": c["name"].replace("_", " "), "verdict": _WORDS[c["passed"]], "p": number(c["p"]),
          "p adjusted": "" if c["p_adjusted"] is None else number(c["p_adjusted"]),
-         "elements": str(c["elements"]), "compares": c["about"]}
+         "elements": _elements(c), "compares": c["about"]}
         for c in checks
     ]  # fmt: skip
     farthest = [
         {"element": w["element"], "check": c["name"].replace("_", " "),
-         "observed": "few people" if w["observed"] is None else number(w["observed"]),
-         "model": number(w["expected"]), "90 %": f"{number(w['low'])} to {number(w['high'])}",
-         "z": number(w["z"])}
+         "observed": number(w["observed"]), "model": number(w["expected"]),
+         "90 %": f"{number(w['low'])} to {number(w['high'])}", "z": number(w["z"])}
         for c in checks for w in c["worst"][:2]
     ]  # fmt: skip
     words = ("verdict", "compares")
@@ -78,6 +77,12 @@ def predicted(name: str, found: Artefact) -> list[Part]:
         make = lambda: [_hanging(name, rootograms)]  # noqa: E731
         parts.append(figure(f"Rootograms, {name}", make, folded=True, wide=True))
     return parts
+
+
+def _elements(one: dict[str, Any]) -> str:
+    """Return how many elements a check has, and of how many of them nothing is told."""
+    hidden = one["elements"] - one.get("told", one["elements"])
+    return f"{one['elements']} ({hidden} of few people, not listed)" if hidden else str(one["elements"])
 
 
 def _left_out(name: str, found: Artefact) -> list[Part]:
