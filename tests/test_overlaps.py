@@ -92,6 +92,15 @@ def test_the_only_disorder_is_not_left_out() -> None:
     assert one.built is None
 
 
+def test_what_leaves_no_model_is_said_and_ends_nothing() -> None:
+    cohort = small_cohort(60).isel({n.DISORDER: [0, 1]})
+    built = build(small_spec(measurement={"bias": "dense"}), cohort)
+    diagnosis, factor = without_overlaps(built, cohort, (str(cohort[n.DISORDER][0].item()), "trauma"))
+    assert diagnosis.built is None
+    assert diagnosis.note == "the model cannot be made without it"
+    assert factor.built is not None
+
+
 def test_the_verb_repeats_the_analysis_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, cohort = Layout(tmp_path), small_cohort(40)
     write_dataset(layout.cohort("s"), cohort)

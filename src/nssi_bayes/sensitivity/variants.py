@@ -23,6 +23,7 @@ from nssi_bayes.blocks.generate import Latent, generate
 from nssi_bayes.blocks.people import few
 from nssi_bayes.blocks.scans import labels_of
 from nssi_bayes.build import Built, build, build_design, fingerprint
+from nssi_bayes.errors import SpecError
 from nssi_bayes.integrate import sinh_arcsinh
 from nssi_bayes.integrate.quadrature import Moments
 from nssi_bayes.spec import JointSpec, read_priors
@@ -178,7 +179,8 @@ def _sites(built: Built) -> Iterator[Variant]:
 def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) -> Iterator[Variant]:
     """Yield the model without each disorder and factor that overlaps with what it measures.
 
-    People who have such a disorder alone count as people without a diagnosis.
+    People who have such a disorder alone, or of whose diagnoses it is the primary one that counts, count as
+    people without a diagnosis.
 
     Parameters
     ----------
@@ -192,25 +194,33 @@ def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) 
     Yields
     ------
     Variant
-        One for each; one with a note where there is none.
+        One for each; one with a note where there is none, or where no model is left without it.
     """
     spec, disorders, found = built.spec, labels_of(cohort, n.DISORDER), False
     for name in overlaps:
         found = True
-        if name in disorders and len(disorders) > 1:
-            other = build(spec, cohort.drop_sel({n.DISORDER: name}))
-        elif name in spec.factors:
-            left = {
-                "factors": tuple(f for f in spec.factors if f != name),
-                "factor_items": {f: s for f, s in spec.factor_items.items() if f != name},
-            }
-            other = build(spec.model_copy(update=left), cohort)
-        else:
+        disorder = name in disorders and len(disorders) > 1
+        if not disorder and name not in spec.factors:
             yield Variant(f"without {name}", None, "the model has nothing else of its kind, or not this one")
+            continue
+        try:
+            other = _without_one(spec, cohort, name, disorder=disorder)
+        except SpecError:  # what it says may count people; refits that are done are not lost for it
+            yield Variant(f"without {name}", None, "the model cannot be made without it")
             continue
         yield Variant(f"without {name}", replace(other, fine=built.fine))
     if not found:
         yield Variant("without what overlaps", None, "study.yaml marks nothing as overlapping")
+
+
+def _without_one(spec: JointSpec, cohort: xr.Dataset, name: str, *, disorder: bool) -> Built:
+    if disorder:
+        return build(spec, cohort.drop_sel({n.DISORDER: name}))
+    left = {
+        "factors": tuple(f for f in spec.factors if f != name),
+        "factor_items": {f: s for f, s in spec.factor_items.items() if f != name},
+    }
+    return build(spec.model_copy(update=left), cohort)
 
 
 def _filled(
