@@ -47,6 +47,32 @@ def test_zeros_and_tail_of_counts_are_looked_at() -> None:
     assert person_columns(design)[1][10, -1] == pytest.approx(np.log(21))
 
 
+def test_answers_of_few_people_cannot_be_computed_from_the_others() -> None:
+    _, design = small(n.ORDINAL, participants=40)
+    value = np.repeat([0.0, 1.0, 2.0], [19, 17, 4])
+    seen = np.ones(40, dtype=bool)
+    design = replace(
+        design, outcome=value, outcome_seen=seen, coords={**design.coords, n.OUTCOME_CATEGORY: [0, 1, 2]}
+    )
+    behind = Statistics(design, min_cell=11).people(design)["outcome_share"]
+    assert behind.tolist() == [19, 0, 0]
+
+
+def test_what_few_people_answered_with_a_disorder_cannot_be_computed() -> None:
+    _, design = small(n.BERNOULLI, participants=40)
+    has = np.zeros_like(design.diagnosis)
+    has[:20, 0] = has[10:30, 1] = 1
+    value = np.zeros(40)
+    value[:2] = value[20:32] = 1.0
+    design = replace(
+        design, diagnosis=has, outcome=value, outcome_seen=np.ones(40, dtype=bool), outcome_family=n.BERNOULLI
+    )
+    made = Statistics(design, min_cell=5)
+    behind = dict(zip(made.labels["disorder_means"], made.people(design)["disorder_means"], strict=True))
+    assert behind[f"outcome | {made.disorders[0]}"] == 2
+    assert behind[f"outcome | {made.disorders[1]}"] == 4
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_have_their_share(family: str) -> None:
     _, design = small(family, participants=40)

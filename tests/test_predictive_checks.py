@@ -162,6 +162,26 @@ def test_small_cells_are_judged_and_not_printed(world: tuple[Built, dict[str, Ar
     assert any(np.isfinite(own["root_difference"]).any() for own in found["rootograms"])
 
 
+def test_responses_of_few_people_cannot_be_computed(world: tuple[Built, dict[str, Array], Design]) -> None:
+    _, _, data = world
+    people, (k, *_) = len(data.response), data.categories
+    assert k > 2
+    response, has = data.response.copy(), np.zeros_like(data.diagnosis)
+    response[:, 0], has[:70, 0], has[60:, 1] = 0, 1, 1
+    response[:70, 0], response[-4:, 0] = 1, 2
+    data = replace(data, response=response, diagnosis=has)
+    statistics = Statistics(data, min_cell=11)
+    behind = {
+        name: dict(zip(statistics.labels[name], values, strict=True))
+        for name, values in statistics.people(data).items()
+    }
+    item, (one, other) = data.coords["indicator"][0], statistics.disorders
+    told = [c for c in range(k) if behind["item_histogram"][f"{item} = {c}"] >= 11]
+    assert told == [0] == [c for c in range(k) if (response[:, 0] == c).sum() == people - 74]
+    by = behind["item_histogram_by_disorder"]
+    assert all(by[f"{item} = {c} | {d}"] < 11 for c in range(1, k) for d in (one, other))
+
+
 def test_a_check_takes_seconds(world: tuple[Built, dict[str, Array], Design]) -> None:
     _, theta, data = world
     start = time.process_time()

@@ -10,7 +10,7 @@ import pytest
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.check.rootograms import Tally, of_counts
+from nssi_bayes.check.rootograms import Tally, of_counts, shown
 from nssi_bayes.report.criticism import predicted
 from outcomes import small
 
@@ -70,6 +70,22 @@ def test_few_people_are_not_shown_and_cannot_be_computed(tally: Tally, few: list
     assert gone.sum() == hidden
     for v in few:
         assert gone[row["answers"].index(str(v))]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        ([200, 90, 2, 1], [200]),  # two are hidden, and are three people together
+        ([150, 140, 7], [150]),
+        ([150, 140, 0, 0], [150, 140]),
+        ([30, 20, 6, 7], [30, 20]),
+        ([12, 3], []),
+        ([12, 12], [12, 12]),
+    ],
+)
+def test_what_is_hidden_is_not_few_people_together(count: list[int], told: list[int]) -> None:
+    found = shown(np.array(count, dtype=float), 11)
+    assert np.array(count)[found].tolist() == told
 
 
 @pytest.mark.parametrize("family", [n.GAUSSIAN, n.BERNOULLI, n.ORDINAL])

@@ -1,6 +1,7 @@
 """Rootograms: roots of observed less roots of expected counts, by answer (Kleiber & Zeileis 2016).
 
-A cell of few people is not printed, nor, where it is the only one, the next smallest: their sum is known.
+A cell of few people is not printed, nor the next smallest where it is the only one, or all that are not
+printed are few people together: their sum is known.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 
-__all__ = ["Tally", "of_answers", "of_counts"]
+__all__ = ["Tally", "each_shown", "of_answers", "of_counts", "shown"]
 
 _MOST: Final = 20
 """Bars of a count."""
@@ -104,13 +105,52 @@ def of_counts(design: Design, tally: Tally, min_cell: int) -> list[Row]:
 
 
 def _row(label: str, answers: list[str], count: Array, expected: Array, min_cell: int) -> Row:
-    hanging = np.where(_shown(count, min_cell), np.sqrt(count) - np.sqrt(expected), np.nan)
+    hanging = np.where(shown(count, min_cell), np.sqrt(count) - np.sqrt(expected), np.nan)
     return {"indicator": label, "answers": answers, "expected": expected, "root_difference": hanging}
 
 
-def _shown(count: Array, min_cell: int) -> Array:
-    """Return which cells may be printed: none alone is left to be computed from the others."""
-    shown = np.round(count) >= min_cell
-    if (~shown).sum() == 1:
-        shown[np.argmin(np.where(shown, count, np.inf))] = False
-    return shown
+def shown(count: Array, min_cell: int) -> Array:
+    """Return which cells of one table may be printed, so that no few people can be computed from the others.
+
+    Parameters
+    ----------
+    count : numpy.ndarray
+        People [cell], of whom the sum is known.
+    min_cell : int
+        Smaller counts are not printed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of bool [cell]. Where some are hidden, they are at least two and hold nobody or at least `min_cell`.
+    """
+    people = np.round(count)
+    found = people >= min_cell
+    for cell in np.argsort(people, kind="stable"):
+        if found.all() or not found[cell]:
+            continue
+        if (~found).sum() > 1 and not 0 < people[~found].sum() < min_cell:
+            break
+        found[cell] = False
+    return np.asarray(found)
+
+
+def each_shown(count: Array, sizes: Array, min_cell: int) -> Array:
+    """Return what `shown` returns of tables that stand side by side.
+
+    Parameters
+    ----------
+    count : numpy.ndarray
+        People [group, cell].
+    sizes : numpy.ndarray
+        Cells of each table [table].
+    min_cell : int
+        Smaller counts are not printed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of bool [group, cell].
+    """
+    ends = np.cumsum(sizes)[:-1]
+    return np.array([np.concatenate([shown(t, min_cell) for t in np.split(row, ends)]) for row in count])

@@ -13,6 +13,7 @@ import numpy as np
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.check.rootograms import each_shown, shown
 
 __all__ = ["ABOUT", "Statistics", "person_columns"]
 
@@ -104,8 +105,41 @@ class Statistics:
         return {name: values for name, (values, _) in self._parts(design)}
 
     def people(self, design: Design) -> dict[str, Array]:
-        """Return how many people stand behind each statistic, of the two groups the smaller."""
-        return {name: behind for name, (_, behind) in self._parts(design)}
+        """Return how many people stand behind each statistic, of the two groups the smaller.
+
+        Nobody stands behind a share from which, with the others of its table, that of few people follows.
+        """
+        found = {name: behind for name, (_, behind) in self._parts(design)}
+        if design.coords[n.INDICATOR]:
+            whole = self._may(design, np.ones((len(design.response), 1), dtype=bool))
+            first = np.cumsum(design.categories) - design.categories
+            found["item_histogram"] = np.where(whole[0], found["item_histogram"], 0)
+            found["item_floor"] *= np.append(whole[0, first], True)
+            if self.disorders:  # of all, less those who have it, are left those who have not
+                each = whole & self._may(design, self._has) & self._may(design, ~self._has)
+                found["item_histogram_by_disorder"] = np.where(
+                    each.ravel(), found["item_histogram_by_disorder"], 0
+                )
+        if "outcome_share" in found:
+            value = design.outcome[design.outcome_seen]
+            count = np.array([(value == c).sum() for c in _answers(design)])
+            found["outcome_share"] *= shown(count, self._min_cell)
+        if design.outcome_family == n.BERNOULLI:  # the difference and the share of all give that of a group
+            yes, no = ((design.outcome_seen & (design.outcome == c))[:, None] for c in (1, 0))
+            for name, groups in (
+                ("disorder_means", [self._has]),
+                ("missing_by_block", self._blocks.values()),
+            ):
+                if name in found:
+                    table = np.column_stack(list(groups))
+                    fewest = [(g & answer).sum(axis=0) for g in (table, ~table) for answer in (yes, no)]
+                    last = found[name].reshape(table.shape[1], -1)[:, -1]
+                    last[:] = np.minimum(last, np.min(fewest, axis=0))
+        return found
+
+    def _may(self, design: Design, groups: Array) -> Array:
+        """Return which shares of responses may be told [group, cell]."""
+        return each_shown(_hits(design, groups), design.categories, self._min_cell)
 
     def _missing(self, design: Design, min_cell: int) -> dict[str, Array]:
         """Return who has what, where enough people have it and enough have not."""
@@ -185,11 +219,7 @@ class Statistics:
             yield from _moments("edge", np.where(design.connectivity_seen, design.connectivity, np.nan))
 
     def _histogram(self, design: Design, groups: Array) -> Part:
-        largest = max(design.category_groups)
-        chosen = (design.response[:, :, None] == np.arange(largest)).reshape(len(design.response), -1)
-        valid = (np.arange(largest) < design.categories[:, None]).ravel()
-        answered = design.response != design.missing_response
-        hits = groups.T.astype(float) @ chosen[:, valid]
+        hits, answered = _hits(design, groups), design.response != design.missing_response
         total = np.repeat(groups.T.astype(float) @ answered, design.categories, axis=1)
         share = hits / np.maximum(total, 1)
         return share.ravel(), np.minimum(hits, total - hits).ravel()
@@ -226,6 +256,14 @@ class Statistics:
         tail = [f"counts over {k} times the cohort's mean" for k in _TAIL]
         yield "outcome_counts", ["zeros", *tail, "log(1 + count): mean", "log(1 + count): sd"]
         yield "missing_by_block", [f"{c} | has {b}" for b in self._blocks for c in columns]
+
+
+def _hits(design: Design, groups: Array) -> Array:
+    """Return how many of each group gave each response [group, cell]."""
+    largest = max(design.category_groups)
+    chosen = (design.response[:, :, None] == np.arange(largest)).reshape(len(design.response), -1)
+    valid = (np.arange(largest) < design.categories[:, None]).ravel()
+    return np.asarray(groups.T.astype(float) @ chosen[:, valid])
 
 
 def _scores(design: Design) -> Array:
