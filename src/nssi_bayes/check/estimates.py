@@ -187,7 +187,12 @@ def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]
 def _per_total_sd(
     summary: _Summary, found: Row, posterior: xr.Dataset, adjusted: Array | None, total: Array
 ) -> None:
-    """Add adjusted contrasts and slopes per total sd of the function between people [sample, `function`]."""
+    """Add adjusted contrasts and slopes per total sd of the function between people [sample, `function`].
+
+    Of skewed functions there are none: effects are on what is Gaussian, whose total sd is another.
+    """
+    if "epsilon" in posterior:
+        return
     draws: list[tuple[Row, Array]] = []
     if adjusted is not None:
         rows = [r for r in found["contrasts"] if r["estimand"] == "adjusted"]
