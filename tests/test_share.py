@@ -209,12 +209,15 @@ def test_conclusions_on_groups_stay(lab: Layout) -> None:
         "led_by_a_prior": len(names) + 1,
         "contraction": [{"parameter": name} for name in ("Omega_group_Ward 9", "B")],
         "states": {name: {} for name in names},
-    }
+        "refits": [{"variant": "without site Ward 9", "changed": 1, "largest_shift_of": names[0],
+                    "text": "without site Ward 9: 1 of 4 conclusions change", "which": [names[0]]}],
+    }  # fmt: skip
     evidence = gather(lab, PARAMS, "heterogeneity")
     evidence.attacks = {MODEL: {"sensitivity": found}}
     shared = safe_evidence(evidence).attacks[MODEL]["sensitivity"]
     assert "Ward" not in str(shared)
     assert [r["conclusion"] for r in shared["power_scaling"]] == ["B[inner, trauma]"]
+    assert shared["refits"][0]["text"] == "without one site: 1 of 4 conclusions change"
     assert (shared["sensitive_to_a_prior"], shared["led_by_a_prior"]) == (1, 1)
     assert [r["parameter"] for r in shared["contraction"]] == ["B"]
 

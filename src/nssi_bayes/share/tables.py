@@ -63,6 +63,7 @@ _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity
 # conclusions and parameters named after a group, which is a site, or may be few people
 _OF_ALL: Final = "largest difference"
 """Conclusions on all disorders together, of which one may be of few people."""
+_SITE: Final = "without site "
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
 
 
@@ -239,11 +240,21 @@ def _safe_attacks(
                 "sensitive_to_a_prior": sum(r["sensitive"] for r in kept),
                 "led_by_a_prior": sum("led by" in r["diagnosis"] for r in kept),
             }
-            own = {"power_scaling": kept, "contraction": contraction, "states": {}}
+            refits = [_nameless(r) for r in content.get("refits", [])]
+            own = {"power_scaling": kept, "contraction": contraction, "states": {}, "refits": refits}
             safe[what] = {**content, **counts, **own}
         else:
             safe[what] = content
     return safe
+
+
+def _nameless(refit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a refit without the name of the site that was left out, and without what changes one by one."""
+    kept = {k: v for k, v in refit.items() if k not in ("which", "largest_shift_of")}
+    variant = str(refit["variant"])
+    if not variant.startswith(_SITE):
+        return kept
+    return {**kept, "variant": "without one site", "text": f"without one site{refit['text'][len(variant) :]}"}
 
 
 def safe_groups(groups: Mapping[str, Any]) -> dict[str, Any]:
