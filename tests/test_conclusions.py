@@ -45,6 +45,24 @@ def test_means_sds_and_correlations_of_groups_are_conclusions() -> None:
     assert sum(name.startswith("Omega") for name in found) == 3
 
 
+def test_a_model_of_which_no_parameter_has_functions_has_conclusions_as_met() -> None:
+    """One function, one site, no covariate, no factor, and nothing varies by disorder."""
+    cohort = small_cohort(60).drop_dims(n.COVARIATE)
+    cohort[n.SITE_OF] = (n.PARTICIPANT, np.full(60, "A"))
+    spec = small_spec(
+        functions={"one": ["affect_regulation", "anti_dissociation", "marking_distress"]},
+        factors=[], disorder={"levels": False},
+    )  # fmt: skip
+    built = build(spec, cohort)
+    _, draws = _draws(built)
+    assert n.FUNCTION not in draws.coords
+    labels, rng = built.design.coords, np.random.default_rng(2)
+    met = Met(rng.standard_normal((40, 5, 1)), rng.standard_normal((40, 10, 1)))
+    found = conclusions(draws, met, disorders=labels[n.DISORDER], functions=labels[n.FUNCTION])
+    assert len(found) == 15
+    assert "level as_met[mood, one]" in found
+
+
 def test_spread_by_disorder_is_a_conclusion() -> None:
     values, draws = _draws(build(small_spec(disorder={"levels": True, "spread": True}), small_cohort(60)))
     found = conclusions(draws)

@@ -82,7 +82,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     posterior = tree["posterior"].to_dataset()
     theta = theta_of(posterior, built.parameters)
     totals, met = _everybody(theta, built, np.random.default_rng(for_met))
-    before = conclusions(posterior, met, disorders=built.design.coords[n.DISORDER])
+    labels = built.design.coords
+    before = conclusions(posterior, met, disorders=labels[n.DISORDER], functions=labels[n.FUNCTION])
     found = {
         "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
         **scaled(built, theta, totals, before),
@@ -173,7 +174,10 @@ def _refit(
     posterior = label(drawn.values, built.parameters, built.design)
     theta = theta_of(posterior, built.parameters)
     _, met = _everybody(theta, built, np.random.default_rng(for_met), last=True)
-    after = conclusions(posterior, met, disorders=built.design.coords[n.DISORDER], also=before)
+    labels = built.design.coords
+    after = conclusions(
+        posterior, met, disorders=labels[n.DISORDER], functions=labels[n.FUNCTION], also=before
+    )
     found = changes(before, after, interval=params.interval, rope=params.rope)
     tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": drawn.statistics})
     tree.attrs.update(target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune)

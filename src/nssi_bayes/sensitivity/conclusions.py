@@ -52,6 +52,7 @@ def conclusions(
     met: Met | None = None,
     *,
     disorders: Sequence[str] = (),
+    functions: Sequence[str] = (),
     also: Collection[str] = (),
 ) -> dict[str, Array]:
     """Return the draws of every conclusion.
@@ -62,7 +63,7 @@ def conclusions(
         Of posterior or prior [`chain`, `draw`, ...].
     met : Met, optional
         From `check.levels.as_met`.
-    disorders : sequence of str, optional
+    disorders, functions : sequence of str, optional
         Those of `met`, where no parameter of the model has them.
     also : collection of str
         Conclusions from other draws of the model: biases that are among them are conclusions here, too.
@@ -74,15 +75,19 @@ def conclusions(
     """
     return {
         name: values
-        for name, values in _each(draws, met, disorders)
+        for name, values in _each(draws, met, disorders, functions)
         if not name.startswith("delta[") or name in also or (np.abs(values) > MODERATE).mean() > _LIKELY
     }
 
 
-def _each(draws: xr.Dataset, met: Met | None, disorders: Sequence[str]) -> Iterator[tuple[str, Array]]:
+def _each(
+    draws: xr.Dataset, met: Met | None, disorders: Sequence[str], functions: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
     if n.DISORDER in draws.coords:
         disorders = draws[n.DISORDER].to_numpy().astype(str).tolist()
-    yield from _levels(draws, met, disorders)
+    if n.FUNCTION in draws.coords:
+        functions = draws[n.FUNCTION].to_numpy().astype(str).tolist()
+    yield from _levels(draws, met, disorders, functions)
     yield from _heterogeneity(draws)
     if "B_disorder" in draws:
         whole = draws["B"] + draws["B_disorder"]
@@ -102,12 +107,13 @@ def _each(draws: xr.Dataset, met: Met | None, disorders: Sequence[str]) -> Itera
                 yield from _labelled(name, draws[name], *dims)
 
 
-def _levels(draws: xr.Dataset, met: Met | None, disorders: Sequence[str]) -> Iterator[tuple[str, Array]]:
+def _levels(
+    draws: xr.Dataset, met: Met | None, disorders: Sequence[str], functions: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
     """Yield levels as met and contrasts of both kinds; adjusted levels are a parameter."""
     if not disorders:
         return
     shape = (draws.sizes[n.CHAIN], draws.sizes[n.DRAW])
-    functions = draws[n.FUNCTION].to_numpy().astype(str)
     if met is not None:
         for k, j in np.ndindex(*met.level.shape[1:]):
             if np.isfinite(met.level[:, k, j]).all():
