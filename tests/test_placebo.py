@@ -66,6 +66,10 @@ def test_functions_are_believed_only_if_they_beat_every_placebo() -> None:
     (said,) = against_placebos(specs, lambda _, placebo: placebo != "placebo_revenge")
     assert "shared beats 11 of 12" in said
     assert "not believed, which asks for all. Not beaten: placebo_revenge." in said
+    (said,) = against_placebos(specs, lambda _, placebo: None if placebo == "placebo_revenge" else True)
+    assert "shared beats 11 of 12" in said
+    assert said.endswith("not believed yet. Not ranked both: it and placebo_revenge.")
+    assert "Not beaten" not in said
     del specs["placebo_revenge"]
     (said,) = against_placebos(specs, lambda *_: True)
     assert "beats 11 of 11" in said

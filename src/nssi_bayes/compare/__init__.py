@@ -230,9 +230,9 @@ def _placebos(layout: Layout, entries: Sequence[str], scores: Sequence[Scores]) 
     specs = {entry.split("/")[1]: read_model(layout, entry) for entry in entries}
     scored = {s.model: s for s in scores}
 
-    def worse(model: str, placebo: str) -> bool:
+    def worse(model: str, placebo: str) -> bool | None:
         if not {model, placebo} <= set(scored):
-            return False
+            return None
         rows = _rows("", "total", [scored[model], scored[placebo]])
         return rows[0]["model"] == model and rows[1]["verdict"].endswith(": worse")
 

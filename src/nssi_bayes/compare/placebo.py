@@ -18,7 +18,7 @@ __all__ = ["PREFIX", "against_placebos"]
 PREFIX: Final = "placebo"
 """What the name of a placebo starts with."""
 
-type Worse = Callable[[str, str], bool]
+type Worse = Callable[[str, str], bool | None]
 
 
 def against_placebos(specs: Mapping[str, JointSpec], worse: Worse) -> list[str]:
@@ -30,7 +30,7 @@ def against_placebos(specs: Mapping[str, JointSpec], worse: Worse) -> list[str]:
         The joint models of a question, by name.
     worse : callable
         From a model and a placebo to whether the placebo is worse on all data together by the rule of the
-        comparison (over 4 elpd and over two standard errors, trusted, both ranked).
+        comparison (over 4 elpd and over two standard errors, trusted); None where one of them is not ranked.
 
     Returns
     -------
@@ -44,26 +44,31 @@ def against_placebos(specs: Mapping[str, JointSpec], worse: Worse) -> list[str]:
         own = {p: _alone(s) - _alone(spec) for p, s in placebos.items() if _is_placebo(s, spec)}
         if name in placebos or not own:
             continue
-        beaten = [p for p in own if worse(name, p)]
+        found_worse = {p: worse(name, p) for p in own}
         others = {s for members in spec.functions.values() for s in members} - _alone(spec)
-        found.append(_told(name, beaten, list(own), absent=len(others.difference(*own.values()))))
+        found.append(_told(name, found_worse, absent=len(others.difference(*own.values()))))
     counts = {len(spec.functions) for name, spec in specs.items() if name not in placebos}
     if not found and len(counts) > 1:
         found.append(
             "How many functions there are is not settled here: a further function improves the fit "
-            "whatever it is, and no placebo structure is among the models."
+            "whatever it is, and no placebo structure that differs in its functions alone is among the "
+            "models."
         )
     return found
 
 
-def _told(name: str, beaten: list[str], own: list[str], *, absent: int) -> str:
+def _told(name: str, worse: Mapping[str, bool | None], *, absent: int) -> str:
+    beaten = sum(w is True for w in worse.values())
     said = (
-        f"{name} beats {len(beaten)} of {len(own)} placebo structures, each with another subscale "
+        f"{name} beats {beaten} of {len(worse)} placebo structures, each with another subscale "
         "alone in its function"
     )
-    left = [p for p in own if p not in beaten]
+    left = [p for p, w in worse.items() if w is False]
     if left:
         return f"{said}: its functions are not believed, which asks for all. Not beaten: {', '.join(left)}."
+    unknown = [p for p, w in worse.items() if w is None]
+    if unknown:
+        return f"{said}: its functions are not believed yet. Not ranked both: it and {', '.join(unknown)}."
     if absent:
         return f"{said}: its functions are not believed yet, for {absent} subscales have no placebo here."
     return f"{said}: its functions are believed."
