@@ -189,8 +189,9 @@ def test_a_common_item_of_two_functions_is_refused(tmp_path: Path) -> None:
 def test_who_answered_both_alike_has_one_answer_and_otherwise_is_refused(tmp_path: Path) -> None:
     scores, _ = _scored(tmp_path / "alike", {"b": SAME}, both=7)
     assert scores[n.ITEM].to_numpy().tolist() == UNION
-    with pytest.raises(DataError, match="b_1 and a_2, which are the same: 7 people answered both, 2 of them"):
+    with pytest.raises(DataError, match="b_1 and a_2, which are the same") as refused:
         _scored(tmp_path / "otherwise", {"b": SAME}, both=7, differ=2)
+    assert "people" not in str(refused.value)  # 7 and 2 are few
 
 
 @pytest.mark.parametrize(

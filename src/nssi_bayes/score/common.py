@@ -93,11 +93,7 @@ def joined(
     for item, other in same.items():
         own, known = response[:, place[item]], whole[:, place[other]]
         both = np.isfinite(own) & np.isfinite(known)
-        differ = int((own[both] != known[both]).sum())
-        if differ:
-            problems.append(
-                f"{item} and {other}, which are the same: {int(both.sum())} people answered both, "
-                f"{differ} of them differently"
-            )
+        if (own[both] != known[both]).any():  # by how many is not said: they may be few
+            problems.append(f"{item} and {other}, which are the same: some answered both, and differently")
         whole[:, place[other]] = np.where(np.isfinite(known), known, own)
     return whole, same, problems
