@@ -19,13 +19,14 @@ from folders import PEOPLE, mapping, params, people, write
 from nssi_bayes import ingest, schema, score
 from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.blocks.conventional import _unknown_names
 from nssi_bayes.blocks.design import make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build
 from nssi_bayes.errors import DataError, SpecError
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.report.sections.methods import _linked
-from nssi_bayes.spec import JointSpec
+from nssi_bayes.spec import ConventionalSpec, JointSpec
 from nssi_bayes.store import read_dataset, read_table
 from nssi_bayes.study import Study
 
@@ -184,6 +185,17 @@ def test_a_common_item_of_two_functions_is_refused(tmp_path: Path) -> None:
     cohort = _cohort(_scored(tmp_path, {"b": {"b_1": "a_2"}})[0])
     with pytest.raises(SpecError, match=r"a_2: it is of 'a_s', under functions.one, and of 'b_s'"):
         make_design(cohort, _spec(functions={"one": ["a_s"], "two": ["b_s"]}))
+
+
+def test_items_that_stand_under_a_subscale_that_is_left_out_are_not_lost(tmp_path: Path) -> None:
+    cohort = _cohort(_scored(tmp_path, {"b": {"b_1": "a_2"}})[0])
+    with pytest.raises(SpecError, match="a_2: it is an item of 'b_s', too, but stands under 'a_s'"):
+        make_design(cohort, _spec(functions={"one": ["b_s"]}))
+    plain = ConventionalSpec(
+        kind="conventional", description="c", functions={"one": ("b_s",)}, outcome="severity"
+    )
+    assert len(_unknown_names(plain, cohort)) == 1
+    assert make_design(cohort, _spec(functions={"one": ["a_s"]})).coords[n.INDICATOR] == UNION[:5]
 
 
 def test_who_answered_both_alike_has_one_answer_and_otherwise_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import xarray as xr
 from scipy.special import gammaln
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.indicators import lost_items
 from nssi_bayes.errors import DataError, SpecError, did_you_mean
 from nssi_bayes.integrate.curve import log_any
 from nssi_bayes.schema import family_of
@@ -314,6 +315,7 @@ def _unknown_names(spec: ConventionalSpec, cohort: xr.Dataset) -> list[str]:
         for s in members
         if s not in known
     ]
+    found += lost_items(cohort, {s for members in spec.functions.values() for s in members})
     for key, dim, wanted in (("factors", n.FACTOR, spec.factors), ("outcome", n.OUTCOME, (spec.outcome,))):
         have = [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
         found += [

@@ -7,6 +7,7 @@ every model of a question.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec import JointSpec
 
-__all__ = ["Unused", "functions_of", "make_indicators", "unused_answers"]
+__all__ = ["Unused", "common_items", "functions_of", "lost_items", "make_indicators", "unused_answers"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -95,25 +96,65 @@ def make_indicators(
 
 
 def _check_common(cohort: xr.Dataset, spec: JointSpec, *, where: str) -> None:
-    """Refuse an item that two instruments share and that would measure two functions or factors."""
-    if n.ITEM_ALSO not in cohort.coords:
-        return
+    """Refuse an item that two instruments share and that would measure two functions or factors, or none."""
     of = {
         name: f"{key}.{latent}"
         for key, each in (("functions", spec.functions), ("factor_items", spec.factor_items))
         for latent, members in each.items()
         for name in members
     }
-    columns = (cohort[c].to_numpy().astype(str).tolist() for c in (n.ITEM, n.ITEM_SUBSCALE, n.ITEM_ALSO))
     problems = [
         f"{item}: it is of {own!r}, under {of[own]}, and of {other!r}, under {of[other]}"
-        for item, own, others in zip(*columns, strict=True)
-        for other in others.split()
+        for item, own, other in common_items(cohort)
         if own in of and other in of and of[own] != of[other]
     ]
+    problems += lost_items(cohort, of)
     if problems:
         cure = "put both subscales under one function, or take the item out of `same_as` in study.yaml"
         raise SpecError(problems, where=where, cure=cure)
+
+
+def common_items(cohort: xr.Dataset) -> Iterator[tuple[str, str, str]]:
+    """Yield items that are counted as the same in another instrument, with its subscale and that one's.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+
+    Yields
+    ------
+    tuple of str
+        Item, its subscale, a subscale of the other instrument.
+    """
+    if n.ITEM_ALSO not in cohort.coords:
+        return
+    columns = (cohort[c].to_numpy().astype(str).tolist() for c in (n.ITEM, n.ITEM_SUBSCALE, n.ITEM_ALSO))
+    for item, own, others in zip(*columns, strict=True):
+        for other in others.split():
+            yield item, own, other
+
+
+def lost_items(cohort: xr.Dataset, measured: Container[str]) -> list[str]:
+    """Say which items of subscales that are measured stand under subscales that are not, and would be lost.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    measured : container of str
+        Subscales of a spec.
+
+    Returns
+    -------
+    list of str
+        One sentence an item.
+    """
+    return [
+        f"{item}: it is an item of {other!r}, too, but stands under {own!r}, which is not measured here"
+        for item, own, other in common_items(cohort)
+        if other in measured and own not in measured
+    ]
 
 
 class Unused(NamedTuple):
