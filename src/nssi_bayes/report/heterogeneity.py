@@ -24,7 +24,7 @@ _SCALES: Final = (("levels", "A", "tau_mean", ()), ("slopes", "B_disorder", "tau
 _TRUSTED: Final = 0.1  # share of tau by which the approximation may miss the posterior mean
 _NEURAL: Final = {
     "loadings": "sd of activation per sd of the function",
-    "edge loadings": "sd of Fisher's z per sd of the function",
+    "edge loadings": "sd of z per sd of the function",
 }
 
 

@@ -19,7 +19,7 @@ from nssi_bayes.report.words import number, pretty, probability
 __all__ = ["edges", "measured", "regions"]
 
 _REGION: Final = "sd of activation per sd of the function"
-_EDGE: Final = "sd of Fisher's z per sd of the function"
+_EDGE: Final = "sd of z per sd of the function"
 _LESS: Final = "less the mean of the disorders"
 
 
@@ -117,7 +117,8 @@ def edges(e: Evidence, estimates: Row) -> list[Part]:
     return [
         text(
             "Edges are pooled within pairs of networks, over the two regions that they join, and over "
-            "disorders. Each has its own standard error, from the effective number of frames."
+            "disorders. An edge is Fisher's z, with its own standard error, from the effective number of "
+            "frames."
         ),
         figure("Connectomes", connectomes, wide=True),
         figure("By pair of networks", lambda: panels(
