@@ -87,7 +87,7 @@ def test_the_gradient_is_right_where_it_is_hard(built: Built, compiled: Density)
 
 
 def test_a_sampled_function_that_meets_an_outcome_leaves_its_residual_sd_where_it_was() -> None:
-    """The joint mode is at a residual sd of 0: chains that began there had steps a hundredth as long."""
+    """The joint mode is at a residual sd of 0: coordinates of there made steps a twelfth as long."""
     built = build(joint_spec("outcome/joint", route="explicit"), full_cohort(24))
     mode = typical_coordinates(built).mode
     found = compile_density(built).constrain(mode[None])
