@@ -6,11 +6,12 @@ Every function takes one artefact of one model and returns parts; what has not b
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nssi_bayes.report.figures import COLOURS, STYLE, Image, embed
@@ -105,22 +106,16 @@ def _left_out(name: str, found: Artefact) -> list[Part]:
 
 def _places(name: str, curves: Sequence[Artefact]) -> Image:
     """Draw where people lie in what is said of them when they are left out: ECDF less the diagonal."""
-    rows_down = -(-len(curves) // _ABREAST)
-    with mpl.rc_context(STYLE):
-        canvas = Figure(figsize=(1.25 * _ABREAST, 1.05 * rows_down + 0.4), layout="constrained")
-        grid = canvas.subplots(rows_down, _ABREAST, sharex=True, sharey=True, squeeze=False).ravel()
-        for axes, one in zip(grid, curves, strict=False):
-            axes.fill_between(one["place"], one["low"], one["high"], color="#d5d9df", lw=0)
-            colour = COLOURS[0] if one["reliable"] else "#8a919c"
-            axes.plot(one["place"], one["difference"], color=colour, lw=1, marker=".", ms=2)
-            axes.set_title(one["column"].replace("_", " "), fontsize=6)
-            axes.tick_params(labelsize=5, length=2)
-            axes.set_xlim(0, 1)
-        for axes in grid[len(curves) :]:
-            axes.remove()
-        canvas.supylabel("share of people below, less place", fontsize=7)
-        canvas.supxlabel("place in what is predicted of a person who is left out", fontsize=7)
-        drawn = _svg(canvas)
+
+    def curve(axes: Axes, one: Artefact) -> None:
+        axes.fill_between(one["place"], one["low"], one["high"], color="#d5d9df", lw=0)
+        colour = COLOURS[0] if one["reliable"] else "#8a919c"
+        axes.plot(one["place"], one["difference"], color=colour, lw=1, marker=".", ms=2)
+        axes.set_title(one["column"].replace("_", " "), fontsize=6)
+        axes.set_xlim(0, 1)
+
+    labels = "place in what is predicted of a person who is left out", "share of people below, less place"
+    drawn = _small_multiples(curves, curve, labels=labels, sharex=True)
     worst = min(curves, key=lambda one: one["p"])
     alt = (
         f"LOO-PIT of {len(curves)} columns of {name}: ECDF less the diagonal, with the simultaneous 95 % "
@@ -133,23 +128,17 @@ def _places(name: str, curves: Sequence[Artefact]) -> Image:
 
 def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
     """Draw roots of observed less roots of expected counts, by category (Kleiber & Zeileis 2016)."""
-    rows_down = -(-len(rows) // _ABREAST)
-    with mpl.rc_context(STYLE):
-        canvas = Figure(figsize=(1.25 * _ABREAST, 1.05 * rows_down + 0.4), layout="constrained")
-        grid = canvas.subplots(rows_down, _ABREAST, sharey=True, squeeze=False).ravel()
-        for axes, row in zip(grid, rows, strict=False):
-            height = np.array(row["root_difference"], dtype=float)  # None: too few people
-            axes.bar(np.arange(len(height)), np.nan_to_num(height), color=COLOURS[0], width=0.8)
-            axes.axhspan(-1, 1, color="#d5d9df", lw=0, zorder=0)
-            axes.set_title(row["indicator"].replace("_", " "), fontsize=6)
-            axes.tick_params(labelsize=5, length=2)
-            ends = [0, len(height) - 1]
-            axes.set_xticks(ends, [row["answers"][e] for e in ends])
-        for axes in grid[len(rows) :]:
-            axes.remove()
-        canvas.supylabel("root of observed less root of expected count", fontsize=7)
-        canvas.supxlabel("answer, or count", fontsize=7)
-        drawn = _svg(canvas)
+
+    def bars(axes: Axes, row: Artefact) -> None:
+        height = np.array(row["root_difference"], dtype=float)  # None: too few people
+        axes.bar(np.arange(len(height)), np.nan_to_num(height), color=COLOURS[0], width=0.8)
+        axes.axhspan(-1, 1, color="#d5d9df", lw=0, zorder=0)
+        axes.set_title(row["indicator"].replace("_", " "), fontsize=6)
+        ends = [0, len(height) - 1]
+        axes.set_xticks(ends, [row["answers"][e] for e in ends])
+
+    labels = "answer, or count", "root of observed less root of expected count"
+    drawn = _small_multiples(rows, bars, labels=labels)
     worst = max(rows, key=_largest)
     alt = (
         f"Of {len(rows)} indicators or counts of {name}, by answer: the root of how many people gave it less "
@@ -157,6 +146,28 @@ def _hanging(name: str, rows: Sequence[Artefact]) -> Image:
         f"is 1 to either side of 0. Farthest is {worst['indicator']} ({number(_largest(worst))})."
     )
     return Image(drawn, alt)
+
+
+def _small_multiples(
+    rows: Sequence[Artefact],
+    draw: Callable[[Axes, Artefact], None],
+    *,
+    labels: tuple[str, str],
+    sharex: bool = False,
+) -> str:
+    """Return a panel a row, `_ABREAST` beside each other; `labels` are those of all x and of all y."""
+    down = -(-len(rows) // _ABREAST)
+    with mpl.rc_context(STYLE):
+        canvas = Figure(figsize=(1.25 * _ABREAST, 1.05 * down + 0.4), layout="constrained")
+        grid = canvas.subplots(down, _ABREAST, sharex=sharex, sharey=True, squeeze=False).ravel()
+        for axes, row in zip(grid, rows, strict=False):
+            axes.tick_params(labelsize=5, length=2)
+            draw(axes, row)
+        for axes in grid[len(rows) :]:
+            axes.remove()
+        canvas.supxlabel(labels[0], fontsize=7)
+        canvas.supylabel(labels[1], fontsize=7)
+        return _svg(canvas)
 
 
 def _svg(canvas: Figure) -> str:

@@ -32,7 +32,7 @@ SUMMED_UP: Final = {
     "measurement": "", "projection": "",
 }  # fmt: skip
 """Parts of ``estimates.json`` whose rows are no conclusions one by one, and the part that sums them up."""
-UNSIGNED: Final = "largest difference"
+UNSIGNED: Final = n.LARGEST_DIFFERENCE
 """How conclusions begin that have a size and no sign."""
 _PRINTED: Final = (
     "A", "level_burden", "B", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",

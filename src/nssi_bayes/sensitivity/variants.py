@@ -173,7 +173,7 @@ def _sites(built: Built) -> Iterator[Variant]:
         return
     for s, site in enumerate(sites):
         keep = np.flatnonzero(built.design.site[:, s] == 0)
-        yield Variant(f"without site {site}", _like(built, built.spec, few(built.design, keep)))
+        yield Variant(f"{n.WITHOUT_SITE}{site}", _like(built, built.spec, few(built.design, keep)))
 
 
 def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) -> Iterator[Variant]:

@@ -61,9 +61,6 @@ _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
 
 # conclusions and parameters named after a group, which is a site, or may be few people
-_OF_ALL: Final = "largest difference"
-"""Conclusions on all disorders together, of which one may be of few people."""
-_SITE: Final = "without site "
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
 
 
@@ -232,7 +229,7 @@ def _safe_attacks(
         elif what == "sensitivity":
             kept = [
                 r for r in content["power_scaling"]
-                if not r["conclusion"].startswith((*_OF_GROUPS, *([_OF_ALL] if small else [])))
+                if not r["conclusion"].startswith((*_OF_GROUPS, *([n.LARGEST_DIFFERENCE] if small else [])))
                 and not any(d in r["conclusion"] for d in small)
             ]  # fmt: skip
             contraction = [r for r in content["contraction"] if not r["parameter"].startswith(_OF_GROUPS)]
@@ -252,7 +249,7 @@ def _nameless(refit: Mapping[str, Any]) -> dict[str, Any]:
     """Return a refit without the name of the site that was left out, and without what changes one by one."""
     kept = {k: v for k, v in refit.items() if k not in ("which", "largest_shift_of")}
     variant = str(refit["variant"])
-    if not variant.startswith(_SITE):
+    if not variant.startswith(n.WITHOUT_SITE):
         return kept
     return {**kept, "variant": "without one site", "text": f"without one site{refit['text'][len(variant) :]}"}
 
