@@ -206,7 +206,7 @@ cli.main()
 
 
 def test_profiles_are_listed_and_written(project: Path) -> None:
-    assert _call(project, "profile") == (0, "ci\ndemo\nds000030\nds002748\nds004605\nfull\nplacebo\n")
+    assert _call(project, "profile") == (0, "ci\ndemo\nds000030\nds002748\nds004605\nfull\nplacebo\nthorough\n")
     code, _ = _call(project, "profile", "ci")
     assert code == 0
     assert (project / "params.yaml").read_bytes() == (project / "profiles" / "ci.yaml").read_bytes()

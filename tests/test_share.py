@@ -19,7 +19,7 @@ from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.report.sections.answer import banner
 from nssi_bayes.share.allowed import allowed
 from nssi_bayes.share.tables import _safe_attacks, safe_evidence, safe_groups
-from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text
+from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text, write_tree
 from planted import (
     MODEL,
     PARAMS,
@@ -229,6 +229,33 @@ def test_conclusions_on_a_disorder_of_few_people_stay(small: list[str], kept: in
     rows = [{"conclusion": name, "sensitive": True, "diagnosis": ""} for name in names]
     found = _safe_attacks({"sensitivity": {"power_scaling": rows, "contraction": []}}, small)
     assert len(found["sensitivity"]["power_scaling"]) == kept
+
+
+@pytest.mark.parametrize(("several", "leaves"), [(39, True), (4, False), (116, False), (0, True)])
+@pytest.mark.usefixtures("quick")
+def test_effects_of_a_further_diagnosis_leave_where_enough_people_have_two(
+    several: int, leaves: bool, lab: Layout, tmp_path: Path
+) -> None:
+    """Of 120 people; that too few have one diagnosis alone gives as much away."""
+    shutil.copytree(lab.root, tmp_path / "lab")
+    layout = Layout(tmp_path / "lab")
+    flow = read_json(layout.flow("demo"))
+    flow["overlap"]["participants_with_two_or_more"] = several
+    write_json(layout.flow("demo"), flow)
+    tree = read_tree(layout.posterior(MODEL))
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = xr.DataTree(posterior.assign(level_burden=posterior["tau_mean"]))
+    write_tree(layout.posterior(MODEL), tree)
+    share.run(layout, PARAMS, MODEL, out=tmp_path / "out")
+    shared = xr.open_datatree(tmp_path / "out" / "draws.nc", engine="h5netcdf")["posterior"]
+    assert ("level_burden" in shared) is leaves
+    rows = [
+        {"conclusion": f"{name}[inner]", "sensitive": False, "diagnosis": ""}
+        for name in ("level_burden", "B_burden", "B")
+    ]
+    attacks = {"sensitivity": {"power_scaling": rows, "contraction": []}}
+    kept = _safe_attacks(attacks, [], few_with_several=not leaves)["sensitivity"]["power_scaling"]
+    assert len(kept) == (3 if leaves else 1)
 
 
 def test_with_one_disorder_left_none_is_shared(lab: Layout, tmp_path: Path, quick: None) -> None:

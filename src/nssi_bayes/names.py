@@ -125,6 +125,8 @@ EDGE_SEPARATOR: Final = "--"  # between the regions of an edge, and the networks
 # a person without any diagnosis is a level of its own, outside the zero-sum
 NONE_LEVEL: Final = "none"
 
+BURDEN: Final = "_burden"  # how effects of a further diagnosis end, which people with two or more tell of
+
 # how conclusions and refits are named that may not leave the lab as they are
 LARGEST_DIFFERENCE: Final = "largest difference"
 """Between disorders, all together, of which one may be of few people."""

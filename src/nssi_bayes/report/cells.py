@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Cells", "few", "suppressed", "total"]
+__all__ = ["Cells", "few", "few_with_several", "suppressed", "total"]
 
 
 class Cells:
@@ -108,3 +108,23 @@ def few(flow: Mapping[str, Any], smallest: int) -> list[str]:
         for disorder, count in counts.items()
         if cells.hidden(count) or (whole is not None and cells.hidden(whole - count))
     ]
+
+
+def few_with_several(flow: Mapping[str, Any], smallest: int) -> bool:
+    """Return whether too few people have two diagnoses or more, or too few have one or none.
+
+    Parameters
+    ----------
+    flow : mapping
+        As ``flow.json``.
+    smallest : int
+        The smallest count that is printed.
+
+    Returns
+    -------
+    bool
+        Effects of a further diagnosis then tell of few people.
+    """
+    count = int(flow.get("overlap", {}).get("participants_with_two_or_more", 0))
+    whole, cells = total(flow), Cells(smallest)
+    return cells.hidden(count) or (whole is not None and cells.hidden(whole - count))

@@ -18,7 +18,7 @@ import yaml
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.report.card import card
-from nssi_bayes.report.cells import few
+from nssi_bayes.report.cells import few, few_with_several
 from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.share.audit import Finding, audit
 from nssi_bayes.share.manifest import LIMITS, manifest, readable
@@ -86,6 +86,7 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
         small=small,
         vocabulary=vocabulary,
         few_scans=_few_scans(flow, params.min_cell),
+        few_with_several=few_with_several(flow, params.min_cell),
     )
     question = model.split("/")[0]
     evidence = safe_evidence(gather(layout, params, question))

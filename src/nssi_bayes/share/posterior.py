@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,14 @@ __all__ = ["Stripped", "safe_tree"]
 
 _GROUPS: Final = ("posterior", "prior")
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+\- ]{0,60}")
+
+
+class _Few(NamedTuple):
+    """What too few people tell of: disorders, dims of blocks, and effects of a further diagnosis."""
+
+    disorders: set[str]
+    dims: set[str]
+    several: bool
 
 
 @dataclass
@@ -50,6 +58,7 @@ def safe_tree(
     small: Iterable[str],
     vocabulary: Mapping[str, Iterable[str]],
     few_scans: Iterable[str] = (),
+    few_with_several: bool = False,
 ) -> Stripped:
     """Return the part of a posterior that says nothing of a person.
 
@@ -63,6 +72,8 @@ def safe_tree(
         Dim: the labels it may have. A dim that is not named may have any label that looks like a name.
     few_scans : iterable of str
         Dims of blocks (``roi``, ``edge``) that too few people have.
+    few_with_several : bool
+        Whether too few people have two diagnoses or more.
 
     Returns
     -------
@@ -75,7 +86,7 @@ def safe_tree(
         If a label is none of those known: the file is not what it says it is.
     """
     found = Stripped(xr.DataTree())
-    small, few = set(small), set(few_scans)
+    few = _Few(set(small), set(few_scans), few_with_several)
     problems: list[str] = []
     groups = {}
     for name, node in tree.children.items():
@@ -83,7 +94,7 @@ def safe_tree(
             if name != "sample_stats":
                 found.leave_out("further groups", "hold data, or what is said of persons")
             continue
-        groups[str(name)] = _safe(node.to_dataset(), found, small=small, few=few, first=name == _GROUPS[0])
+        groups[str(name)] = _safe(node.to_dataset(), found, few, first=name == _GROUPS[0])
         problems += _strange(groups[str(name)], vocabulary)
     if "posterior" not in groups or not groups["posterior"].data_vars:
         problems.append("no variable of the posterior is on the list")
@@ -102,13 +113,13 @@ def safe_tree(
     return found
 
 
-def _safe(dataset: xr.Dataset, found: Stripped, *, small: set[str], few: set[str], first: bool) -> xr.Dataset:
+def _safe(dataset: xr.Dataset, found: Stripped, few: _Few, *, first: bool) -> xr.Dataset:
     """Return one group, its arrays copied into a data set that is new."""
-    keeps = _kept_disorders(dataset, small)
+    keeps = _kept_disorders(dataset, few.disorders)
     made: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {}
     for name, array in dataset.data_vars.items():
-        reason = _reason(str(name), array, keeps=keeps, small=small, few=few)
+        reason = _reason(str(name), array, few, keeps=keeps)
         if reason:
             if first:
                 found.leave_out(_named(str(name)), reason)
@@ -147,9 +158,7 @@ def _without(array: xr.DataArray, keeps: np.ndarray | None) -> xr.DataArray:
     return array if keeps is None else array.isel({n.DISORDER: np.flatnonzero(keeps)})
 
 
-def _reason(
-    name: str, array: xr.DataArray, *, keeps: np.ndarray | None, small: set[str], few: set[str]
-) -> str:
+def _reason(name: str, array: xr.DataArray, few: _Few, *, keeps: np.ndarray | None) -> str:
     """Return why a variable stays; empty if it may go."""
     dims = tuple(str(d) for d in array.dims)
     if n.CHAIN not in dims or n.DRAW not in dims:
@@ -160,13 +169,15 @@ def _reason(
         return reason
     if not np.issubdtype(array.dtype, np.number):
         return "holds no numbers"
-    if few & set(own):
+    if few.dims & set(own):
         return "rests on too few people with images"
     if n.DISORDER in own and (keeps is None or keeps.sum() < 2):
         return "fewer than two disorders have enough people"
-    if name.endswith("_none") and n.NONE_LEVEL in small:
+    if name.endswith("_none") and n.NONE_LEVEL in few.disorders:
         return "describes too few people without any of the diagnoses"
-    if name.removeprefix("diagnosis_") in small and name.startswith("diagnosis_"):
+    if name.endswith(n.BURDEN) and few.several:
+        return "describes too few people with several diagnoses"
+    if name.removeprefix("diagnosis_") in few.disorders and name.startswith("diagnosis_"):
         return "describes a disorder of too few people"
     return ""
 

@@ -62,6 +62,7 @@ _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity
 
 # conclusions and parameters named after a group, which is a site, or may be few people
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
+_OF_SEVERAL: Final = tuple(f"{what}{n.BURDEN}[" for what in ("level", "B"))
 
 
 def safe_flow(flow: Mapping[str, Any], smallest: int) -> dict[str, Any]:
@@ -206,7 +207,10 @@ def safe_evidence(e: Evidence) -> Evidence:
         estimates={
             entry: safe_estimates(found, e.small_disorders)[0] for entry, found in e.estimates.items()
         },
-        attacks={entry: _safe_attacks(found, e.small_disorders) for entry, found in e.attacks.items()},
+        attacks={
+            entry: _safe_attacks(found, e.small_disorders, few_with_several=e.few_with_several)
+            for entry, found in e.attacks.items()
+        },
         checks={entry: {**found, **safe_checks(found)} for entry, found in e.checks.items()},
         specs={
             entry: yaml.safe_dump(model.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
@@ -217,10 +221,12 @@ def safe_evidence(e: Evidence) -> Evidence:
 
 
 def _safe_attacks(
-    found: Mapping[Numbers, dict[str, Any]], small: Sequence[str]
+    found: Mapping[Numbers, dict[str, Any]], small: Sequence[str], *, few_with_several: bool = False
 ) -> dict[Numbers, dict[str, Any]]:
-    """Return verdicts without observed values, and no conclusion on a disorder of too few people."""
+    """Return verdicts without observed values, and no conclusion on too few people."""
     safe: dict[Numbers, dict[str, Any]] = {}
+    stays = _OF_GROUPS + ((n.LARGEST_DIFFERENCE,) if small else ())
+    stays += _OF_SEVERAL if few_with_several else ()
     for what, content in found.items():
         if what == "predictive_checks":
             safe[what] = {
@@ -229,10 +235,10 @@ def _safe_attacks(
         elif what == "sensitivity":
             kept = [
                 r for r in content["power_scaling"]
-                if not r["conclusion"].startswith((*_OF_GROUPS, *([n.LARGEST_DIFFERENCE] if small else [])))
+                if not r["conclusion"].startswith(stays)
                 and not any(d in r["conclusion"] for d in small)
             ]  # fmt: skip
-            contraction = [r for r in content["contraction"] if not r["parameter"].startswith(_OF_GROUPS)]
+            contraction = [r for r in content["contraction"] if not r["parameter"].startswith(stays)]
             counts = {  # of the conclusions that are told, as on the lab's page
                 "sensitive_to_a_prior": sum(r["sensitive"] for r in kept),
                 "led_by_a_prior": sum("led by" in r["diagnosis"] for r in kept),
