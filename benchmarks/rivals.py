@@ -1,16 +1,17 @@
-"""Ours against Stan and PyMC on one problem: effective draws a second, and do they agree.
+"""Ours against Stan, PyMC and NumPyro on one problem: effective draws a second, and do they agree.
 
-    pip install pystan                      # no dependency of the project; see below
+    pip install pystan numpyro              # no dependencies of the project; see below
     python benchmarks/rivals.py check     --out benchmarks/results/rivals
     python benchmarks/rivals.py ours      --seed 1 --out benchmarks/results/rivals
     python benchmarks/rivals.py stan      --seed 1 --out benchmarks/results/rivals
-    python benchmarks/rivals.py pymc      --seed 1 --out benchmarks/results/rivals  # or stan_marginal
+    python benchmarks/rivals.py pymc      --seed 1 --out benchmarks/results/rivals  # numpyro, stan_marginal
     python benchmarks/rivals.py summarise --out benchmarks/results/rivals
 
 All have the same data, priors, number of chains, cores and target acceptance; the rivals sample
 people's functions and factors, ours integrates them out, and so does `stan_marginal`. `check` holds every
 rival's log-density against ours at several points, up to a constant: where it fails, or where a rival's
-text has changed since, `summarise` refuses. `stan_centred` samples the functions themselves.
+text has changed since, `summarise` refuses. `stan_centred` samples the functions themselves; `numpyro`
+samples the PyMC model.
 
 What is compiled stays on the machine: `summarise` counts the longest that a rival has taken to compile.
 
@@ -33,6 +34,7 @@ from typing import Any, Final
 
 import numpy as np
 import psutil
+import pymc as pm
 from arviz_stats.base import array_stats
 from rivals_elsewhere import PROGRAM, make_pymc, to_pymc
 from rivals_marginal import FINE, MARGINAL, marginal_points, marginal_start
@@ -46,7 +48,9 @@ from nssi_bayes.fit.sample import sample
 from nssi_bayes.spec import Sampler
 from nssi_bayes.store import digest, read_json, write_json
 
-__all__ = ["Run", "agreement", "check", "named", "run_ours", "run_pymc", "run_stan", "summarise"]
+__all__ = [
+    "Run", "agreement", "check", "named", "run_numpyro", "run_ours", "run_pymc", "run_stan", "summarise",
+]  # fmt: skip
 
 CHAINS: Final = 4
 CORES: Final = 2
@@ -59,6 +63,7 @@ INTEGRAL_TOLERANCE: Final = 0.01
 """Nats, of differences of log-densities between points; the second where both are sums over nodes."""
 ASKED: Final = {"stan": 5.0, "stan_marginal": 1.0, "pymc": 10.0}
 RIVALS: Final = ("pymc", "stan", "stan_centred", "stan_marginal")
+"""Those that state the model."""
 MEAN_WITHIN: Final = 0.1
 SD_WITHIN: Final = 0.1
 
@@ -147,6 +152,28 @@ def run_pymc(built: Built, seed: int, *, tune: int, draws: int) -> Run:
     )  # fmt: skip
 
 
+def run_numpyro(built: Built, seed: int, *, tune: int, draws: int) -> Run:
+    """Sample the PyMC model with NumPyro's NUTS, all chains at a time; compiling is part of warm-up.
+
+    Seconds after warm-up: by their share of all draws, since the steps of warm-up are not told.
+    """
+    model = make_pymc(built)
+    began, used = time.perf_counter(), _cpu()
+    with model:
+        trace = pm.sample(
+            draws, tune=tune, chains=CHAINS, nuts_sampler="numpyro", target_accept=ACCEPT, random_seed=seed,
+            progressbar=False, compute_convergence_checks=False,
+        )  # fmt: skip
+    total, used = time.perf_counter() - began, _cpu() - used
+    share = draws / (tune + draws)
+    values = named(built, {str(k): v.to_numpy() for k, v in trace.posterior.data_vars.items()})
+    return Run(
+        values=values, seconds={"compile": 0.0, "sample": total, "after": total * share, "cpu": used},
+        steps=float(trace.sample_stats["n_steps"].mean()),
+        divergences=int(trace.sample_stats["diverging"].sum()), further={"warm_up_share": 1 - share},
+    )  # fmt: skip
+
+
 def run_stan(built: Built, seed: int, *, tune: int, draws: int, rival: str = "stan") -> Run:
     """Sample a Stan program. Seconds after warm-up: by their share of what Stan says of its chains."""
     import httpstan.cache
@@ -219,7 +246,7 @@ def _cpu() -> float:
 
 def measure(rival: str, seed: int, *, people: int, tune: int, draws: int) -> dict[str, Any]:
     """Run one rival on one data set, and say what came out."""
-    runs: dict[str, Callable[..., Run]] = {"ours": run_ours, "pymc": run_pymc}
+    runs: dict[str, Callable[..., Run]] = {"ours": run_ours, "pymc": run_pymc, "numpyro": run_numpyro}
     built = problem(seed, people)
     load = os.getloadavg()[0]
     run = runs.get(rival, partial(run_stan, rival=rival))(built, seed, tune=tune, draws=draws)
@@ -351,7 +378,7 @@ def _a_second(run: dict[str, Any], kind: str, span: str, compiling: dict[str, fl
 def main() -> None:
     """Check, run or summarise, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["check", "ours", *RIVALS, "summarise"])
+    parser.add_argument("what", choices=["check", "ours", "numpyro", *RIVALS, "summarise"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--people", type=int, default=300)
@@ -363,6 +390,8 @@ def main() -> None:
         name, content = given.what, check() if given.what == "check" else summarise(given.out)
         write_json(given.out / ("check.json" if name == "check" else "summary.json"), content)
         return
+    if given.what == "numpyro":  # before JAX begins: a device for each chain
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={CHAINS}"
     ours = given.what == "ours"
     tune, draws = given.tune or (150 if ours else 500), given.draws or (1000 if ours else 500)
     found = measure(given.what, given.seed, people=given.people, tune=tune, draws=draws)
