@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -295,3 +296,28 @@ def test_chains_begin_where_they_are_told(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_array_equal(seen[2:], ends)
     assert np.abs(seen[0]).max() > 0.5
     assert not np.array_equal(seen[0], ends[0])
+
+
+def test_processes_start_before_coordinates_are_found_and_compile_nothing_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One for each core, else the others load while the first draws; loops are compiled here, once."""
+    started, loops = list[int](), list[Any]()
+    begin = chains.ProcessPoolExecutor
+
+    def pool(*given: Any, **named: Any) -> Any:
+        loops.append(named["initargs"][2])
+        return begin(*given, **named)
+
+    def found(density: Density) -> Any:
+        assert loops[0].is_set()
+        started.append(len(multiprocessing.active_children()))
+        return typical(density)
+
+    typical = chains._coordinates
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(chains, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(chains, "_coordinates", found)
+    sampler = QUICK.model_copy(update={"chains": 2, "draws": chains.ENOUGH // 2})
+    with chains.open_chains(build(small_spec(), small_cohort(20)), sampler):
+        assert started == [2]

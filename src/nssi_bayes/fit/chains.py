@@ -126,12 +126,15 @@ def open_chains(built: Built, sampler: Sampler) -> Iterator[Opened]:
         yield Opened(one_by_one, partial(_near, densities.of(fine=built.fine), found))
         return
     context = multiprocessing.get_context("spawn")
-    done = context.Array("l", sampler.chains)
-    given = (replace(built), done)  # without what it keeps
+    done, compiled = context.Array("l", sampler.chains), context.Event()
+    given = (replace(built), done, compiled)  # without what it keeps
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_prepare, initargs=given) as pool:
-        pool.submit(os.getpid)  # the processes start now, and load while coordinates are found here
+        for _ in range(cores):  # each starts a process now, which loads while coordinates are found here
+            pool.submit(os.getpid)
         try:
             density = compile_density(built)
+            density.value_and_gradient(density.start)
+            compiled.set()  # loops are on disk: a new machine compiles them once, and not in each process
             found = _coordinates(density)
 
             def side_by_side(
@@ -170,14 +173,15 @@ _here: dict[str, Any] = {}
 """What a worker process keeps between chains."""
 
 
-def _prepare(built: Built, done: Any) -> None:
-    """Compile the model in a worker, and load the sampler."""
+def _prepare(built: Built, done: Any, compiled: Any) -> None:
+    """Load the sampler in a worker, and the model's loops once they are `compiled`."""
     threading.Thread(target=end_with_parent, daemon=True).start()
+    import_module("nutpie")
+    compiled.wait()
     densities = _Densities(built)
     density = densities.of(fine=built.fine)
     density.value_and_gradient(density.start)
     _here.update(densities=densities, done=done)
-    import_module("nutpie")
 
 
 class _Densities:
