@@ -19,7 +19,7 @@ from nssi_bayes.fit.accuracy import FEW, LARGEST_ERROR, LOOKED_AT, NEARLY, error
 from nssi_bayes.fit.chains import ENOUGH, Chain, open_chains
 from nssi_bayes.spec import Sampler
 
-__all__ = ["Drawn", "sample"]
+__all__ = ["Drawn", "continued", "sample"]
 
 _LOG: Final = logging.getLogger(__name__)
 CAREFUL: Final = 0.9
@@ -118,7 +118,7 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
             rerun = True
             if need == _Need.MORE:
                 further = run(sampler, fine=fine, start=[chain.position[-1] for chain in chains])
-                chains = [_continued(*both) for both in zip(chains, further, strict=True)]
+                chains = [continued(*both) for both in zip(chains, further, strict=True)]
                 parts += 1
                 continue
             tried.append(need)
@@ -156,8 +156,19 @@ def _need(chains: list[Chain], *, enough: bool) -> _Need:
     return _Need.MORE if rhat < _FAR else _Need.LONGER
 
 
-def _continued(chain: Chain, further: Chain) -> Chain:
-    """Return a chain and what follows it as one."""
+def continued(chain: Chain, further: Chain) -> Chain:
+    """Return a chain and what follows it as one.
+
+    Parameters
+    ----------
+    chain, further : Chain
+        The second begins where the first ends.
+
+    Returns
+    -------
+    Chain
+        Draws and statistics of both.
+    """
     values = {name: np.concatenate([value, further.values[name]]) for name, value in chain.values.items()}
     both = [one.statistics.drop_vars(n.DRAW, errors="ignore") for one in (chain, further)]
     statistics = xr.concat(both, dim=n.DRAW)
