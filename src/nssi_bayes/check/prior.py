@@ -17,7 +17,7 @@ import nssi_bayes.integrate  # noqa: F401  (double precision)
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import Built, build
+from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.predictive import simulated
 from nssi_bayes.check.statistics import Statistics
 from nssi_bayes.errors import SpecError
@@ -82,7 +82,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     for row in found["statistics"]:
         _LOG.info("%s: %.3f (90 %% %.3f to %.3f)%s", row["about"], row["median"], row["low"], row["high"],
                   "" if row["passed"] is None else f"; {row['text']}")  # fmt: skip
-    write_json(layout.numbers("prior_predictive", model), found)
+    mark = fingerprint(built, spec)
+    write_json(layout.numbers("prior_predictive", model), {"fingerprint": mark, **found})
 
 
 def summarise(built: Built, rng: np.random.Generator, *, min_cell: int) -> dict[str, Any]:

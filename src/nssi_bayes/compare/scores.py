@@ -11,7 +11,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
-from nssi_bayes.store import Layout, read_dataset
+from nssi_bayes.store import Layout, read_dataset, read_json
 
 __all__ = ["CLEAR", "FAILED_SHARE", "MIXED", "SAME", "Scores", "k_hat_limit", "read_scores"]
 
@@ -106,7 +106,7 @@ def read_scores(layout: Layout, model: str) -> Scores:
     Raises
     ------
     ArtefactError
-        If the file is missing or broken.
+        If the file is missing or broken, or of another state of the model than the one that was built.
     """
     path = layout.loo(model)
     data = read_dataset(path)
@@ -119,6 +119,13 @@ def read_scores(layout: Layout, model: str) -> Scores:
     if not problems:
         if data.indexes[n.PARTICIPANT].has_duplicates:
             problems.append("a participant stands twice")
+        mark = (
+            read_json(layout.fingerprint(model)).get("fingerprint")
+            if layout.fingerprint(model).exists()
+            else None
+        )
+        if mark is not None and data.attrs.get("fingerprint", mark) != mark:
+            problems.append("scores of another state of the model (other priors, data or structure)")
         bad = ~np.isfinite(data[n.ELPD].to_numpy()).all(axis=1)
         if bad.any():
             problems.append(f"{int(bad.sum())} people have a score that is not finite")

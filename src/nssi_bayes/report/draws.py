@@ -15,7 +15,7 @@ from nssi_bayes.errors import ArtefactError
 __all__ = ["draws", "values"]
 
 
-def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
+def draws(path: Path, wanted: Sequence[str], *, mark: str | None = None) -> dict[str, xr.DataArray]:
     """Read some variables of a posterior.
 
     Parameters
@@ -24,6 +24,8 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
         The posterior's file.
     wanted : sequence of str
         Names; what the posterior does not have is left out.
+    mark : str, optional
+        Fingerprint of the model that was checked.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
     Raises
     ------
     ArtefactError
-        If the file is missing or cannot be read, or holds a preview.
+        If the file is missing or cannot be read, holds a preview, or draws of another model than `mark`.
     """
     if not path.exists():
         raise ArtefactError(
@@ -41,7 +43,7 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
         )
     try:
         with xr.open_dataset(path, engine="h5netcdf") as root:
-            preview = bool(root.attrs.get("preview"))
+            preview, own = bool(root.attrs.get("preview")), root.attrs.get("fingerprint", mark)
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
             found = {name: dataset[name].load() for name in wanted if name in dataset}
     except (OSError, ValueError) as error:
@@ -49,6 +51,11 @@ def draws(path: Path, wanted: Sequence[str]) -> dict[str, xr.DataArray]:
     if preview:
         cure = "run `nssi-bayes fit` for this model"
         raise ArtefactError("a preview, never certified, and no posterior", where=path.name, cure=cure)
+    if mark is not None and own != mark:
+        cure = "run `dvc repro`, which checks it"
+        raise ArtefactError(
+            "draws of another model than the one that was checked", where=path.name, cure=cure
+        )
     return {
         name: array.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False).transpose("sample", ...)
         for name, array in found.items()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import pandas as pd
 
-from nssi_bayes.errors import NssiBayesError
+from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.instruments import Instrument, study_instrument
 from nssi_bayes.report.author import read_author
 from nssi_bayes.report.cells import few, few_with_several
@@ -21,6 +22,7 @@ from nssi_bayes.study import Study, read_study
 
 __all__ = ["Evidence", "gather"]
 
+_OTHER: Final = "of another state of the model (other priors, data or structure)"
 _ATTACKS: Final[tuple[Numbers, ...]] = get_args(Numbers.__value__)
 
 
@@ -167,20 +169,21 @@ def gather(layout: Layout, params: Params, question: str) -> Evidence:
 
 def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..., Any]) -> None:
     """Read all artefacts of one model; the last joint one becomes the one that is shown."""
-    checks = read(read_json, layout.checks(entry))
+    prints = read(read_json, layout.fingerprint(entry))
+    if prints is not None:
+        found.parameters[entry] = list(prints.get("parameters", []))
+    own = partial(_own, mark=(prints or {}).get("fingerprint"))
+    checks = read(own, layout.checks(entry))
     if checks is not None:
         found.checks[entry] = checks
     for what in _ATTACKS:
         path = layout.numbers(what, entry)
-        attacked = read(read_json, path) if path.exists() else None
-        if attacked is not None:
+        attacked = read(own, path) if path.exists() else None
+        if attacked is not None and (checks is not None or what != "predictive_checks"):
             found.attacks.setdefault(entry, {})[what] = attacked
     spec = read(lambda p: p.read_text(encoding="utf-8"), layout.spec(entry))
     if spec is not None:
         found.specs[entry] = spec
-    prints = read(read_json, layout.fingerprint(entry))
-    if prints is not None:
-        found.parameters[entry] = list(prints.get("parameters", []))
     posterior = layout.posterior(entry)
     revision = read(lambda p: hashlib.md5(p.read_bytes(), usedforsecurity=False).hexdigest(), posterior)
     if revision is not None:
@@ -193,5 +196,19 @@ def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..
     found.priors[entry] = read_priors(model.priors, model.prior_set)
     found.main = entry
     estimates = read(read_json, layout.estimates(entry))
-    if estimates is not None:
+    if estimates is not None and not _stale(layout, entry, checks):
         found.estimates[entry] = estimates
+
+
+def _own(path: Path, mark: str | None) -> dict[str, Any]:
+    """Read what was found of a model, unless it was another one then: other priors, data or structure."""
+    content = read_json(path)
+    if mark is not None and content.get("fingerprint", mark) != mark:
+        cure = "run `dvc repro`, or the command that wrote it"
+        raise ArtefactError(f"{_OTHER}, and not shown: {cure}", where=path.name, cure=cure)
+    return content
+
+
+def _stale(layout: Layout, entry: str, checks: dict[str, Any] | None) -> bool:
+    """Return whether checks, with which estimates are written, are there and could not be taken."""
+    return checks is None and layout.checks(entry).exists()

@@ -127,7 +127,8 @@ def _beside_nothing(e: Evidence, estimates: Row) -> list[Part]:
 
 def _worlds(e: Evidence, estimates: Row) -> Iterator[tuple[str, str, Row, Homogeneous]]:
     """Yield term, function, posterior of tau and homogeneous world of each scale that can be told."""
-    read = draws(e.posteriors[str(e.main)], [name for _, *both, _ in _SCALES for name in both])
+    mark = e.checks.get(str(e.main), {}).get("fingerprint")
+    read = draws(e.posteriors[str(e.main)], [name for _, *both, _ in _SCALES for name in both], mark=mark)
     priors = e.priors[str(e.main)]
     for term, effect, scale, more in _SCALES:
         if effect not in read:
