@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+import arviz as az
+import numpy as np
 import pytest
 import xarray as xr
 from typer.testing import CliRunner
@@ -268,6 +270,22 @@ def test_a_posterior_says_whether_it_is_certified(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_posterior("q/m", tmp_path).attrs["certified"] == 1
+
+
+def test_arviz_summarises_all_of_a_posterior(tmp_path: Path) -> None:
+    """A coord that is no dim's own, such as the network of a region, stopped ``az.summary``."""
+    rng, dims = np.random.default_rng(1), ("chain", "draw", "roi")
+    draws = xr.Dataset(
+        {"L": (dims, rng.normal(size=(4, 50, 2))), "tau": (dims[:2], rng.normal(size=(4, 50)))},
+        coords={"roi": ["AMY_L", "VS_R"], "roi_network": ("roi", ["limbic", "reward"])},
+    )
+    tree = xr.DataTree.from_dict({"posterior": draws})
+    tree.attrs["title"] = "a cohort"
+    write_tree(Layout(tmp_path).posterior("q/m"), tree)
+    write_json(Layout(tmp_path).checks("q/m"), {"certified": True})
+    found = load_posterior("q/m", tmp_path)
+    assert list(az.summary(found).index) == ["L[AMY_L]", "L[VS_R]", "tau"]
+    assert found.attrs == {"title": "a cohort", "certified": 1}
 
 
 def test_a_posterior_that_is_not_there_is_a_readable_error(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from artefacts import make_params, write_project
 from designs import small_cohort, small_spec
-from nssi_bayes import compare, report
+from nssi_bayes import compare, load_posterior, report, share
 from nssi_bayes.build import build, fingerprint
 from nssi_bayes.check import prior
 from nssi_bayes.errors import ArtefactError
@@ -80,6 +80,24 @@ def test_scores_of_another_state_of_the_model_are_refused(tmp_path: Path) -> Non
     write_dataset(layout.loo("heterogeneity/shared"), scores.assign_attrs(fingerprint="of the old priors"))
     with pytest.raises(ArtefactError, match=r"scores of another state of the model.*\n.*check@het"):
         compare.run(layout, make_params(), "heterogeneity")
+
+
+def test_draws_that_were_not_checked_are_not_called_certified_and_not_shared(bare: Layout) -> None:
+    params = make_params(roster=ONE, questions=("heterogeneity",))
+    tree = read_tree(bare.posterior(ONE[0]))
+    checked = read_json(bare.checks(ONE[0]))
+    write_json(bare.checks(ONE[0]), {**checked, "fit": "with 1000 draws"})
+    given = {"fingerprint": checked["fingerprint"], "fit": "with 1000 draws"}
+    for changed in ({}, {"fingerprint": "of new priors"}, {"fit": "with another seed"}):
+        tree.attrs.update({**given, **changed})
+        write_tree(bare.posterior(ONE[0]), tree)
+        if not changed:
+            assert load_posterior(ONE[0], bare.root).attrs["certified"] == 1
+            continue
+        with pytest.warns(UserWarning, match="was not checked; what was checked are other draws"):
+            assert load_posterior(ONE[0], bare.root).attrs["certified"] == -1
+        with pytest.raises(ArtefactError, match="what was checked are other draws"):
+            share.run(bare, params, ONE[0], out=bare.root / "out")
 
 
 def test_a_prior_predictive_says_of_which_model_it_is(tmp_path: Path) -> None:

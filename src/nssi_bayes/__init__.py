@@ -30,8 +30,10 @@ def load_posterior(model: str, root: str | Path = ".") -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats``; dims `chain`, `draw` and named dims. Its attribute
-        ``certified`` is 1 or 0 as `check` found, -1 where it has not been checked.
+        Groups ``posterior``, ``prior`` and ``sample_stats``; dims `chain`, `draw` and named dims. Its
+        attribute ``certified`` is 1 or 0 as `check` found of these draws, -1 where it has not looked at them.
+        Every coord is a dim's, as ``az.summary`` needs them; the network of a region or an edge stands in
+        the atlas.
 
     Raises
     ------
@@ -47,10 +49,15 @@ def load_posterior(model: str, root: str | Path = ".") -> xr.DataTree:
 
     layout = Layout(Path(root))
     tree = read_tree(layout.posterior(model))
-    checks = layout.checks(model)
-    certified = int(read_json(checks)["certified"]) if checks.exists() else -1
+    checks = read_json(layout.checks(model)) if layout.checks(model).exists() else {}
+    of_these = all(
+        checks.get(mark, own) == own for mark in ("fingerprint", "fit") if (own := tree.attrs.get(mark))
+    )
+    certified = int(checks["certified"]) if checks and of_these else -1
     if certified != 1:
         said = "is not certified: its numbers are not to be believed" if certified == 0 else "was not checked"
+        said += "; what was checked are other draws" if not of_these else ""
         warnings.warn(f"the posterior of {model} {said}", stacklevel=2)
+    tree = tree.map_over_datasets(lambda group: group.reset_coords(drop=True))
     tree.attrs["certified"] = certified
     return tree

@@ -223,7 +223,7 @@ def _write(
         layout.checks(model),
         {
             **common, "certified": gate.certified, "synthetic": bool(common["synthetic"]),
-            "description": spec.description, "sampling": gate.sampling,
+            "description": spec.description, "fit": str(tree.attrs.get("fit", "")), "sampling": gate.sampling,
             "checks": [c.as_dict() for c in gate.checks],
             "training": {
                 key: found[key] for key in ("participants", "blocks", "unused_answers") if key in found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import xarray as xr
 import yaml
 
 from nssi_bayes import names as n
@@ -64,10 +65,13 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
     Raises
     ------
     ArtefactError
-        If something is missing, or cannot be made safe; nothing is written then.
+        If something is missing, or cannot be made safe, or draws are others than those that were checked;
+        nothing is written then.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArtefactError("the folder is not empty", where=str(out), cure="name a new folder")
+    tree = read_tree(layout.posterior(model))
+    _refuse_unchecked(layout, model, tree)
     people, vocabulary = _cohort(layout, params)
     flow = read_json(layout.flow(params.study))
     if len(people) < max(params.min_cell, 1):
@@ -82,7 +86,7 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
         vocabulary |= {n.FUNCTION: list(spec.functions), n.FUNCTION_OTHER: list(spec.functions)}
         vocabulary |= {dim: list(spec.factors) for dim in (n.FACTOR, n.FACTOR_OTHER, n.FACTOR_SCORED)}
     stripped = safe_tree(
-        read_tree(layout.posterior(model)),
+        tree,
         small=small,
         vocabulary=vocabulary,
         few_scans=_few_scans(flow, params.min_cell),
@@ -100,6 +104,16 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
                 cure="take it out of the specs, the study file or author.yaml; nothing has been written",
             )
     _LOG.info("%s: %s may leave the lab; read manifest.md first", model, out.name)
+
+
+def _refuse_unchecked(layout: Layout, model: str, tree: xr.DataTree) -> None:
+    """Refuse draws that lie beside verdicts on others."""
+    checks = read_json(layout.checks(model)) if layout.checks(model).exists() else {}
+    if any(checks.get(mark, own) != own for mark in ("fingerprint", "fit") if (own := tree.attrs.get(mark))):
+        raise ArtefactError(
+            "what was checked are other draws", where=str(layout.posterior(model)),
+            cure=f"run `nssi-bayes check {model}`",
+        )  # fmt: skip
 
 
 def check(
