@@ -40,8 +40,8 @@ def test_the_flow_begins_with_the_rows_of_the_folder(tmp_path: Path) -> None:
 def test_the_section_has_a_figure_and_a_table_and_names_unverified_keys(tmp_path: Path) -> None:
     e = evidence(
         tmp_path,
-        ("score", "ctq_sf", "ctq_sf_02", "reversed, as the key says", 120, 0, 118, 0, 0, ""),
-        ("score", "ctq_sf", "ctq_sf_05", "reversed, as the key says", 120, 0, 119, 0, 0, ""),
+        ("score", "ctq_sf", "ctq_sf_02", "reversed, as the key says", 120, 0, 90, 0, 0, ""),
+        ("score", "ctq_sf", "ctq_sf_05", "reversed, as the key says", 120, 0, 91, 0, 0, ""),
         ("ingest", "a.tsv", "x", "item 0 to 2", 120, 5, 40, 0, 0, ""),
         ("ingest", "a.tsv", "x", "missing: 999", 120, 5, 0, 0, 0, ""),
     )
@@ -50,10 +50,30 @@ def test_the_section_has_a_figure_and_a_table_and_names_unverified_keys(tmp_path
     assert kinds[:3] == ["text", "figure", "table"]
     assert "within 10 of" in parts[1].images[0].alt
     html = parts[2].body
-    for words in ("reversed, as the key says", "missing: 999", "item 0 to 2", ">237<", ">40<", "&lt;11"):
+    for words in ("reversed, as the key says", "missing: 999", "item 0 to 2", ">181<", ">40<", "&lt;11"):
         assert words in html
     assert e.unverified
     assert parts[3].items == e.unverified
+
+
+def test_values_of_many_columns_do_not_give_few_people_away(tmp_path: Path) -> None:
+    """Four people without a row in a table of 39 items are 156 missing values, and 116 rows of 120."""
+    items = [f"isas_{k:02d}" for k in range(1, 40)]
+    e = evidence(
+        tmp_path,
+        ("ingest", "b.tsv", "participant_id", LABEL, 116, 0, 0, 0, 0, ""),
+        *(("ingest", "b.tsv", item, "missing: no row", 120, 4, 0, 0, 0, "") for item in items),
+        *(("ingest", "c.tsv", item, "missing: no row", 120, 40, 0, 0, 0, "") for item in items),
+        *(("score", "isas", item, "reversed, as the key says", 120, 0, 116, 0, 0, "") for item in items[:2]),
+    )
+    html = audited(e)[2].body.replace("\u00a0", " ")
+    assert ">156<" not in html
+    assert ">116<" not in html
+    assert ">232<" not in html
+    assert "&lt;11 a column" in html
+    assert "within 10 of 120" in html
+    assert "within 10 of 120 a column" in html
+    assert f">{39 * 40}<" in html
 
 
 def test_without_an_audit_it_says_so(tmp_path: Path) -> None:

@@ -254,4 +254,6 @@ def test_the_page_shows_k_hat_of_folds_only_where_one_failed() -> None:
     row = {"method": "10-fold", "k_hat_over": 0, "k_hat_max": 0.0, "participants": 120}
     assert set(_k_hat(row, 11).values()) == {"–"}
     failed = _k_hat({**row, "k_hat_over": 12, "k_hat_max": float("inf")}, 11)
-    assert list(failed.values()) == ["∞", "12 of 120"]
+    few = _k_hat({**row, "method": "PSIS", "k_hat_over": 2}, 11)
+    assert list(few.values()) == ["0.00", "<11"]  # nor of how many: 116 have items
+    assert list(failed.values()) == ["∞", "10%"]

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from artefacts import DISORDERS, make_params
+from artefacts import DISORDERS, make_flow, make_params
 from nssi_bayes import share
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report import render
@@ -18,7 +19,14 @@ from nssi_bayes.report.cells import few
 from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.report.sections.answer import banner
 from nssi_bayes.share.allowed import allowed
-from nssi_bayes.share.tables import _safe_attacks, safe_evidence, safe_groups
+from nssi_bayes.share.counts import cells_of
+from nssi_bayes.share.tables import (
+    _safe_attacks,
+    safe_comparison,
+    safe_evidence,
+    safe_flow,
+    safe_groups,
+)
 from nssi_bayes.store import Layout, read_json, read_tree, write_json, write_text, write_tree
 from planted import (
     MODEL,
@@ -289,3 +297,29 @@ def test_the_name_of_a_site_that_was_left_out_stays_in_the_lab() -> None:
     found = safe_groups({"rows": rows, "sentences": sentences, "evidence": []})
     assert [r["label"] for r in found["rows"]] == ["bipolar"]
     assert "Ward" not in str(found)
+
+
+def test_counts_of_other_tables_do_not_give_a_few_away(tmp_path: Path) -> None:
+    """One person's scan does not cover a region; four have no items: hidden in one table, told by another."""
+    flow = make_flow()
+    flow["steps"].append({"step": "with edges", "participants": 64})
+    for name, seen in (("VS_R", 64), ("DACC", 65)):
+        gap = {"block": "activation", "variable": name, "observed": seen, "missing": 120 - seen}
+        flow["missing"].append(gap)
+    shared = safe_flow(flow, 11)
+    assert [s["participants"] for s in shared["steps"]] == [
+        "within 10 of 120",
+        "120",
+        "65",
+        "within 10 of 65",
+    ]
+    told = {g["variable"]: (g["observed"], g["missing"]) for g in shared["missing"]}
+    assert told["VS_R"] == ("within 10 of 65", "within 10 of 55")
+    assert told["AMY_L"] == told["DACC"] == ("65", "55")
+    assert told["isas_01"] == ("within 10 of 120", "<11")
+    table = pd.DataFrame(
+        {"block": ["total", "items", "edges"], "participants": [120, 116, 64], "verdict": "x"}
+    )
+    counts = safe_comparison(table, 11, flow=flow)["participants"].tolist()
+    assert counts == ["120", "within 10 of 120", "within 10 of 65"]
+    assert cells_of([[{"step": "in the cohort", "people": "120"}], [{"block": "items", "people": "116"}]], 11)

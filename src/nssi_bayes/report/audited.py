@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nssi_bayes.report.cells import Cells
+from nssi_bayes.report.cells import Cells, cells_of_flow
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import COLOURS, STYLE, Image, embed
 from nssi_bayes.report.parts import Part, figure, lines, missing, tabulated, text
@@ -38,11 +38,13 @@ def audited(e: Evidence) -> list[Part]:
     """
     if e.audit is None or e.flow is None:
         return [missing("The audit or the cohort flow is missing.")]
+    smallest = e.params.min_cell
     parts = [
         text(
             "Every value that was missing, recoded, reversed, out of range or dropped between the folder and "
             "the model is counted here, by table and rule; the file audit.tsv has one line a column. Counts "
-            "are of values, and small ones are hidden."
+            f"are of values; those under {smallest}, or under {smallest} a column, are hidden, and so is "
+            "what would give such a count of people away."
         ),
         figure("From the rows of the folder to the model", lambda: [_drawn(e)], wide=True),
         tabulated("What was done to values, by table and rule", lambda: _by_rule(e), folded=True),
@@ -130,15 +132,11 @@ def _by_rule(e: Evidence) -> str:
 
 def _row(e: Evidence, key: Any, counts: pd.Series) -> dict[str, str]:
     stage, place, rule = (str(part) for part in key)
-    hide = Cells(e.params.min_cell)
-    values = {pretty(c): _number(hide, int(counts[c])) for c in _COUNTS}
+    hide, _ = cells_of_flow(e.flow or {}, e.params.min_cell)
+    values = {pretty(c): hide.values(int(counts[c]), int(counts["columns"])) for c in _COUNTS}
     return {
         "rule": rule,
         "stage and table": f"{stage}: {place}",
         "columns": str(int(counts["columns"])),
         **values,
     }
-
-
-def _number(cells: Cells, count: int) -> str:
-    return f"<{cells.smallest}" if cells.hidden(count) else str(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Cells", "few", "few_with_several", "suppressed", "total"]
+__all__ = ["Cells", "cells_of_flow", "few", "few_with_several", "suppressed", "total"]
 
 
 class Cells:
@@ -34,11 +34,50 @@ class Cells:
         """
         if self.hidden(count):
             return f"<{self.smallest}"
-        near = next((k for k in self.known if self.hidden(abs(k - count))), None)
+        near = self.near(count)
         if near is not None:
             return f"within {self.smallest - 1} of {near}"
         self.known.append(count)
         return str(count)
+
+    def near(self, count: float) -> int | None:
+        """Return the count already known that differs from `count` by a small cell; None if none does."""
+        return next((k for k in self.known if 0 < abs(k - count) < self.smallest), None)
+
+    def values(self, count: int, columns: int) -> str:
+        """Return how many values of some columns, or what may be said about it.
+
+        Parameters
+        ----------
+        count : int
+            Values in all of them. Divided by `columns` it may be people: those with no row of a table.
+        columns : int
+            How many there are.
+        """
+        each, of = count / max(columns, 1), " a column" if columns > 1 else ""
+        if self.hidden(count):
+            return f"<{self.smallest}"
+        if 0 < each < self.smallest:
+            return f"<{self.smallest}{of}"
+        near = self.near(each)
+        return str(count) if near is None else f"within {self.smallest - 1} of {near}{of}"
+
+    def pair(self, seen: int, lost: int) -> tuple[str, str]:
+        """Return how many people have a variable, and how many do not.
+
+        Parameters
+        ----------
+        seen, lost : int
+            Together everybody.
+        """
+        shown, known = self.show(seen), self.near(seen)
+        if self.hidden(seen):
+            return shown, f"within {self.smallest - 1} of {seen + lost}"
+        if self.hidden(lost):
+            return shown, f"<{self.smallest}"
+        if known is None:
+            return shown, str(lost)
+        return shown, f"within {self.smallest - 1} of {seen + lost - known}"
 
     def share(self, count: int, of: int) -> str:
         """Return a percentage, hidden when the count or its complement is."""
@@ -84,6 +123,25 @@ def total(flow: Mapping[str, Any]) -> int | None:
     """Return the people of the cohort, as its flow tells them."""
     gaps = flow.get("missing", [])
     return int(gaps[0]["observed"] + gaps[0]["missing"]) if gaps else None
+
+
+def cells_of_flow(flow: Mapping[str, Any], smallest: int) -> tuple[Cells, list[str]]:
+    """Print the steps of a cohort flow; what is printed beside them must not give a small step away.
+
+    Parameters
+    ----------
+    flow : mapping
+        As ``flow.json``.
+    smallest : int
+        The smallest count that is printed.
+
+    Returns
+    -------
+    tuple of (Cells, list of str)
+        What remembers them, for all other counts of the page; and the steps in their order.
+    """
+    cells = Cells(smallest, total=total(flow))  # steps are nested, so one may give another away
+    return cells, [cells.show(int(step["participants"])) for step in flow.get("steps", [])]
 
 
 def few(flow: Mapping[str, Any], smallest: int) -> list[str]:

@@ -174,8 +174,9 @@ def _reliable(e: Evidence, block: str, one: str) -> list[Part]:
         "with the response itself, a standardised one shrinks with the square root of the reliability."
     )
     if known is None:
+        article = "An" if one[0] in "aeiou" else "A"
         body = (
-            f"Reliability is not known: nobody has two runs and study.yaml declares none. A {one}'s "
+            f"Reliability is not known: nobody has two runs and study.yaml declares none. {article} {one}'s "
             "standardised association is smaller than that of an error-free measure by a factor nobody knows."
         )
     elif known["declared"]:

@@ -24,7 +24,7 @@ from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.share.audit import Finding, audit
 from nssi_bayes.share.manifest import LIMITS, manifest, readable
 from nssi_bayes.share.posterior import Stripped, safe_tree
-from nssi_bayes.share.tables import safe_checks, safe_comparison, safe_estimates, safe_evidence, safe_flow
+from nssi_bayes.share.tables import safe_checks, safe_estimates, safe_evidence, safe_flow
 from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import (
     Layout,
@@ -205,7 +205,7 @@ def _write(
         write_json(folder / "summaries.json", estimates)
     write_json(folder / "counts.json", safe_flow(evidence.flow or {}, params.min_cell))
     if evidence.table is not None:
-        write_table(folder / "scores.csv", safe_comparison(evidence.table, params.min_cell))
+        write_table(folder / "scores.csv", evidence.table)
     write_text(
         folder / "card.md",
         card(model, spec, evidence.checks[model], title=str((evidence.flow or {}).get("title", ""))),

@@ -59,6 +59,8 @@ def cells_of(tables: Sequence[Sequence[Record]], smallest: int) -> dict[str, int
                 continue
             values = [row.get(column) for row in rows]
             small += sum(_is_count(v) and 0 < _as_count(v) < smallest for v in values)
+            if total is not None:  # all but so few
+                derivable += sum(_is_count(v) and 0 < total - _as_count(v) < smallest for v in values)
             derivable += _by_subtraction(rows, values, total, smallest)
             derivable += _by_steps(rows, values, smallest)
         derivable += _by_complement(rows, total, smallest)

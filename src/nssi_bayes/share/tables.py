@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from nssi_bayes import names as n
-from nssi_bayes.report.cells import Cells, suppressed, total
+from nssi_bayes.report.cells import Cells, cells_of_flow, suppressed, total
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.store import Numbers
 
@@ -67,33 +67,26 @@ _OF_SEVERAL: Final = tuple(f"{what}{n.BURDEN}[" for what in ("level", "B"))
 
 def safe_flow(flow: Mapping[str, Any], smallest: int) -> dict[str, Any]:
     """Return cohort flow and missingness with small cells hidden, and what would give them away."""
-    gaps = flow.get("missing", [])
-    people = total(flow)
-    steps = Cells(smallest, total=people)
+    cells, steps = cells_of_flow(flow, smallest)
     groups = flow.get("disorders", [])
-    counts = suppressed([int(d["participants"]) for d in groups], smallest, total=people)
+    counts = suppressed([int(d["participants"]) for d in groups], smallest, total=total(flow))
     return {
         "title": flow.get("title", ""),
         "synthetic": bool(flow.get("synthetic")),
         "steps": [
-            {"step": s["step"], "participants": steps.show(int(s["participants"]))}
-            for s in flow.get("steps", [])
+            {"step": s["step"], "participants": count}
+            for s, count in zip(flow.get("steps", []), steps, strict=True)
         ],
         "disorders": [
             {"disorder": d["disorder"], "participants": c} for d, c in zip(groups, counts, strict=True)
         ],
-        "missing": [_gap(g, smallest) for g in gaps],
+        "missing": [_gap(g, cells) for g in flow.get("missing", [])],
     }
 
 
-def _gap(gap: Mapping[str, Any], smallest: int) -> dict[str, str]:
-    seen, lost = int(gap["observed"]), int(gap["missing"])
-    return {
-        "block": str(gap["block"]),
-        "variable": str(gap["variable"]),
-        "observed": Cells(smallest, total=seen + lost).show(seen),
-        "missing": Cells(smallest, total=seen + lost).show(lost),
-    }
+def _gap(gap: Mapping[str, Any], cells: Cells) -> dict[str, str]:
+    seen, lost = cells.pair(int(gap["observed"]), int(gap["missing"]))
+    return {"block": str(gap["block"]), "variable": str(gap["variable"]), "observed": seen, "missing": lost}
 
 
 def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
@@ -164,9 +157,11 @@ def _masked(count: int, smallest: int) -> str:
     return Cells(smallest).show(count)
 
 
-def safe_comparison(table: pd.DataFrame, smallest: int) -> pd.DataFrame:
+def safe_comparison(table: pd.DataFrame, smallest: int, *, flow: Mapping[str, Any]) -> pd.DataFrame:
     """Return scores summed over people; k-hat points at persons and stays."""
     kept = table[[c for c in _SCORES if c in table.columns]].copy()
+    cells, _ = cells_of_flow(flow, smallest)
+    kept["participants"] = [cells.show(int(count)) for count in table["participants"]]
     kept["verdict"] = [safe_words(str(v), smallest) for v in kept["verdict"]]
     return kept
 
@@ -196,7 +191,7 @@ def safe_evidence(e: Evidence) -> Evidence:
             "groups": safe_groups(e.notes.get("groups", {})),
         }
     )
-    table = None if e.table is None else safe_comparison(e.table, smallest)
+    table = None if e.table is None else safe_comparison(e.table, smallest, flow=e.flow or {})
     return replace(
         e,
         shareable=True,

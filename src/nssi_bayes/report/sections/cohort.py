@@ -11,7 +11,7 @@ from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.report.audited import audited
 from nssi_bayes.report.brain_views import coverage_map
-from nssi_bayes.report.cells import Cells, suppressed, total
+from nssi_bayes.report.cells import Cells, cells_of_flow, suppressed, total
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.neural import measured
 from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
@@ -29,8 +29,9 @@ def cohort(e: Evidence) -> list[Part]:
     smallest = e.params.min_cell
     gaps = flow["missing"]
     people = total(flow)
-    steps = Cells(smallest, total=people)  # steps are nested, so one may give another away
-    flowed = [{"step": s["step"], "people": steps.show(int(s["participants"]))} for s in flow["steps"]]
+    cells, steps = cells_of_flow(flow, smallest)
+    flowed = [{"step": s["step"], "people": count} for s, count in zip(flow["steps"], steps, strict=True)]
+    pairs = [cells.pair(int(g["observed"]), int(g["missing"])) for g in gaps]
     shown = suppressed([int(d["participants"]) for d in flow["disorders"]], smallest, total=people)
     counted = [
         {
@@ -48,9 +49,9 @@ def cohort(e: Evidence) -> list[Part]:
         ),
         tabulated("From the tables to the model", lambda: table("flow", flowed)),
         tabulated("Diagnoses (a person may have several)", lambda: table("disorders", counted)),
-        tabulated("Missing values by block", lambda: _missing_blocks(gaps, smallest)),
-        tabulated("Missing values by variable", lambda: _missing(gaps, smallest), folded=True),
-        *_images(flow, smallest),
+        tabulated("Missing values by block", lambda: _missing_blocks(gaps, pairs)),
+        tabulated("Missing values by variable", lambda: _missing(gaps, pairs, cells), folded=True),
+        *_images(flow, cells),
         *measured(e),
         *_audited(e),
     ]
@@ -66,7 +67,7 @@ def _audited(e: Evidence) -> list[Part]:
     ]
 
 
-def _images(flow: Mapping[str, Any], smallest: int) -> list[Part]:
+def _images(flow: Mapping[str, Any], cells: Cells) -> list[Part]:
     """Return coverage of the regions, and how motion goes with outcomes."""
     parts = []
     coverage = flow.get("coverage")
@@ -77,7 +78,7 @@ def _images(flow: Mapping[str, Any], smallest: int) -> list[Part]:
         rows = [
             {
                 "scan": pretty(row["motion"]), "outcome": pretty(row["outcome"]),
-                "people": Cells(smallest).show(int(row["participants"])), "r|within sites": number(row["r"]),
+                "people": cells.show(int(row["participants"])), "r|within sites": number(row["r"]),
                 "r|90 %": f"{number(row['low'])} to {number(row['high'])}",
             }
             for row in motion
@@ -86,31 +87,31 @@ def _images(flow: Mapping[str, Any], smallest: int) -> list[Part]:
     return parts
 
 
-def _missing_blocks(gaps: Sequence[dict[str, Any]], smallest: int) -> str:
+def _missing_blocks(gaps: Sequence[dict[str, Any]], pairs: Sequence[tuple[str, str]]) -> str:
     rows = []
     for block in dict.fromkeys(g["block"] for g in gaps):
-        counts = [int(g["missing"]) for g in gaps if g["block"] == block]
+        counts = [
+            (int(g["missing"]), lost) for g, (_, lost) in zip(gaps, pairs, strict=True) if g["block"] == block
+        ]
         rows.append(
             {
                 "block": pretty(block),
                 "variables": str(len(counts)),
-                "complete variables": str(sum(c == 0 for c in counts)),
-                "people missing the worst variable": Cells(smallest).show(max(counts)),
+                "complete variables": str(sum(count == 0 for count, _ in counts)),
+                "people missing the worst variable": max(counts)[1],
             }
         )
     return table("missing-blocks", rows)
 
 
-def _missing(gaps: Sequence[dict[str, Any]], smallest: int) -> str:
+def _missing(gaps: Sequence[dict[str, Any]], pairs: Sequence[tuple[str, str]], cells: Cells) -> str:
     rows = []
-    for g in gaps:
-        seen, lost = int(g["observed"]), int(g["missing"])
-        cells = Cells(smallest, total=seen + lost)
+    for g, (seen, lost) in zip(gaps, pairs, strict=True):
+        share = cells.share(int(g["missing"]), int(g["observed"]) + int(g["missing"]))
         rows.append(
             {
-                "block": pretty(g["block"]), "variable": g["variable"], "observed": cells.show(seen),
-                "missing": Cells(smallest, total=seen + lost).show(lost),
-                "share missing": cells.share(lost, seen + lost),
+                "block": pretty(g["block"]), "variable": g["variable"], "observed": seen, "missing": lost,
+                "share missing": share if lost.isdigit() else "–",
             }
         )  # fmt: skip
     return table("missing", rows, group="block")
@@ -120,11 +121,12 @@ def _audit(e: Evidence) -> str:
     if e.audit is None:
         raise ArtefactError("the audit is missing", cure="run `dvc repro` to write it")
     counts = ("changed", "out_of_range", "dropped")
+    cells = cells_of_flow(e.flow or {}, e.params.min_cell)[0]
     rows = []
     for record in e.audit.to_dict("records"):
         values = {c: 0 if pd.isna(record[c]) else int(record[c]) for c in counts}
         if any(values.values()):
-            shown = {pretty(c): Cells(e.params.min_cell).show(v) for c, v in values.items()}
+            shown = {pretty(c): cells.values(v, 1) for c, v in values.items()}
             what = {k: str(record[k]) for k in ("column", "table", "rule")}
             rows.append({"stage": str(record["stage"]), **what, **shown})
     if not rows:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isinf
 from typing import Any
 
-from nssi_bayes.report.cells import Cells
+from nssi_bayes.report.cells import Cells, cells_of_flow
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import Dot, Image, intervals
 from nssi_bayes.report.parts import Part, figure, lines, missing, not_run, tabulated, text
@@ -39,10 +39,11 @@ def comparison(e: Evidence) -> list[Part]:
     warnings = [*e.notes["refused"], *e.notes["warnings"]]
     if warnings:
         parts.append(lines(warnings, title="What this comparison cannot tell"))
+    cells, _ = cells_of_flow(e.flow or {}, e.params.min_cell)
     training = [
         {
             "model": m,
-            "people": str(t.get("participants", "–")),
+            "people": cells.show(int(t["participants"])) if "participants" in t else "–",
             "blocks it was fitted to": ", ".join(pretty(b) for b in t.get("blocks", [])),
         }
         for m, t in e.notes["training"].items()
@@ -155,8 +156,9 @@ def _k_hat(row: dict[str, Any], smallest: int) -> dict[str, str]:
     """Return k-hat, which points at persons and is not in what leaves the lab."""
     if str(row.get("method", "")).endswith("-fold") and not row["k_hat_over"]:
         return {"Pareto k-hat|largest": "–", "Pareto k-hat|over limit": "–"}
-    over = Cells(smallest).show(int(row["k_hat_over"]))
+    over, people = int(row["k_hat_over"]), int(row["participants"])
+    hidden = Cells(smallest).hidden(over)
     return {
         "Pareto k-hat|largest": "∞" if isinf(row["k_hat_max"]) else number(row["k_hat_max"]),
-        "Pareto k-hat|over limit": f"{over} of {row['participants']}",
+        "Pareto k-hat|over limit": f"<{smallest}" if hidden else f"{over / people:.0%}",
     }
