@@ -31,7 +31,7 @@ from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.integrate.curve import nothing
 from nssi_bayes.outcome import Outcome
-from nssi_bayes.report import against
+from nssi_bayes.report import against, computed
 from nssi_bayes.report.claims import answer
 from nssi_bayes.share.allowed import allowed
 from nssi_bayes.spec import Sampler, parse, read_priors
@@ -345,7 +345,7 @@ def test_the_methods_tell_the_priors_of_both_links() -> None:
     for name in ("a_log", "a_logit", "w_log", "w_logit", "tau_site_log", "tau_site_logit", "dispersion"):
         assert f">{name}<" in table
     assert ">sigma_outcome<" not in table
-    assert methods._sampled(spec, has)
+    assert computed._sampled(spec, has)
     shared = allowed()
     for name in has:
         if name.endswith("_some") and not name.startswith("site_"):

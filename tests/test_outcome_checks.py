@@ -22,6 +22,7 @@ from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check import estimates, predictive, prior
 from nssi_bayes.check.statistics import Statistics, person_columns
 from nssi_bayes.fit import fit
+from nssi_bayes.report import computed
 from nssi_bayes.report.claims import answer
 from nssi_bayes.spec import ConventionalSpec, Sampler, read_model, read_priors
 from nssi_bayes.store import Layout
@@ -171,10 +172,10 @@ _NOTHING: dict[str, Any] = {
 def test_the_methods_tell_the_priors_of_the_link(family: str) -> None:
     spec, design = small(family, participants=12)
     has = {p.name for p in joint.parameters(spec, design, read_priors())}
-    link = methods._link(has)
+    link = computed.link(has)
     assert link == ("_log" if family == n.NEGATIVE_BINOMIAL else "_logit")
-    assert methods._link(has | {"sigma_outcome"}) == ""
-    assert methods._link(has - {"w"}) == ""
+    assert computed.link(has | {"sigma_outcome"}) == ""
+    assert computed.link(has - {"w"}) == ""
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def _verdicts(checks: Mapping[str, Any]) -> list[str]:
         f"- Certified: {'yes' if checks.get('certified') else 'no'}.",
         (
             f"- Largest R-hat {number(s.get('max_rhat'), 3)}, fewest effective draws "
-            f"{number(s.get('min_ess_bulk'), 0)}, "
+            f"{number(s.get('min_ess_bulk'), 0)} in bulk and {number(s.get('min_ess_tail'), 0)} in tails, "
             f"divergences {s.get('divergences', '–')}."
         ),
         f"- Failed: {', '.join(failed) or 'none'}.",

@@ -58,9 +58,9 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
 
     return [
         text(
-            "The finite-population sd describes these disorders, τ a population of disorders. With four or "
-            "five disorders the prior leads τ: read it with its contraction (0: the data said nothing; "
-            "1: the prior no longer matters)."
+            "The finite-population sd describes these disorders, τ a population of disorders. With few "
+            "disorders the prior leads τ: read it with its contraction, 1 less the ratio of its variance "
+            "after the data to that before (0: as wide as before; near 1: much narrower, wherever it lies)."
         ),
         figure("Heterogeneity between disorders, before and after the data", of_functions),
         *(

@@ -23,7 +23,8 @@ def comparison(e: Evidence) -> list[Part]:
     parts = [
         text(
             "The unit left out is the person with every response. elpd: expected log predictive density, "
-            "summed over people; higher is better. A difference under 4 is none; a larger one is read with "
+            "summed over people; higher is better. A difference under 4 is too small to tell models "
+            "apart; a larger one is read with "
             "its standard error, and trusted only for 100 people or more without a failed k-hat. Stacking "
             "weights are shares in the best joint prediction, not probabilities of models."
         )

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from nssi_bayes.report.citations import bibtex, cited, short
+from nssi_bayes.report.computed import computation, decisions, link
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
 from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.selection import selection
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.varying import by_disorder, by_group, pooled, unit
-from nssi_bayes.report.words import number, pretty, split_name
-from nssi_bayes.spec import MOST_BESIDE, ConventionalSpec, JointSpec, Prior, RepeatedSpec, read_priors
+from nssi_bayes.report.words import pretty, split_name
+from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, RepeatedSpec, read_priors
 
 __all__ = ["methods", "paragraphs"]
 
 _OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
 _BY_LINK: Final = frozenset(("a", "d", "q", "w", "outcome_covariate"))  # and by the outcome's link
-_FOLDS: Final = re.compile(r"scored by (\d+-fold) cross-validation")
-"""How `compare` begins to say that people were left out in folds."""
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
@@ -92,8 +90,8 @@ def paragraphs(e: Evidence) -> list[str]:
             _neural(e, model),
             _conventional(e),
             _repeated(e),
-            _computation(e),
-            _decisions(e),
+            computation(e),
+            decisions(e),
             selection(e),
         )
         if p
@@ -284,8 +282,9 @@ def _conventional(e: Evidence) -> str:
     names = [split_name(m) for m, spec in e.models.items() if isinstance(spec, ConventionalSpec)]
     if not names:
         return ""
+    verb = "regresses" if len(names) == 1 else "regress"
     return (
-        f"As the field's practice, {' and '.join(names)} regress the outcome on sum scores of the same "
+        f"As the field's practice, {' and '.join(names)} {verb} the outcome on sum scores of the same "
         "people in Bambi "
         f"({short('capretto2022')}), with the mean of answered items and an indicator of what is missing."
     )
@@ -302,65 +301,17 @@ def _repeated(e: Evidence) -> str:
     )
 
 
-def _computation(e: Evidence) -> str:
-    s = e.checks.get(str(e.main), {}).get("sampling", {})
-    verdict = (
-        "All posteriors met these rules."
-        if not e.uncertified
-        else f"Not met by: {', '.join(split_name(m) for m in e.uncertified)}."
-    )
-    parts = f", in {s['parts']} parts with a warm-up each" if s.get("parts", 1) > 1 else ""
-    integrated = "People's latent functions were integrated out, and parameters drawn with NUTS "
-    model = e.models.get(str(e.main))
-    if isinstance(model, JointSpec) and _sampled(model, set(e.parameters.get(str(e.main), []))):
-        integrated = "People's latent functions and parameters were drawn with NUTS "
-    return (
-        f"{integrated}"
-        f"({short('hoffman2014')}; "
-        f"PyMC {installed('pymc')}, {short('abrilpla2023')}): {s.get('chains', '–')} chains of "
-        f"{s.get('draws', '–')} "
-        f"draws after {s.get('tune', '–')} of warm-up{parts}, root seed {e.params.seed}. We asked of every "
-        "reported quantity for "
-        f"rank-normalised R-hat under 1.01 and 400 effective draws ({short('vehtari2021')}; ArviZ, "
-        f"{short('kumar2019')}), "
-        "of the ends of printed intervals for 1000, and for no divergence. Largest R-hat of the model "
-        "shown: "
-        f"{number(s.get('max_rhat'), 3)}; fewest effective draws: {number(s.get('min_ess_bulk'), 0)}. "
-        f"{verdict}"
-    )
-
-
-def _decisions(e: Evidence) -> str:
-    return (
-        f"Models are compared by participant-level {_left_out(e)} cross-validation, latents integrated out "
-        f"({short('merkle2019')}; {short('vehtari2017')}). Differences under 4 are none, larger ones are "
-        "read with their "
-        f"standard error ({short('sivula2020')}); stacking weights ({short('yao2018')}) are no "
-        "probabilities of models. "
-        f"Estimates are posterior means with {e.params.interval:.0%} equal-tailed intervals. A direction "
-        "is reported when "
-        f"the interval leaves 0 out; the region of practical equivalence is ±{number(e.params.rope)} "
-        f"({short('kruschke2018')}). Reporting follows BARG ({short('kruschke2021')})."
-    )
-
-
-def _left_out(e: Evidence) -> str:
-    """Say whether people were left out one by one or in folds, as the comparison tells."""
-    said = (_FOLDS.match(warning) for warning in (e.notes or {}).get("warnings", []))
-    return next((found[1] for found in said if found), "leave-one-out")
-
-
 def _priors(e: Evidence) -> str:
     priors = e.priors[str(e.main)]
     has = set(e.parameters.get(str(e.main), []))
-    link = _link(has)
+    ending = link(has)
     some = {name.removesuffix("_some") for name in has if name.endswith("_some")}  # of any count, in logits
-    has = {f"{name}{link}" if name in _BY_LINK else name for name in has}
+    has = {f"{name}{ending}" if name in _BY_LINK else name for name in has}
     has |= {f"{name}_logit" for name in some & _BY_LINK}
     if "tau_site_outcome" in some:
         has.add("tau_site_logit")
-    if link and "tau_site_outcome" in has:
-        has.add(f"tau_site{link}")
+    if ending and "tau_site_outcome" in has:
+        has.add(f"tau_site{ending}")
     plain = [model for model in e.models.values() if not isinstance(model, RepeatedSpec)]
     factors = {f"B_{f}" for model in plain for f in model.factors}
     shown = [
@@ -369,19 +320,6 @@ def _priors(e: Evidence) -> str:
         if not has or _used(name, has) or ("B" in has and name in factors)
     ]
     return table("priors", shown, words=("prior", "unit", "source"))
-
-
-def _sampled(model: JointSpec, has: set[str]) -> bool:
-    """Return whether functions were sampled: an outcome beside few functions is integrated with them."""
-    curved = bool(_link(has) and len(model.functions) > MOST_BESIDE)
-    return model.explicit or curved or "w_some" in has
-
-
-def _link(has: set[str]) -> str:
-    """Return what priors of an outcome that is not Gaussian end with, or nothing."""
-    if "w" not in has or "sigma_outcome" in has:
-        return ""
-    return "_log" if "dispersion" in has else "_logit"
 
 
 def _used(name: str, has: set[str]) -> bool:
