@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nssi_bayes.check.estimates import _Summary
+from nssi_bayes.report import clinical
 from nssi_bayes.report.claims import LABELS, Claim, answer, finding, judged
 from nssi_bayes.report.sections.answer import _compared
 
@@ -148,7 +149,7 @@ WORDS = {
     ("direction", True): "{}, size not settled",
     ("none", True): "{}, but practically none",
     ("none", False): "practically none",
-    ("open", False): "no evidence either way",
+    ("open", False): "direction not settled",
 }
 
 
@@ -207,7 +208,7 @@ def test_the_clearest_and_the_counts_of_regions_are_told() -> None:
         f"{clear} {'has' if clear == 1 else 'have'} a direction, {verdicts.count('none')} are practically "
         "none" in first
     )
-    assert f"for {verdicts.count('open')} there is no evidence either way" in first
+    assert f"{verdicts.count('open')} are not settled" in first
 
 
 def test_the_largest_difference_is_the_one_that_is_told() -> None:
@@ -235,7 +236,7 @@ def test_slopes_and_loadings_by_disorder_are_told_with_the_one_that_differs_most
     assert told[0].text.startswith("Of 2 slopes on a factor, 1 differ between disorders by more than ")
     assert told[1].text.startswith("Slopes of x on trauma have a standard deviation over disorders of 0.30")
     assert told[3].text.startswith("Loadings of limbic on x have")
-    assert "for 1 there is no evidence either way" in told[4].text
+    assert "and 1 are not settled" in told[4].text
 
 
 @pytest.mark.parametrize(
@@ -282,3 +283,12 @@ def test_every_verdict_has_a_word() -> None:
 def test_where_all_data_are_not_compared_every_block_is_told(blocks: list[str], told: list[str]) -> None:
     """The first of several blocks is no answer to which model predicts best."""
     assert _compared({"blocks": blocks, "sentences": ["All: a.", "Items: b."]}) == told
+
+
+def test_what_is_open_is_not_said_to_be_without_evidence() -> None:
+    """19 to 1 for a direction is evidence, though an interval of 90 % holds zero."""
+    row = {"mean": 0.17, "low": -0.001, "high": 0.34, "p_positive": 0.949, "p_over_rope": 0.38}
+    assert finding(row, content=0.9, rope=ROPE).startswith("direction not settled (positive with")
+    said = clinical._goes("trauma", "self punishment", row, {"interval": 0.9, "rope": ROPE}).text
+    assert said == "Trauma and self punishment: these data do not settle it."
+    assert not any("evidence" in label for label in LABELS.values())

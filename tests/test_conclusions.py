@@ -104,9 +104,7 @@ def test_groups_spread_and_bias_are_compared_between_revisions() -> None:
     assert {row["what"] for row in rows} == {
         "groups: mean, B, inner", "spread: mood, inner", "item bias: isas 01, mood",
     }  # fmt: skip
-    assert {(row["then"], row["now"]) for row in rows} == {
-        ("no evidence either way", "positive, a direction")
-    }
+    assert {(row["then"], row["now"]) for row in rows} == {("not settled", "positive, a direction")}
 
 
 def test_how_many_conclusions_change_from_run_to_run_is_foreseen() -> None:
@@ -242,5 +240,5 @@ def test_heterogeneity_is_compared_between_revisions_without_a_sign() -> None:
     (found,) = against.conclusions(now, then)
     assert found == {
         "what": "heterogeneity: loadings, inner, salience",
-        "then": "no evidence either way", "now": "beyond the ROPE",
+        "then": "not settled", "now": "beyond the ROPE",
     }  # fmt: skip

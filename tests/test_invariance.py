@@ -54,7 +54,7 @@ def test_biased_items_stand_first_and_the_contrast_that_moves_is_told(evidence: 
     assert "1 of" in said
     assert "read differently" in said
     assert "largest move is 3.00 posterior sd" in said
-    assert "beyond the ROPE → no evidence either way" in said
+    assert "beyond the ROPE → not settled" in said
 
 
 def test_the_prior_of_bias_and_what_holds_it_are_told(evidence: Evidence) -> None:

@@ -281,8 +281,8 @@ def test_cells_remember_and_share() -> None:
             "positive, size not settled (positive with probability 0.98, beyond ±0.20 with probability 0.60)",
         ),
         (0.01, 0.6, "negative, size not settled (negative with probability 0.99"),
-        (0.5, 0.3, "no evidence either way"),
-        (0.95, 0.3, "no evidence either way"),
+        (0.5, 0.3, "direction not settled"),
+        (0.95, 0.3, "direction not settled"),
         (0.5, 0.02, "practically none (positive with probability 0.50, beyond ±0.20 with probability 0.02)"),
         (0.99, 0.02, "positive, but practically none"),
         (0.99, 0.97, "positive and beyond practical equivalence"),
@@ -293,7 +293,7 @@ def test_findings(p: float, over: float, expected: str) -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert finding({"p_positive": 0.5}, rope=0.2, content=0.9).startswith("no evidence either way")
+    assert finding({"p_positive": 0.5}, rope=0.2, content=0.9).startswith("direction not settled")
     assert number(-0.001) == "0.00"
     assert number(-0.126) == "−0.13"
     assert number(None) == probability(None) == "–"
@@ -305,7 +305,7 @@ def test_the_answer_names_interval_kind_and_direction_and_is_not_causal(layout: 
     estimates = make_estimates()
     told = [c.text for _, found in answer([], estimates) for c in found]
     assert any("90% equal-tailed interval" in s for s in told)
-    assert any("no evidence either way" in s for s in told)
+    assert any("not settled" in s for s in told)
     assert len([s for s in told if "adjusted, the largest of 10 differences" in s]) == len(FUNCTIONS)
     text = _text(layout.report("outcome").read_text())
     assert not CAUSAL.search(text), CAUSAL.search(text)

@@ -168,7 +168,7 @@ def test_conclusions_that_moved_are_those_whose_verdict_or_sign_did() -> None:
     moved = {row["what"]: (row["then"], row["now"]) for row in conclusions(now, then)}
     assert moved == {
         "slopes: f0, trauma": ("positive, a direction", "negative, a direction"),
-        "slopes: f2, trauma": ("no evidence either way", "positive, beyond the ROPE"),
+        "slopes: f2, trauma": ("not settled", "positive, beyond the ROPE"),
         "slopes: f3, trauma": ("practically none", "not there"),
     }
 

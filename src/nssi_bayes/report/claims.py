@@ -1,8 +1,9 @@
 """The answer in words: one sentence a claim, by rule, in terms of association only.
 
 A posterior gives a claim its verdict: *beyond* the region of practical equivalence (ROPE), a *direction*,
-*practically none*, or *open*, which reads "no evidence either way". A direction is one when an equal-tailed
-interval of the run's content leaves zero out, so that interval and verdict never contradict each other.
+*practically none*, or *open*, which reads "not settled": a direction of probability .94 is open under
+intervals of 90 %, and there is evidence for it. A direction is one when an equal-tailed interval of the
+run's content leaves zero out, so that interval and verdict never contradict each other.
 
 References
 ----------
@@ -24,7 +25,7 @@ type Verdict = Literal["beyond", "direction", "none", "open"]
 
 LABELS: Final[dict[str, str]] = {
     "beyond": "beyond the ROPE", "direction": "a direction", "none": "practically none",
-    "open": "no evidence either way",
+    "open": "not settled",
 }  # fmt: skip
 _SHOWN: Final = 3  # how many single associations are spelt out in the answer
 _ALSO_VARY: Final = {
@@ -96,7 +97,7 @@ def finding(row: Row, *, content: float, rope: float | None = None) -> str:
     Returns
     -------
     str
-        A clause; "no evidence either way" is a finding of its own.
+        A clause; that the direction is not settled is a finding of its own.
     """
     p, over = row["p_positive"], row.get("p_over_rope")
     edges = (tail(content), 1 - tail(content))
@@ -114,7 +115,7 @@ def _words(verdict: Verdict, sign: str, *, directed: bool) -> str:
     return {
         "beyond": f"{sign} and beyond practical equivalence",
         "direction": f"{sign}, size not settled",
-        "open": "no evidence either way",
+        "open": "direction not settled",
     }[verdict]
 
 
@@ -147,8 +148,7 @@ def _heterogeneity(estimates: Row) -> list[Claim]:
         limit = f"{number(estimates['rope'])} {unit}"
         summary = (
             f"Of {len(own)} {what}, {said.count('beyond')} differ between disorders by more than {limit}, "
-            f"{said.count('none')} are practically alike, and for {said.count('open')} there is no evidence "
-            "either way."
+            f"{said.count('none')} are practically alike, and {said.count('open')} are not settled."
         )
         largest = max(own, key=lambda r: r["p_over_rope"])
         found += [Claim(summary), _differs(largest, head, unit, estimates)]
@@ -167,7 +167,7 @@ def _differs(row: Row, head: str, unit: str, estimates: Row) -> Claim:
     words = {
         "beyond": "disorders differ beyond practical equivalence",
         "none": "disorders are practically alike",
-        "open": "no evidence either way",
+        "open": "not settled",
     }[verdict]
     of = head.format(function=pretty(row["function"]), detail=pretty(row["detail"]))
     over = probability(row["p_over_rope"], edges=(tail(content), 1 - tail(content)))
@@ -212,8 +212,8 @@ def _imaging(rows: Sequence[Row], key: str, what: str, estimates: Row) -> list[C
     first = (
         f"Of {len(rows)} associations between {what} and a function, {len(clear)} "
         f"{'has' if len(clear) == 1 else 'have'} a direction, "
-        f"{counted['none']} are practically none (within ±{number(estimates['rope'])}), and for "
-        f"{counted['open']} there is no evidence either way."
+        f"{counted['none']} are practically none (within ±{number(estimates['rope'])}), and "
+        f"{counted['open']} are not settled."
     )
     ordered = sorted(clear, key=lambda r: -abs(r["p_positive"] - 0.5))[:_SHOWN]
     return [Claim(first)] + [

@@ -143,7 +143,7 @@ def _goes(one: str, other: str, row: Row, estimates: Row) -> Claim:
     if verdict == "none":
         return Claim(f"{one.capitalize()} and {other} are practically unrelated.")
     if verdict == "open":
-        return Claim(f"{one.capitalize()} and {other}: no evidence either way.")
+        return Claim(f"{one.capitalize()} and {other}: these data do not settle it.")
     direction = "more" if row["mean"] > 0 else "less"
     return Claim(
         f"Higher scores of {one} {sure(row['p_positive'])} go with {direction} {other}; "
