@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,3 +70,20 @@ def test_there_is_no_model_of_next_to_nobody(people: int, refused: bool) -> None
             make_design(small_cohort(people), spec)
     else:
         make_design(small_cohort(people), spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        (
+            {"factors": (), "disorder": {"levels": True, "slopes": True}},
+            "disorder.slopes: the model has no `factors`",
+        ),
+        ({"disorder": {"levels": True, "loadings": True}}, "disorder.loadings: the model has no images"),
+    ],
+)
+def test_what_is_to_vary_and_is_not_there_is_refused(changes: dict[str, Any], missing: str) -> None:
+    """It was left out in silence, and the page said that it varies by disorder."""
+    spec = small_spec(**changes)
+    with pytest.raises(SpecError, match=missing):
+        make_design(small_cohort(40), spec)

@@ -213,7 +213,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     """
     problems = unknown_names(cohort, spec)
     if problems:
-        raise SpecError(problems, where=where, cure="name subscales, factors and outcomes of the cohort")
+        raise SpecError(problems, where=where, cure="name what the cohort has, or leave it out")
     functions = functions_of(cohort, spec)
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     people = len(site_of)

@@ -51,7 +51,7 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
             for label in labels
             if label not in have
         ]
-    found += _unidentified_variation(cohort, spec)
+    found += [*_unidentified_variation(cohort, spec), *_variation_of_nothing(spec)]
     if spec.neural is not None and n.ROI not in cohort.dims:
         found.append("neural: the cohort has no activation")
     if spec.connectivity is not None and n.EDGE not in cohort.dims:
@@ -67,6 +67,20 @@ def _why_not(name: str, cohort: xr.Dataset) -> str:
         " It is a continuous score, which measures functions alone: let the factor be a score with a "
         "reliability"
     )
+
+
+def _variation_of_nothing(spec: JointSpec) -> list[str]:
+    """Say what is to vary by disorder and is not in the model; of groups another message tells."""
+    if spec.groups is not None:
+        return []
+    found = []
+    if spec.disorder.slopes and not (spec.factors or spec.factor_items):
+        found.append("disorder.slopes: the model has no `factors` with slopes; name some, or leave this out")
+    if spec.disorder.loadings and spec.neural is None and spec.connectivity is None:
+        found.append(
+            "disorder.loadings: the model has no images; write `neural` or `connectivity`, or leave this out"
+        )
+    return found
 
 
 def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
