@@ -137,3 +137,27 @@ def test_every_indicator_may_load_on_every_other_function() -> None:
 def test_models_that_are_no_model_are_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         make_design(small_cohort(), small_spec(**changes))
+
+
+def _two_specific(cohort: Any) -> Design:
+    names = ["affect_regulation", "anti_dissociation", "marking_distress", "self_punishment"]
+    pairs = {"one": names[:2], "two": names[2:]}
+    spec = small_spec(functions=pairs, general="bifactor", measurement={"testlets": "none"})
+    return make_design(cohort, spec)
+
+
+def test_a_general_function_needs_no_indicator_of_its_own() -> None:
+    """Where all specific functions stay, it is measured by their indicators."""
+    design = _two_specific(small_cohort())
+    assert design.coords[n.FUNCTION] == ["general", "one", "two"]
+    assert design.coords[n.GENERAL_INDICATOR] == design.coords[n.INDICATOR]
+
+
+def test_people_in_common_link_a_general_function() -> None:
+    cohort = small_cohort().copy(deep=True)
+    first = np.isin(cohort[n.ITEM_SUBSCALE], ["affect_regulation", "anti_dissociation"])
+    half = np.arange(cohort.sizes[n.PARTICIPANT]) < 30
+    cohort[n.RESPONSE].to_numpy()[half[:, None] == first] = np.nan
+    with pytest.raises(SpecError, match=r"functions.general: its indicators fall into 2 parts"):
+        _two_specific(cohort)
+    _two_specific(cohort.assign_attrs(assume="equivalent_groups"))

@@ -279,13 +279,19 @@ def _parts(
     seen = np.concatenate(
         [items["response"] != max(items["categories"], default=0), scores["score_seen"]], axis=1
     )
-    axis_of = np.concatenate([items.pop("axis_of"), continuous])
-    check_linked(
-        cohort, axes, axis_of, seen=seen,
-        labels=[*items["coords"][n.INDICATOR], *scores["coords"][n.SCORE]], where=where,
-    )  # fmt: skip
-    answered = {axis: bool(seen[:, axis_of == a].any()) for a, axis in enumerate(axes)}
+    measures = _measures(items, continuous, axes=len(axes))
+    labels = [*items["coords"][n.INDICATOR], *scores["coords"][n.SCORE]]
+    check_linked(cohort, axes, measures, seen=seen, labels=labels, where=where)
+    answered = {axis: bool(seen[:, own].any()) for axis, own in zip(axes, measures, strict=True)}
     return [items, scores, groups, make_scans(cohort, spec), make_edges(cohort, spec)], answered
+
+
+def _measures(items: dict[str, Any], continuous: Array, *, axes: int) -> Array:
+    """Return which axes each indicator measures [axis, indicator]: all indicators a general function."""
+    found = np.concatenate([items.pop("axis_of"), continuous]) == np.arange(axes)[:, None]
+    if n.GENERAL_INDICATOR in items["coords"]:
+        found[items["further_function"], items["further_indicator"]] = True
+    return found
 
 
 def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def parts_of(seen: Array) -> list[Array]:
 
 
 def check_linked(
-    cohort: xr.Dataset, functions: Sequence[str], function_of: Array, *, seen: Array, labels: Sequence[str],
+    cohort: xr.Dataset, functions: Sequence[str], measures: Array, *, seen: Array, labels: Sequence[str],
     where: str,
 ) -> None:  # fmt: skip
     """Refuse a function whose indicators fall into parts, unless the study assumes equivalent groups.
@@ -64,8 +64,8 @@ def check_linked(
         Its attribute ``assume`` is what the study writes.
     functions : sequence of str
         What is measured, with the key of the spec: ``functions.distress``.
-    function_of : numpy.ndarray
-        Its position [`indicator`].
+    measures : numpy.ndarray
+        Whether an indicator measures it [function, `indicator`].
     seen : numpy.ndarray
         Who answered what [`participant`, `indicator`].
     labels : sequence of str
@@ -81,8 +81,8 @@ def check_linked(
     if cohort.attrs.get("assume") == EQUIVALENT_GROUPS:
         return
     problems = []
-    for f, function in enumerate(functions):
-        own = np.flatnonzero(function_of == f)
+    for function, of_function in zip(functions, measures, strict=True):
+        own = np.flatnonzero(of_function)
         parts = parts_of(seen[:, own])
         if len(parts) > 1:
             told = " | ".join(_names([labels[own[j]] for j in part]) for part in parts)
