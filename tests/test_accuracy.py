@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from cohort import isas, make_cohort
 
+from brute_force import Person
 from designs import small_spec
 from nssi_bayes.blocks import generate, joint, marginal
 from nssi_bayes.blocks.design import make_design
@@ -34,15 +35,22 @@ TWO = {k: THREE[k] for k in ("regulation", "punishment")}
 type Array = np.ndarray[Any, Any]
 
 
-def _made(functions: dict[str, list[str]], loading: float, draws: int = 60) -> tuple[Built, dict[str, Array]]:
-    """Return a model of data with such loadings, and draws near their truth."""
+def _made(
+    functions: dict[str, list[str]], loading: float, draws: int = 60, *, shared: float = 0.0
+) -> tuple[Built, dict[str, Array]]:
+    """Return a model of data with such loadings, and draws near their truth.
+
+    `shared`: the size of a residual factor of the items of each subscale.
+    """
     rng = np.random.default_rng(4)
     cohort = make_cohort(rng, 80, subscales=isas(), reliability={"trauma": 0.9})
-    spec = small_spec(functions=functions)
+    spec = small_spec(functions=functions, measurement={"testlets": "factor" if shared else "sum"})
     built = build_design(spec, make_design(cohort, spec))
     theta = draw(built.parameters, built.design.coords, rng, draws)
     first = {name: np.repeat(value[:1], draws, axis=0) for name, value in theta.items()}
     first["lambda"] = loading * np.exp(0.05 * rng.standard_normal(theta["lambda"].shape))
+    if shared:
+        first["gamma"] = shared * np.exp(0.1 * rng.standard_normal(theta["gamma"].shape))
     one = {name: value[0] for name, value in first.items()}
     return build_design(spec, generate.generate(one, built.design, rng)), first
 
@@ -73,6 +81,35 @@ def test_an_error_is_the_sampler_less_a_finer_rule() -> None:
     )
     np.testing.assert_allclose(found, coarse - fine, atol=1e-6)
     assert np.abs(found).max() > 0.01
+
+
+@pytest.mark.parametrize("functions", [THREE, TWO])
+def test_large_residual_factors_are_seen_and_finer_nodes_mend_them(functions: dict[str, list[str]]) -> None:
+    built, theta = _made(functions, 1.5, draws=10, shared=2.0)
+    found = errors(theta, built)
+    assert found is not None
+    assert found.std() < 0.02
+    built, theta = _made(functions, 1.5, draws=10, shared=6.0)
+    coarse, fine = errors(theta, built), errors(theta, replace(built, fine=True))
+    assert coarse is not None
+    assert fine is not None
+    assert coarse.std() > LARGEST_ERROR
+    assert fine.std() < 0.4 * coarse.std()
+    assert sampling._has_finer(built)
+    assert not sampling._has_finer(replace(built, fine=True))
+
+
+def test_scores_of_items_with_large_residual_factors_are_those_of_a_dense_grid() -> None:
+    built, theta = _made(TWO, 1.5, draws=1, shared=4.5)
+    one, some = {name: value[0] for name, value in theta.items()}, np.arange(0, 80, 4)
+    dense = [Person(one, built.design, int(i), joint.BLOCKS).log_likelihood() for i in some]
+
+    def worst(grid: dict[str, Any]) -> float:
+        found = marginal.evaluate(theta, built.design, include=joint.BLOCKS, grid=grid)
+        return float(np.abs(found.log_integral[0, some] - dense).max())
+
+    assert worst(marginal.grid_settings(2, fine=True)) < 0.01
+    assert worst(marginal.grid_settings(2)) > 0.02
 
 
 def test_an_error_that_is_the_same_everywhere_is_none() -> None:

@@ -202,7 +202,7 @@ def log_likelihood(
     count = counted(design, include)
     if not count.any():
         return log_integral(prior)
-    items = measurement.Items(theta, design, counted=count)
+    items = measurement.Items(theta, design, counted=count, testlet_nodes=grid.testlet_nodes)
     return quadrature.integrate(prior, items, grid) + items.log_gap
 
 
@@ -266,7 +266,7 @@ def person_moments(theta: Theta, design: Design, grid: quadrature.Grid) -> quadr
     prior = functions_given(theta, design, BLOCKS)
     if not design.coords[n.INDICATOR]:
         return quadrature.Moments(log_integral(prior), *gaussian_moments(prior.matrix))
-    items = measurement.Items(theta, design)
+    items = measurement.Items(theta, design, testlet_nodes=grid.testlet_nodes)
     found = quadrature.moments(prior, items, grid)
     return found._replace(log_integral=found.log_integral + items.log_gap)
 

@@ -65,11 +65,13 @@ def grid_settings(functions: int, *, fine: bool = False, skewed: bool = False) -
     dict
         Its keyword arguments.
     """
-    if skewed and (fine or functions <= 2):
-        return {"order": 12, "curve_nodes": 25} if functions <= 2 else {"order": 8, "curve_nodes": 17}
-    if functions <= 2:
-        return {"order": 8, "curve_nodes": 17}
-    return {"order": 7, "curve_nodes": 15} if fine or skewed else {"order": 5, "curve_nodes": 11}
+    if skewed and functions <= 2:
+        found = {"order": 12, "curve_nodes": 25}
+    elif functions <= 2 or (skewed and fine):
+        found = {"order": 8, "curve_nodes": 17}
+    else:
+        found = {"order": 7, "curve_nodes": 15} if fine or skewed else {"order": 5, "curve_nodes": 11}
+    return found | ({"testlet_nodes": measurement.FINE_TESTLET_NODES} if fine else {})
 
 
 def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False) -> Arrangement:
@@ -78,11 +80,12 @@ def arrangement_of(design: Design, grid: dict[str, Any], *, beside: bool = False
     With `beside` an outcome stands behind the items, and measures one function more.
     """
     functions = len(design.axes)
+    points = quadrature.make_grid(functions + beside, **grid)
     found = arrange(
         np.append(design.function_of, functions) if beside else design.function_of,
         np.append(design.testlet_of, -1) if beside else design.testlet_of,
-        grid=quadrature.make_grid(functions + beside, **grid),
-        testlet_nodes=measurement.TESTLET_NODES,
+        grid=points,
+        testlet_nodes=points.testlet_nodes,
         position_nodes=measurement.POSITION_NODES,
     )
     if not beside:
@@ -196,7 +199,7 @@ def _jointly(design: Design, grid: dict[str, Any], *, skewed: bool) -> Integrato
         grid = {**grid, "order": max(grid["order"], _SKEWED_ORDER.get(functions, 0))}
     points = quadrature.make_grid(functions, **grid)
     nodes = jointly.make_nodes(points)
-    rule = quadrature.normal_rule(measurement.FINE_TESTLET_NODES)
+    rule = quadrature.normal_rule(max(points.testlet_nodes, measurement.FINE_TESTLET_NODES))
     straight = np.zeros((0, 4))
 
     def integrate(part: Part, upper: Array, lower: Array, curves: list[Curve]) -> tuple[Array, Array, Array]:

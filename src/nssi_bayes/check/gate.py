@@ -245,7 +245,8 @@ def judge_integral(errors: Array | None) -> list[CheckResult]:
         return []
     what = (
         f"sd over {len(errors)} draws of the error of the integral over functions, nats; where items are too "
-        "steep for it let them enter as a sum; `route: explicit` mends the draws, but not scores"
+        "steep for it, or what they share beside is too large, let them enter as a sum; `route: explicit` "
+        "mends the draws, but not scores"
     )
     return [_compared("integral", float(errors.std()), LARGEST_INTEGRAL_ERROR, "at most", what)]
 

@@ -1,8 +1,8 @@
 """How far the integral over the functions is from a finer one, over the posterior.
 
-The sampler uses few nodes, which are enough for loadings up to about 4 logits. Where items are
-steeper its log-likelihood is off by nats, and draws are from another posterior. `sample` then takes
-finer nodes, and `check` judges what was run in the end. An error that is the same at
+The sampler uses few nodes, which are enough for loadings up to about 4 logits and residual factors of items
+up to about 3. Beyond, its log-likelihood is off by nats, and draws are from another posterior. `sample` then
+takes finer nodes, and `check` judges what was run in the end. An error that is the same at
 all draws changes nothing; one whose sd over draws is s moves no mean by more than about s posterior
 sd (the covariance of two things is at most the product of their sds). Where functions are sampled nothing
 is integrated until people are scored; then the nodes of scores are judged.
@@ -27,12 +27,12 @@ NEARLY: Final = 0.75
 """Errors at the typical point, of what is allowed: over draws, whose loadings go farther, they are larger."""
 LOOKED_AT: Final = 50
 """Draws at which errors are taken."""
-_NEIGHBOUR: Final = {"order": 7, "curve_nodes": 15}
-"""For one or two functions, whose scores have the sampler's own nodes: the rule beside it."""
-_FINEST: Final = {"order": 8, "curve_nodes": 25}
+_NEIGHBOUR: Final = {"order": 7, "curve_nodes": 15, "testlet_nodes": 61}
+"""For one or two functions, whose scores have the sampler's own nodes of these: the rule beside it."""
+_FINEST: Final = {"order": 8, "curve_nodes": 25, "testlet_nodes": 61}
 """For a model that was sampled with the nodes of its scores."""
 FEW: Final = 2
-"""Functions up to which the sampler's nodes are the finest there are."""
+"""Functions up to which the sampler's nodes of these are the finest there are."""
 
 type Array = np.ndarray[Any, Any]
 

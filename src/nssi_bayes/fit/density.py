@@ -27,6 +27,7 @@ from nssi_bayes.blocks.beside import Beside, Indicator, extend, extend_back, gri
 from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import arrangement_of, grid_settings, integrate_gaussian
+from nssi_bayes.blocks.measurement import FINE_TESTLET_NODES
 from nssi_bayes.blocks.patterns import Patterns
 from nssi_bayes.blocks.people import few
 from nssi_bayes.blocks.slots import Slots
@@ -190,7 +191,7 @@ def likelihood_of(built: Built, people: Array) -> ValueAndGradient:
 
 def _one_by_one(free: Unconstrained, slots: Slots, design: Design, *, fine: bool) -> ValueAndGradient:
     if stands_beside(design, slots.where):
-        return _with_outcome(free, slots, design)
+        return _with_outcome(free, slots, design, fine=fine)
     if not design.coords[n.INDICATOR]:
         return _with_people(free, slots, design)
     grid = grid_settings(len(design.plain_of), fine=fine, skewed="epsilon" in slots.where)
@@ -227,10 +228,10 @@ def _with_people(free: Unconstrained, slots: Slots, design: Design) -> ValueAndG
     return value_and_gradient
 
 
-def _with_outcome(free: Unconstrained, slots: Slots, design: Design) -> ValueAndGradient:
+def _with_outcome(free: Unconstrained, slots: Slots, design: Design, *, fine: bool) -> ValueAndGradient:
     """Return the density of items and, beside them, an outcome that is not Gaussian."""
-    functions = len(design.plain_of)
-    arrangement = arrangement_of(design, grid_beside(functions), beside=True)
+    grid = grid_beside(len(design.plain_of)) | ({"testlet_nodes": FINE_TESTLET_NODES} if fine else {})
+    arrangement = arrangement_of(design, grid, beside=True)
     answers, outcome = Answers(design), Beside(design, slots)
     people = compile_people(design, slots)
     ones = np.ones(len(design.diagnosis))

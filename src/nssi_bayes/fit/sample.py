@@ -102,11 +102,13 @@ def sample(built: Built, sampler: Sampler, seeds: np.random.SeedSequence) -> Dra
         fine, judged, rerun, tried = built.fine, enough and _has_finer(built), False, list[_Need]()
         look = np.random.default_rng(for_look)
         if judged and _too_steep(built, opened.near(LOOKED_AT, look), limit=NEARLY * LARGEST_ERROR):
-            _LOG.info("items are too steep for the sampler's nodes: finer ones")
+            _LOG.info("items or residual factors are too steep for the sampler's nodes: finer ones")
             fine, judged = True, False
         chains = run(sampler, fine=fine)
         if judged and _too_steep(built, _values(chains)):  # whatever else is wrong may be of the nodes
-            _LOG.info("items are too steep for the sampler's nodes: once more, with finer ones")
+            _LOG.info(
+                "items or residual factors are too steep for the sampler's nodes: once more, with finer ones"
+            )
             fine = rerun = True
             chains = run(sampler, fine=fine)
         parts = 1
@@ -181,8 +183,10 @@ def continued(chain: Chain, further: Chain) -> Chain:
 
 def _has_finer(built: Built) -> bool:
     """Whether there are more nodes than those the sampler begins with."""
+    if built.fine or built.explicit:
+        return False
     beside = stands_beside(built.design, {p.name for p in built.parameters})  # has nodes of its own
-    return not (built.fine or beside or built.explicit or len(built.design.plain_of) <= FEW)
+    return bool(built.design.coords[n.TESTLET]) or not (beside or len(built.design.plain_of) <= FEW)
 
 
 def _too_steep(built: Built, values: dict[str, Array], *, limit: float = LARGEST_ERROR) -> bool:

@@ -80,6 +80,8 @@ class Grid(NamedTuple):
         Interpolation nodes in [-1, 1].
     to_coefficients : numpy.ndarray
         From values at `chebyshev` to coefficients [node, coefficient].
+    testlet_nodes : int
+        Nodes over a residual factor of items.
     """
 
     functions: int
@@ -87,6 +89,7 @@ class Grid(NamedTuple):
     log_weights: np.ndarray[Any, Any]
     chebyshev: np.ndarray[Any, Any]
     to_coefficients: np.ndarray[Any, Any]
+    testlet_nodes: int
 
 
 class Moments(NamedTuple):
@@ -107,7 +110,7 @@ class Moments(NamedTuple):
     covariance: Any
 
 
-def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15) -> Grid:
+def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15, testlet_nodes: int = 15) -> Grid:
     """Return the constants of a product rule.
 
     Parameters
@@ -118,6 +121,8 @@ def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15) -> Grid:
         Gauss-Hermite nodes an axis.
     curve_nodes : int
         Chebyshev nodes a curve.
+    testlet_nodes : int
+        Nodes over a residual factor of items, odd.
 
     Returns
     -------
@@ -129,9 +134,8 @@ def make_grid(functions: int, *, order: int = 7, curve_nodes: int = 15) -> Grid:
     basis = np.cos(np.outer(angle, np.arange(curve_nodes)))
     scale = np.full(curve_nodes, 2.0 / curve_nodes)
     scale[0] /= 2
-    return Grid(
-        functions, position, np.log(weight) + 0.5 * position**2, np.cos(angle), basis * scale[None, :]
-    )
+    log_weights, coefficients = np.log(weight) + 0.5 * position**2, basis * scale[None, :]
+    return Grid(functions, position, log_weights, np.cos(angle), coefficients, testlet_nodes)
 
 
 def normal_rule(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
