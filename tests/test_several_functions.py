@@ -15,6 +15,7 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build_design
 from nssi_bayes.errors import SpecError
+from nssi_bayes.integrate import jointly, quadrature
 from nssi_bayes.spec import JointSpec, read_priors
 
 SHIPPED: dict[str, Any] = {"testlets": "sum", "keep_items": ["self_punishment", "anti_suicide"]}
@@ -132,6 +133,7 @@ def test_every_indicator_may_load_on_every_other_function() -> None:
         ({"route": "marginal", "measurement": {"cross_loadings": True}}, "write route: auto"),
         ({"general": "bifactor", "measurement": {"cross_loadings": True}}, "choose one"),
         ({"general": "bifactor", "measurement": {"bias": "dense"}}, "leave one of them out"),
+        ({"functions": {"all": ["affect_regulation"]}, "measurement": {"cross_loadings": True}}, "no other"),
     ],
 )
 def test_models_that_are_no_model_are_refused(changes: dict[str, Any], said: str) -> None:
@@ -161,3 +163,26 @@ def test_people_in_common_link_a_general_function() -> None:
     with pytest.raises(SpecError, match=r"functions.general: its indicators fall into 2 parts"):
         _two_specific(cohort)
     _two_specific(cohort.assign_attrs(assume="equivalent_groups"))
+
+
+@pytest.mark.parametrize("place", [20.0, 220.0, -400.0])
+def test_functions_far_from_what_items_say_are_integrated(place: float) -> None:
+    """Where Gaussian data hold a function there, with loadings of 4, odds are no numbers any more."""
+    precision, size, constant = 40.0, 4.0, 0.7
+    matrix = np.array([[[precision, precision * place], [precision * place, 0.0]]])
+    up, low = (constant, 0.0) if place > 0 else (0.0, constant)  # the category at the other end
+    items = jointly.Items(
+        np.array([[up]]),
+        np.array([[low]]),
+        np.array([[[size]]])[0],
+        np.zeros(0),
+        np.array([-1]),
+        np.zeros(1),
+        np.ones(1),
+    )
+    nodes = jointly.make_nodes(quadrature.make_grid(1))
+    value, mean, _ = jointly.integrate(matrix, items, jointly.no_outcome(1), *nodes)
+    pull = precision * place - np.sign(place) * size  # the item's logarithm is a line there
+    expected = pull**2 / (2 * precision) + 0.5 * np.log(2 * np.pi / precision) - np.log(constant)
+    assert value[0] == pytest.approx(expected, abs=1e-6)
+    assert mean[0, 0] == pytest.approx(pull / precision)

@@ -26,7 +26,7 @@ __all__ = ["Items", "Outcome", "integrate", "make_nodes", "no_outcome"]
 type Array = np.ndarray[Any, Any]
 
 NEWTON_STEPS = 12
-LARGE = 700.0
+LARGE = 650.0  # whose exponential is a number
 TIGHT = 1e-9
 """Spread of a predictor given the functions under which it has none."""
 
@@ -168,11 +168,14 @@ def _log_items(i: int, eta: Array, items: Items) -> float:
             predictor += items.loading[j, f] * eta[f]
         s = items.testlet_of[j]
         if s < 0:
-            odds = np.exp(predictor)
+            edge = min(max(predictor, -LARGE), LARGE)
+            odds = np.exp(edge)
             plain += np.log(1.0 + up * low + odds * up + low / odds)
+            if (up if predictor > 0.0 else low) > 0.0:
+                plain += abs(predictor - edge)  # a line from there on
             continue
         for t in range(len(items.position)):
-            odds = np.exp(predictor + items.gamma[s] * items.position[t])
+            odds = np.exp(min(max(predictor + items.gamma[s] * items.position[t], -LARGE), LARGE))
             shared[s, t] /= 1.0 + up * low + odds * up + low / odds
     for s in range(len(items.gamma)):
         total += np.log((shared[s] * items.weight).sum())
@@ -364,9 +367,8 @@ def _add_items(i: int, mode: Array, items: Items, gradient: Array, curvature: Ar
         predictor = 0.0
         for f in range(size):
             predictor += items.loading[j, f] * spot[f]
-        odds = np.exp(predictor * blur)
-        over, under = odds * up, low / odds
-        over, under = over / (1.0 + over), under / (1.0 + under)
+        odds = np.exp(min(max(predictor * blur, -LARGE), LARGE))
+        over, under = 1.0 - 1.0 / (1.0 + odds * up), 1.0 - 1.0 / (1.0 + low / odds)
         score, weight = blur * (under - over), blur**2 * (under * (1 - under) + over * (1 - over))
         for a in range(size):
             along = items.loading[j, a] * rising[a]

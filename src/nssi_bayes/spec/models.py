@@ -237,6 +237,10 @@ class JointSpec(Strict):
             )
         if self.general == "second_order" and self.groups is not None:
             raise ValueError("general: second_order: not beside groups, each with correlations of its own")
+        if self.measurement.cross_loadings and len(self.functions) < 2:
+            raise ValueError(
+                "measurement.cross_loadings: there is one function, and no other to load on; leave it out"
+            )
         if self.general == "bifactor" and self.measurement.cross_loadings:
             raise ValueError("general: bifactor and cross_loadings are two models of the same; choose one")
         if self.general == "bifactor" and self.measurement.bias != "none":
