@@ -159,13 +159,8 @@ def few(flow: Mapping[str, Any], smallest: int) -> list[str]:
     list of str
         Labels. What is said of all people but two, less the two, tells of the two.
     """
-    whole, cells = total(flow), Cells(smallest)
     counts = {str(d["disorder"]): int(d["participants"]) for d in flow.get("disorders", [])}
-    return [
-        disorder
-        for disorder, count in counts.items()
-        if cells.hidden(count) or (whole is not None and cells.hidden(whole - count))
-    ]
+    return [disorder for disorder, count in counts.items() if _tells_of_few(count, flow, smallest)]
 
 
 def few_with_several(flow: Mapping[str, Any], smallest: int) -> bool:
@@ -184,5 +179,10 @@ def few_with_several(flow: Mapping[str, Any], smallest: int) -> bool:
         Effects of a further diagnosis then tell of few people.
     """
     count = int(flow.get("overlap", {}).get("participants_with_two_or_more", 0))
+    return _tells_of_few(count, flow, smallest)
+
+
+def _tells_of_few(count: int, flow: Mapping[str, Any], smallest: int) -> bool:
+    """Return whether so many people, or all the others, are too few."""
     whole, cells = total(flow), Cells(smallest)
     return cells.hidden(count) or (whole is not None and cells.hidden(whole - count))
