@@ -32,6 +32,7 @@ NETWORK_PAIR: Final = "network_pair"  # "limbic--valuation", sorted
 BIG_NETWORK: Final = "big_network"  # networks with a residual factor of their own
 SITE: Final = "site"
 OUTCOME: Final = "outcome"
+TREATMENT: Final = "treatment"  # what people were given, or how much of it
 OUTCOME_CATEGORY: Final = "outcome_category"  # of an ordinal outcome
 QUALITY_MEASURE: Final = "quality_measure"
 PATTERN: Final = "pattern"  # all diagnoses of a person together: "mood+anxiety"
@@ -73,6 +74,7 @@ QUALITY: Final = "quality"
 OUTLYING: Final = "outlying"
 OUTCOME_VALUE: Final = "outcome_value"
 OUTCOME_EXPOSURE: Final = "outcome_exposure"  # how long, or over how much, a count was counted
+TREATMENT_VALUE: Final = "treatment_value"
 CENTER: Final = "_center"  # suffix: what was subtracted, in the original unit
 SCALE: Final = "_scale"  # suffix: what it was divided by (pooled within-site sd)
 
@@ -99,6 +101,7 @@ ROI_RADIUS: Final = "roi_radius_mm"
 # coords along outcome, where not all are Gaussian
 OUTCOME_FAMILY: Final = "outcome_family"
 OUTCOME_CATEGORIES: Final = "outcome_categories"  # of an ordinal outcome; 0 of the others
+OUTCOME_BASELINE: Final = "outcome_baseline"  # the outcome that it was before; "" where there is none
 # its values
 GAUSSIAN: Final = "gaussian"
 BERNOULLI: Final = "bernoulli"
