@@ -17,7 +17,7 @@ from nssi_bayes.atlases import read_atlas
 from nssi_bayes.instruments import read_instrument
 from nssi_bayes.schema import VARIABLES
 
-__all__ = ["add_scores", "isas", "make_cohort"]
+__all__ = ["add_scores", "add_terms", "isas", "make_cohort"]
 
 _SHARE: Final = {"mood": 0.4, "bipolar": 0.12, "eating": 0.15, "borderline": 0.2, "anxiety": 0.13}
 _CENTRED: Final = (
@@ -112,6 +112,41 @@ def make_cohort(
             for suffix, constant in ((n.CENTER, np.zeros(shape)), (n.SCALE, np.ones(shape))):
                 cohort[name + suffix] = (VARIABLES[name].dims[1:], constant)
     return cohort
+
+
+def add_terms(cohort: xr.Dataset, rng: np.random.Generator, *, unknown: float = 0.1) -> xr.Dataset:
+    """Add a treatment that half of the people have, a dose, and what the outcome was before.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        From `make_cohort`, with one outcome of any family.
+    rng : numpy.random.Generator
+        Source of randomness.
+    unknown : float
+        Share of people of whom the outcome before is not known.
+
+    Returns
+    -------
+    xarray.Dataset
+        Satisfies the schema.
+    """
+    people = cohort.sizes[n.PARTICIPANT]
+    before = cohort[[v for v in cohort if n.OUTCOME in cohort[v].dims]].assign_coords({n.OUTCOME: ["before"]})
+    value = np.where(rng.random((people, 1)) < unknown, np.nan, rng.standard_normal((people, 1)))
+    before[n.OUTCOME_VALUE] = before[n.OUTCOME_VALUE].copy(data=value)
+    if n.OUTCOME_FAMILY in cohort.coords:
+        families = {n.OUTCOME_FAMILY: (n.OUTCOME, [n.GAUSSIAN]), n.OUTCOME_CATEGORIES: (n.OUTCOME, [0])}
+        before = before.assign_coords(families)
+    both = xr.concat([cohort[list(before)], before], dim=n.OUTCOME)
+    whole = cohort.drop_dims(n.OUTCOME).merge(both)
+    rule = VARIABLES[n.TREATMENT_VALUE]
+    given = np.stack([rng.permutation(people) % 2, rng.integers(0, 4, people) / 2], axis=1)
+    whole = whole.assign_coords(
+        {n.TREATMENT: ["therapy", "dose"], n.OUTCOME_BASELINE: (n.OUTCOME, ["before", ""])}
+    )
+    whole[n.TREATMENT_VALUE] = (rule.dims, given.astype(float), {"units": rule.unit})
+    return whole
 
 
 def add_scores(

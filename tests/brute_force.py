@@ -60,6 +60,7 @@ class Person:
         c, z, site = design.diagnosis[i], design.covariate[i], design.site[i]
         factors, functions = len(design.coords[n.FACTOR]), len(design.coords[n.FUNCTION])
         mean, cov = self._latents(c, z, site)
+        self.with_regions: Array | None = None
         rows, offset, noise, value = [], [], [], []
         if "factors" in include:
             for p in np.flatnonzero(design.factor_seen[i]):
@@ -74,9 +75,10 @@ class Person:
             noise.append([theta["sigma_score"][j] ** 2])
             value.append(design.score[i, j])
         if "outcome" in include and "sigma_outcome" in theta and design.outcome_seen[i]:
-            rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]))
-            offset.append(self._outcome_mean(c, z, site))
-            noise.append([theta["sigma_outcome"] ** 2])
+            load, at, self.with_regions, more = self._outcome_terms(c, factors)
+            rows.append(np.concatenate([theta.get("q", np.zeros(0)), theta["w"]]) + load)
+            offset.append(self._outcome_mean(c, z, site) + at)
+            noise.append([theta["sigma_outcome"] ** 2 + more])
             value.append(design.outcome[i])
         residual = np.diag([v[0] for v in noise]) if noise else np.zeros((0, 0))
         if "activation" in include and i in design.scanned:
@@ -87,6 +89,8 @@ class Person:
             size = len(residual)
             whole = np.zeros((size + len(seen), size + len(seen)))
             whole[:size, :size], whole[size:, size:] = residual, cov_r[np.ix_(seen, seen)]
+            if self.with_regions is not None:  # the outcome stands last of what is before
+                whole[size - 1, size:] = whole[size:, size - 1] = self.with_regions[seen]
             residual = whole
         if "connectivity" in include and i in design.connected:
             row = list(design.connected).index(i)
@@ -157,6 +161,45 @@ class Person:
         theta = self.theta
         total = theta["a"] + theta["d"] @ c + theta["outcome_covariate"] @ z
         return float(total + (theta["site_outcome"] @ site if "site_outcome" in theta else 0))
+
+    def _outcome_terms(self, c: Array, factors: int) -> tuple[Array, float, Array | None, float]:
+        """Return loadings, mean, covariance with regions and variance of what `outcome_from` asks for."""
+        theta, design, i = self.theta, self.design, self.i
+        functions, at = len(theta["w"]), 0.0
+        load = np.zeros(functions)
+        for f in range(functions):
+            load[f] += theta["w_disorder"][f] @ c if "w_disorder" in theta else 0
+            load[f] += design.burden[i] * theta["w_burden"][f] if "w_burden" in theta else 0
+            for t in range(len(theta.get("theta", []))):
+                load[f] += design.treatment[i, t] * theta["phi"][t, f]
+        for t in range(len(theta.get("theta", []))):
+            at += design.treatment[i, t] * theta["theta"][t]
+        if "baseline" in theta:
+            at += design.baseline[i, 0] * theta["baseline"]
+        if "baseline_missing" in theta:
+            at += design.baseline[i, 1] * theta["baseline_missing"]
+        whole = np.concatenate([np.zeros(factors), load])
+        if "v" not in theta:
+            return whole, at, None, 0.0
+        regions = len(design.coords[n.ROI])
+        weight = np.zeros(regions)  # of each region in the outcome
+        for r in range(regions):
+            network = design.network_of[r]
+            weight[r] = theta["v"][network] / np.sum(design.network_of == network)
+        common = np.outer(theta["loading_person"], theta["loading_person"])
+        for w, size in enumerate(theta["loading_network"]):
+            common += size**2 * np.outer(design.big_network[:, w], design.big_network[:, w])
+        for r in range(regions):
+            own = theta["L_network"][design.network_of[r]] + theta["L_offset"][r]
+            for k in range(len(c)):
+                own = own + c[k] * theta["L_disorder"][r, :, k] if "L_disorder" in theta else own
+            own = own + design.burden[i] * theta["L_burden"][r] if "L_burden" in theta else own
+            slope = theta["D"][r] if "D" in theta else np.zeros(factors)
+            whole = whole + weight[r] * np.concatenate([slope, own])
+            at += weight[r] * (theta["m"][r] @ c if "m" in theta else 0)
+            at += weight[r] * design.burden[i] * (theta["m_burden"][r] if "m_burden" in theta else 0)
+            at += weight[r] * design.none[i] * (theta["m_none"][r] if "m_none" in theta else 0)
+        return whole, float(at), common @ weight, float(weight @ common @ weight)
 
     def _scan(self, c: Array, site: Array, factors: int) -> tuple[Array, Array, Array, Array]:
         theta, design = self.theta, self.design

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from cohort import add_scores, isas, make_cohort
+from cohort import add_scores, add_terms, isas, make_cohort
 from scipy.special import logsumexp
 
 from brute_force import Person
@@ -35,11 +35,11 @@ from nssi_bayes.fit.unconstrained import Unconstrained
 from nssi_bayes.spec import JointSpec, parse
 from outcomes import with_family
 
-SEEDS = (3, 4, 6, 7, 8, 13, 15, 19, 24, 25, 32, 33, 35, 53, 55, 63)
+SEEDS = (3, 4, 6, 7, 8, 13, 15, 19, 24, 25, 30, 32, 33, 35, 38, 53, 55, 63, 142, 150, 175, 214)
 PEOPLE = 24
 BY_ITEMS = {"abuse": (101, 102), "neglect": (103, 104)}
 FAMILIES = (n.GAUSSIAN, n.BERNOULLI, n.NEGATIVE_BINOMIAL, n.HURDLE, n.ORDINAL)
-STEP = 1e-4
+STEP = 1e-3
 MOST_LATENTS = 2
 """Of a person whose functions are sampled, on a grid."""
 
@@ -84,6 +84,7 @@ def _cohort(rng: np.random.Generator) -> xr.Dataset:
     diagnosis[-2:] = 0
     family = str(rng.choice(FAMILIES))
     found = cohort if family == n.GAUSSIAN else with_family(cohort, family)
+    found = add_terms(found, np.random.default_rng(1))
     assert schema.violations(found) == []
     return found
 
@@ -126,6 +127,20 @@ def _content(rng: np.random.Generator) -> dict[str, Any]:
     return found
 
 
+def _terms(content: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Return the spec with further terms of its outcome, if it has one."""
+    if content["outcome"] is None:
+        return content
+    several, before, through, by_disorder = rng.random(4) < (0.5, 0.5, 0.9, 0.5)
+    regions = content["neural"] is not None and content["neural"]["residual"] == "factor"
+    terms = {
+        "treatment": ["therapy", "dose"] if several else [], "baseline": bool(before),
+        "activation": bool(through and regions),
+    }  # fmt: skip
+    disorder = {**content["disorder"], "outcome": bool(by_disorder)}
+    return {**content, "outcome_from": terms, "disorder": disorder}
+
+
 @dataclass(frozen=True)
 class Case:
     """A model with data from itself, at values near which nodes are enough, and its density."""
@@ -149,11 +164,11 @@ class Case:
 
 @cache
 def _case(seed: int) -> Case:
-    rng = np.random.default_rng([seed, 20])
+    rng, further = np.random.default_rng([seed, 20]), np.random.default_rng([seed, 21])
     while True:
         cohort = _cohort(rng)
         with suppress(SpecError):  # what is no model
-            built = build(parse(JointSpec, _content(rng), where="drawn"), cohort)
+            built = build(parse(JointSpec, _terms(_content(rng), further), where="drawn"), cohort)
             break
     theta = draw(built.parameters, built.design.coords, rng, 1)
     for name, value in {
@@ -281,6 +296,10 @@ def test_combinations_are_many() -> None:
         "loading_person_edge",
         "lambda_score",
         "Omega_x",
+        "w_disorder",
+        "phi",
+        "baseline_missing",
+        "v",
     ):
         assert any(p.name == name for b in specs for p in b.parameters), name
     assert any(b.design.item_factors for b in specs)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohort import add_terms
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -14,7 +15,7 @@ from nssi_bayes.blocks import joint
 from nssi_bayes.blocks.design import make_design
 from nssi_bayes.blocks.generate import generate
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import Built, build_design
+from nssi_bayes.build import Built, build, build_design
 from nssi_bayes.check import projection, scores
 from nssi_bayes.check.by_person import Kept
 from nssi_bayes.check.projection import Reference, Terms, search
@@ -41,8 +42,7 @@ def test_the_reference_is_what_the_likelihood_says(built: tuple[Built, dict[str,
     design = made.design
     expected, spread = projection._expected(theta, design)
     people = np.flatnonzero(design.outcome_seen)
-    terms = projection.make_terms(design, expected[:, people], people)
-    mean, variance = projection.reference(theta, design, terms, spread=spread[:, people])
+    mean, variance = projection.reference(theta, design, expected[:, people], spread[:, people], people)
     log_likelihood, _ = scores.evaluate(theta, design)
     exact = (log_likelihood["factors", "items", "outcome"] - log_likelihood["factors", "items"])[:, people]
     found = norm.logpdf(design.outcome[people], mean, np.sqrt(variance))
@@ -51,6 +51,38 @@ def test_the_reference_is_what_the_likelihood_says(built: tuple[Built, dict[str,
     assert without
     assert gap[:, without].max() < 1e-8
     assert gap.mean() < 0.06
+
+
+def test_treatment_baseline_and_activation_are_terms() -> None:
+    """Whose reference is the likelihood's; but for activation they span its mean."""
+    terms = {"treatment": ["therapy", "dose"], "baseline": True, "activation": True}
+    spec = joint_spec("outcome/joint", outcome_from=terms, disorder={"levels": True, "outcome": True})
+    made = build(spec, add_terms(full_cohort(40), np.random.default_rng(4)))
+    theta = draw(made.parameters, made.design.coords, np.random.default_rng(2), 3)
+    first = {k: v[0] for k, v in theta.items()}
+    design = build_design(spec, generate(first, made.design, np.random.default_rng(3))).design
+    people = np.flatnonzero(design.outcome_seen)
+    expected, spread = projection._expected(theta, design)
+    mean, variance = projection.reference(theta, design, expected[:, people], spread[:, people], people)
+    log_likelihood, _ = scores.evaluate(theta, design)
+    blocks = joint.blocks_of(design)
+    assert "activation" in blocks
+    given = ("factors", "items")
+    exact = (log_likelihood[*given, "outcome"] - log_likelihood[given])[:, people]
+    found = norm.logpdf(design.outcome[people], mean, np.sqrt(variance))
+    without = [int(np.flatnonzero(people == i)[0]) for i in (NOTHING, NO_ITEMS) if i in people]
+    assert np.abs(found - exact)[:, without].max() < 1e-8
+    columns = projection.make_terms(design, expected[:, people], people, by_disorder=True)
+    assert {"social_signalling x therapy", "self_punishment by diagnosis", "dose", "baseline"} <= set(
+        columns.of
+    )
+    flat = {k: v for k, v in theta.items() if k != "v"}
+    mean, _ = projection.reference(flat, design, expected[:, people], spread[:, people], people)
+    for s in range(3):
+        x = columns.columns(s)
+        assert x.shape[1] == 1 + sum(len(own) for own in columns.of.values())
+        left = mean[s] - x @ np.linalg.lstsq(x, mean[s], rcond=None)[0]
+        assert np.abs(left).max() < 1e-9
 
 
 def test_true_factors_given_functions_and_scores(built: tuple[Built, dict[str, Array]]) -> None:

@@ -23,7 +23,7 @@ from nssi_bayes.blocks import generate, joint
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.marginal import grid_settings
 from nssi_bayes.blocks.parameter import STEP, Parameter, slabbed
-from nssi_bayes.blocks.predicted import is_curved
+from nssi_bayes.blocks.predicted import is_curved, rests
 from nssi_bayes.integrate import quadrature
 
 __all__ = ["make_model", "measures", "to_rows", "with_rows"]
@@ -196,9 +196,8 @@ def _observe_explicitly(theta: Theta, design: Design, shapes: Shapes) -> None:
     eta = pm.Flat("eta", shape=(people, len(design.axes)), dims=(n.PARTICIPANT, along))
     testlets = len(design.coords[n.TESTLET])
     testlet = pm.Flat("testlet_factor", shape=(people, testlets)) if testlets else np.zeros((people, 0))
-    curved, factors = is_curved(design, theta), len(design.coords[n.FACTOR])
-    rests = factors if design.outcome_family == n.HURDLE else min(factors, 1)
-    rest = pm.Flat("outcome_rest", shape=(people, rests)) if curved and rests else np.zeros((people, 0))
+    curved, count = is_curved(design, theta), rests(design, theta)
+    rest = pm.Flat("outcome_rest", shape=(people, count)) if count else np.zeros((people, 0))
 
     def loglik(vector: Any, eta: Any, testlet: Any, rest: Any) -> Any:
         named, own = _unflatten(vector, shapes), rest if curved else None

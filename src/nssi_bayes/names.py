@@ -130,6 +130,8 @@ NONE_LEVEL: Final = "none"
 
 BURDEN: Final = "_burden"  # how effects of a further diagnosis end, which people with two or more tell of
 
+TIMES: Final = " x "  # between what a term is the product of: "self_punishment x therapy"
+
 # how conclusions and refits are named that may not leave the lab as they are
 LARGEST_DIFFERENCE: Final = "largest difference"
 """Between disorders, all together, of which one may be of few people."""

@@ -30,7 +30,7 @@ _LOG: Final = logging.getLogger(__name__)
 _CHAINS: Final = 4
 _DRAWS: Final = 250
 """Of a preview; the chains of independent draws mean nothing and are there for the labels."""
-_HEADLINES: Final = ("Omega", "B", "w_some", "w")
+_HEADLINES: Final = ("Omega", "B", "w_some", "w", "theta", "phi")
 
 
 def run(layout: Layout, params: Params, *, model: str) -> None:

@@ -112,6 +112,9 @@ VARIABLES: Final[dict[str, Variable]] = {
     n.OUTCOME_EXPOSURE: Variable(
         (n.PARTICIPANT, n.OUTCOME), "as the study counts", True, False, "how long a count was counted"
     ),
+    n.TREATMENT_VALUE: Variable(
+        (n.PARTICIPANT, n.TREATMENT), "as coded", True, False, "treatments, neither centred nor scaled"
+    ),
 }
 """Variables of a cohort. For each centred variable `v` the constants `v_center` and `v_scale`, in
 the original unit, stand beside it along the last dim (or as scalars), frozen in every refit. An outcome

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import (
@@ -27,14 +26,13 @@ from nssi_bayes.blocks import (
     structure,
 )
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.linear import Linear
+from nssi_bayes.blocks.maps import Plain, Stated, state, turned
 from nssi_bayes.blocks.predicted import Predictor, is_curved
 from nssi_bayes.blocks.residuals import Residuals
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.tables import Tables
 from nssi_bayes.integrate import folding
 from nssi_bayes.integrate.gaussian import LOG_2PI
-from nssi_bayes.integrate.linear import Map, gather, spread
 from nssi_bayes.integrate.sinh_arcsinh import places, shape_back, shape_of
 
 __all__ = ["Part", "People", "Slots", "compile_people"]
@@ -127,17 +125,19 @@ class _People:
     def __init__(self, design: Design, slots: Slots, include: set[str]) -> None:
         self.slots = slots
         self.functions, self.factors = len(design.coords[n.FUNCTION]), len(design.coords[n.FACTOR])
-        self.swept = design.factor.shape[1]  # factors that items measure stay, for the kernel
+        self.shared = neural.shared(slots.where, design)
+        # factors that items measure stay, for the kernel
+        self.swept = self.shared + design.factor.shape[1]
         self.people = design.diagnosis.shape[0]
         self.shifts = bias.Shifts(design, slots)
         self.centred: Any = design.centred_diagnosis
         self.further_name = next((v for v in measurement.FURTHER if v in slots.where), "")
         of_functions = groups if design.coords[n.GROUP] else structure
-        self.latents: dict[str, Map] = {"structure": _linear_map(of_functions, design, slots)}
+        self.latents = {"structure": Plain(of_functions.linear, design, slots)}
         if self.factors:
-            self.latents["factors"] = _linear_map(factors, design, slots)
+            self.latents["factors"] = Plain(factors.linear, design, slots)
         self.measures = [
-            (_linear_map(block, design, slots), measures)
+            (state(block, design, slots), measures)
             for name, block, measures in _measures(design, slots)
             if name in include
         ]
@@ -145,8 +145,8 @@ class _People:
         self.apart = "epsilon" in slots.where and bool(self.measures)
         self.places = [np.ix_(p, p) for p in places(self.factors, self.functions)]
         curved = "outcome" in include and is_curved(design, slots.where)
-        self.outcome = _linear_map(outcomes, design, slots) if curved else None
-        self.base, self.constant = _known(design, "factors" in include)
+        self.outcome = state(outcomes, design, slots) if curved else None
+        self.base, self.constant = _known(design, self.shared, observed="factors" in include)
         self.tables = Tables(design, slots, self.shifts)
         self.residuals = Residuals(design, slots)
 
@@ -154,7 +154,7 @@ class _People:
         matrix, constant = self.base.copy(), self.constant.copy()
         kept = []
         for name, linear in self.latents.items():
-            said = spread(linear, theta)
+            said = linear(theta)
             rows = self._rows(name, said.mean, said.own)
             if name == "structure" and self.centred is not None:
                 log_sd = self._of("h", theta) @ self.centred.T
@@ -187,15 +187,15 @@ class _People:
                 if name == "structure" and self.centred is not None:
                     by_rows *= self._spread_back(theta, by_rows, rows, found)
                 slopes = self.factors if name == "structure" else 0
-                none = np.zeros((len(rows), 0))
-                by_mean, by_own = by_rows[:, -1].copy(), -by_rows[:, :slopes]
-                gather(self.latents[name], by_mean, by_own, none, none, found)
+                none = np.zeros((len(rows), 0)), np.zeros((len(rows), 0))
+                by_own = -by_rows[:, self.shared : self.shared + slopes]
+                self.latents[name].back(theta, (by_rows[:, -1].copy(), by_own, *none), found)
             for (linear, m), one in zip(self.measures, folded, strict=True):
                 count = m.data.loads.shape[1]
                 by_mean, by_own, by_common, by_residual, by_variance, by_shared = folding.fold_back(
-                    by_measured, one, count, self.factors, m.data
+                    by_measured, one, count, self.shared + self.factors, m.data
                 )
-                gather(linear, by_mean, by_own, by_common, by_residual, found)
+                linear.back(theta, (by_mean, by_own, by_common, by_residual), found)
                 where = self.slots.where[m.sigma]
                 found[where] += 2 * theta[where] * by_variance
                 if m.shared:
@@ -205,12 +205,12 @@ class _People:
         return part, pull_back
 
     def _fold(
-        self, one: tuple[Map, _Measures], theta: Array, matrix: Array, constant: Array
+        self, one: tuple[Stated, _Measures], theta: Array, matrix: Array, constant: Array
     ) -> folding.Folded:
         linear, m = one
         shared = self._one(theta, m.shared) ** 2 if m.shared else 0.0
         sigma = theta[self.slots.where[m.sigma]]
-        return folding.fold(spread(linear, theta), sigma, shared, m.data, matrix, constant)
+        return folding.fold(linear(theta), sigma, shared, m.data, matrix, constant)
 
     def _items_back(self, theta: Array, by: Part) -> Array:
         """Return the derivative by the parameters, as far as it comes through the items."""
@@ -238,7 +238,7 @@ class _People:
         """Return the outcome's predictor given the functions."""
         if self.outcome is None:
             return None
-        said = spread(self.outcome, theta)
+        said = self.outcome(theta)
         return Predictor(said.mean, said.common, said.own).given_functions(swept)
 
     def _predictor_back(
@@ -247,10 +247,10 @@ class _People:
         """Add the derivative by what comes through the outcome's predictor, to that by M first."""
         if self.outcome is None or by is None:
             return
-        said = spread(self.outcome, theta)
+        said = self.outcome(theta)
         whole = Predictor(said.mean, said.common, said.own)
         mean, common, own, _ = whole.given_functions_back(by, swept, by_matrix)
-        gather(self.outcome, mean, own, common, np.zeros((len(mean), 0)), found)
+        self.outcome.back(theta, (mean, own, common, np.zeros((len(mean), 0))), found)
 
     def _further(self, theta: Array) -> Array | None:
         return self._of(self.further_name, theta) if self.further_name else None
@@ -269,50 +269,15 @@ class _People:
         return np.zeros(0) if where is None else theta[where].reshape(self.slots.shapes[name])
 
     def _rows(self, name: str, mean: Array, own: Array) -> Array:
-        """Return residuals of functions or factors as rows over (factors, functions, -1)."""
-        rows = np.zeros((len(mean), self.factors + self.functions + 1, self.people))
-        first = self.factors if name == "structure" else 0
+        """Return residuals of functions or factors as rows over (shared, factors, functions, -1)."""
+        factors = self.shared + self.factors
+        rows = np.zeros((len(mean), factors + self.functions + 1, self.people))
+        first = factors if name == "structure" else self.shared
         if name == "structure":
-            rows[:, : self.factors] = -own
+            rows[:, self.shared : factors] = -own
         rows[np.arange(len(mean)), first + np.arange(len(mean))] = 1.0
         rows[:, -1] = mean
         return rows
-
-
-def _coefficients(form: Linear) -> Array:
-    return np.concatenate([np.ravel(v) for v in (form.effect, form.common, form.loading, form.residual)])
-
-
-def _linear_map(block: Any, design: Design, slots: Slots) -> Map:
-    """Ask a block for its coefficients at each unit vector of the parameters."""
-
-    def at(where: Any) -> Linear:
-        point = np.zeros(slots.size)
-        point[where] = 1.0
-        return block.linear(slots.named(point), design)
-
-    form = at([])
-    none = np.zeros(0, int)  # a block may have no parameter
-    columns, rows, values = [none], [none], [np.zeros(0)]
-    for where in slots.where.values():
-        if not _coefficients(at(where)).any():
-            continue
-        for j in range(where.start, where.stop):
-            value = _coefficients(at(j))
-            there = np.flatnonzero(value)
-            rows.append(there)
-            columns.append(np.full(len(there), j))
-            values.append(value[there])
-    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    matrix = sparse.csr_array(entries, shape=(len(_coefficients(form)), slots.size))
-    sizes = (*form.effect.shape, form.common.shape[1], *form.loading.shape[1:], form.residual.shape[1])
-    column, contrast = _turned(form.column), _turned(form.contrast)
-    return Map(sizes, matrix.indptr, matrix.indices, matrix.data, column, contrast)
-
-
-def _turned(values: Array) -> Array:
-    """Make people the last axis."""
-    return np.ascontiguousarray(values.T, dtype=float)
 
 
 def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
@@ -324,9 +289,9 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
         partner: Array | None = None, shared: str | None = None,
     ) -> None:  # fmt: skip
         partner = np.full(value.shape[1], -1) if partner is None else partner
-        everything = slots.named(np.ones(slots.size))
-        loads = np.ascontiguousarray(block.linear(everything, design).residual) != 0
-        data = folding.Measured(who, _turned(value), _turned(se**2), _turned(seen), partner, loads)
+        everything = np.ones(slots.size)
+        loads = state(block, design, slots)(everything).residual != 0
+        data = folding.Measured(who, turned(value), turned(se**2), turned(seen), partner, loads)
         found.append((name, block, _Measures(data, sigma, shared)))
 
     if design.coords[n.SCORE]:
@@ -348,20 +313,22 @@ def _measures(design: Design, slots: Slots) -> list[tuple[str, Any, _Measures]]:
     return found
 
 
-def _known(design: Design, observed: Any) -> tuple[Array, Array]:
-    """Return what the observed factor scores say, which no parameter changes."""
+def _known(design: Design, shared: int, *, observed: bool) -> tuple[Array, Array]:
+    """Return what factor scores say, and that shared residual factors are N(0, 1)."""
     people, count = design.factor.shape
-    size = count + len(design.axes) + 1
-    matrix, constant = np.zeros((size, size, people)), np.zeros(people)
+    size = shared + count + len(design.axes) + 1
+    matrix, constant = np.zeros((size, size, people)), np.full(people, -0.5 * shared * LOG_2PI)
+    matrix[np.arange(shared), np.arange(shared)] = 1.0
     if not observed:
         return matrix, constant
     seen = design.factor_seen.astype(float)
     weight = (seen / design.factor_error).T
     value = design.factor.T
     for p in range(count):
-        matrix[p, p] = weight[p]
-        matrix[p, -1] = matrix[-1, p] = weight[p] * value[p]
+        at = shared + p
+        matrix[at, at] = weight[p]
+        matrix[at, -1] = matrix[-1, at] = weight[p] * value[p]
         matrix[-1, -1] += weight[p] * value[p] ** 2
     if count:
-        constant = -0.5 * (seen @ np.log(design.factor_error) + seen.sum(axis=1) * LOG_2PI)
+        constant -= 0.5 * (seen @ np.log(design.factor_error) + seen.sum(axis=1) * LOG_2PI)
     return matrix, constant

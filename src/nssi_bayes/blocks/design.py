@@ -16,12 +16,12 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.linked import check_linked
 from nssi_bayes.blocks.named import unknown_names
+from nssi_bayes.blocks.outcome_columns import make_outcome
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.blocks.silent import check_told
 from nssi_bayes.blocks.subscales import make_groups, make_scores
 from nssi_bayes.errors import SpecError
-from nssi_bayes.schema import family_of
-from nssi_bayes.spec import MOST_BESIDE, JointSpec
+from nssi_bayes.spec import JointSpec
 
 __all__ = ["Design", "make_design"]
 
@@ -57,6 +57,9 @@ class Design:
     further_indicator, further_function : numpy.ndarray, optional
         Indicators that also load on another function, and which: all pairs of cross-loadings, or the
         general function.
+    treatment, baseline : numpy.ndarray, optional
+        What the outcome is regressed on: treatments as coded [`participant`, `treatment`]; what it was
+        before, 0 where unknown, and behind that whether it is [`participant`, 1 or 2].
     outcome_family : str
         ``gaussian``, ``bernoulli``, ``negative_binomial``, ``hurdle_negative_binomial`` or ``ordinal``.
     mean_diagnosis : numpy.ndarray, optional
@@ -131,6 +134,8 @@ class Design:
     centred_diagnosis: Array | None = None
     outcome_family: str = n.GAUSSIAN
     outcome_exposure: Array | None = None
+    treatment: Array | None = None
+    baseline: Array | None = None
     mean_diagnosis: Array | None = None
 
     @property
@@ -229,7 +234,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     for part in [_factors(cohort, spec, functions), *parts]:
         coords.update(part.pop("coords"))
         fields.update(part)
-    outcome = _outcome(cohort, spec, people, where)
+    outcome = make_outcome(cohort, spec, where)
     coords.update(outcome.pop("coords"))
     diagnoses = _diagnoses(cohort, spec.disorder.coding, where)
     check_told(
@@ -292,57 +297,6 @@ def _measures(items: dict[str, Any], continuous: Array, *, axes: int) -> Array:
     if n.GENERAL_INDICATOR in items["coords"]:
         found[items["further_function"], items["further_indicator"]] = True
     return found
-
-
-def _outcome(cohort: xr.Dataset, spec: JointSpec, people: int, where: str) -> dict[str, Any]:
-    """Return fields and coords of the outcome; nothing is seen of one that is not asked for."""
-    if spec.outcome is None:
-        return {"coords": {}, "outcome": np.zeros(people), "outcome_seen": np.zeros(people, dtype=bool)}
-    value = columns_of(cohort, n.OUTCOME_VALUE, n.OUTCOME, (spec.outcome,), people)[:, 0]
-    seen = np.isfinite(value)
-    found: dict[str, Any] = {"coords": {}, "outcome": np.nan_to_num(value), "outcome_seen": seen}
-    family = family_of(cohort, spec.outcome)
-    if family == n.GAUSSIAN:
-        return found
-    if spec.factor_items:
-        cure = "leave `outcome` out, or let the factors be their scores: take them out of `factor_items`"
-        said = f"factor_items: not beside the outcome {spec.outcome!r}, which is {family.replace('_', ' ')}"
-        raise SpecError(f"{said}; a Gaussian one has a closed form", where=where, cure=cure)
-    _check_route(spec, family, where)
-    found["outcome_family"] = family
-    if family in n.COUNTS:
-        exposure = np.ones((people, 1))
-        if n.OUTCOME_EXPOSURE in cohort:
-            exposure = columns_of(cohort, n.OUTCOME_EXPOSURE, n.OUTCOME, (spec.outcome,), people)
-        found["outcome_exposure"] = np.where(seen, exposure[:, 0], 1.0)
-    if family == n.ORDINAL:
-        count = int(cohort[n.OUTCOME_CATEGORIES].sel({n.OUTCOME: spec.outcome}))
-        found["coords"] = {n.OUTCOME_CATEGORY: list(range(count))}
-    return found
-
-
-def _check_route(spec: JointSpec, family: str, where: str) -> None:
-    """Refuse what a route does not have for an outcome that is not Gaussian."""
-    beside = len(spec.functions) <= MOST_BESIDE and family != n.HURDLE
-    reason = (
-        f"the outcome {spec.outcome!r} is {family.replace('_', ' ')} and goes with all functions at once, "
-        f"so that the integral over more than {MOST_BESIDE} of them does not separate"
-    )
-    if family == n.HURDLE:
-        reason = (
-            f"the outcome {spec.outcome!r} is a hurdle negative binomial, whose two predictors go with all "
-            "functions at once, so that the integral over them does not separate"
-        )
-    if spec.route == "marginal" and not beside:
-        cure = "write route: auto, which samples the functions of such a model"
-        raise SpecError(f"route: marginal: {reason}", where=where, cure=cure)
-    if spec.measurement.nonuniform:
-        cure = "leave `measurement.nonuniform` or `outcome` out"
-        raise SpecError(f"measurement.nonuniform: not beside such data: {reason}", where=where, cure=cure)
-    if spec.groups is not None:
-        cure = "leave `groups` or `outcome` out"
-        said = f"groups: the ladder has closed forms alone, and an outcome that is {family} has none"
-        raise SpecError(said, where=where, cure=cure)
 
 
 def _centred(cohort: xr.Dataset, spec: JointSpec, where: str) -> Array:

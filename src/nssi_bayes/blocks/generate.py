@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import bias, continuous, groups, predicted
+from nssi_bayes.blocks import bias, continuous, groups, neural, predicted
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.families import ordinal
 from nssi_bayes.integrate import sinh_arcsinh
@@ -32,10 +32,14 @@ class Latent:
         x* [`participant`, `factor`].
     function : numpy.ndarray
         eta [`participant`, `function`].
+    residual : numpy.ndarray, optional
+        Residual factors of activation, of the person and of networks [`participant`, residual factor]; drawn
+        with the activation where nothing else loads on them.
     """
 
     factor: Array
     function: Array
+    residual: Array | None = None
 
 
 def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
@@ -72,7 +76,8 @@ def latents(theta: Theta, design: Design, rng: np.random.Generator) -> Latent:
         eta = eta + design.burden[:, None] * (factor @ theta["B_burden"].T)
     if "epsilon" in theta:
         eta = sinh_arcsinh.transform(eta, sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"]))
-    return Latent(factor, eta)
+    count = neural.shared(theta, design)
+    return Latent(factor, eta, rng.standard_normal((people, count)) if count else None)
 
 
 def _factor_means(theta: Theta, design: Design) -> Array:
@@ -203,10 +208,13 @@ def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Lat
             value = value + vector[scanned, None] * theta[name]
     if "site_neural" in theta:
         value = value + design.site[scanned] @ theta["site_neural"].T
+    own = None if who.residual is None else who.residual[scanned]
     if "loading_person" in theta:
-        value = value + rng.standard_normal((len(scanned), 1)) * theta["loading_person"]
+        shared = rng.standard_normal((len(scanned), 1)) if own is None else own[:, :1]
+        value = value + shared * theta["loading_person"]
     if "loading_network" in theta:
-        shared = rng.standard_normal((len(scanned), design.big_network.shape[1]))
+        big = design.big_network.shape[1]
+        shared = rng.standard_normal((len(scanned), big)) if own is None else own[:, 1:]
         value = value + (shared * theta["loading_network"]) @ design.big_network.T
     if "loading_homologous" in theta:
         for r, other in enumerate(design.partner):
@@ -252,6 +260,20 @@ def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent
     for end in ("_some", "") if "w_some" in theta else ("",):
         value = theta.get(f"a{end}", 0.0) + design.diagnosis @ theta[f"d{end}"]
         value = value + who.function @ theta[f"w{end}"]
+        if f"w_disorder{end}" in theta:
+            own = theta[f"w_disorder{end}"]
+            value = value + np.einsum("ik,if,fk->i", design.diagnosis, who.function, own)
+        if f"w_burden{end}" in theta:
+            value = value + design.burden * (who.function @ theta[f"w_burden{end}"])
+        if f"theta{end}" in theta:
+            effect = theta[f"theta{end}"] + who.function @ theta[f"phi{end}"].T
+            value = value + (np.asarray(design.treatment) * effect).sum(axis=1)
+        if f"baseline{end}" in theta:
+            value = value + np.asarray(design.baseline)[:, 0] * theta[f"baseline{end}"]
+        if f"baseline_missing{end}" in theta:
+            value = value + np.asarray(design.baseline)[:, 1] * theta[f"baseline_missing{end}"]
+        if f"v{end}" in theta:
+            value = value + _latent_activation(theta, design, who) @ theta[f"v{end}"]
         if f"q{end}" in theta:
             value = value + who.factor @ theta[f"q{end}"]
         if f"outcome_covariate{end}" in theta:
@@ -260,3 +282,27 @@ def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent
             value = value + design.site @ theta[f"site_outcome{end}"]
         predictors.append(value)
     return np.where(design.outcome_seen, predicted.simulate(theta, design, rng, predictors), 0.0)
+
+
+def _latent_activation(theta: Theta, design: Design, who: Latent) -> Array:
+    """Return what the regions of each network have in common, of everybody [`participant`, `network`]."""
+    loading = theta["L_network"][design.network_of] + theta["L_offset"]
+    value = who.function @ loading.T
+    if "m" in theta:
+        value = value + design.diagnosis @ theta["m"].T
+    if "L_disorder" in theta:
+        value = value + np.einsum("ik,if,rfk->ir", design.diagnosis, who.function, theta["L_disorder"])
+    if "L_burden" in theta:
+        value = value + design.burden[:, None] * (who.function @ theta["L_burden"].T)
+    if "D" in theta:
+        value = value + who.factor @ theta["D"].T
+    for name, vector in (("m_burden", design.burden), ("m_none", design.none)):
+        if name in theta:
+            value = value + vector[:, None] * theta[name]
+    if who.residual is None:
+        raise ValueError("the outcome loads on residual factors of activation, which are not there")
+    value = value + who.residual[:, :1] * theta["loading_person"]
+    if "loading_network" in theta:
+        value = value + (who.residual[:, 1:] * theta["loading_network"]) @ design.big_network.T
+    networks = range(len(design.coords[n.NETWORK]))
+    return np.stack([value[:, design.network_of == w].mean(axis=1) for w in networks], axis=1)

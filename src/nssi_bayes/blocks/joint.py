@@ -107,7 +107,8 @@ def functions_given(
     Returns
     -------
     Quadratic
-        Over the axes (factors with items, functions), or over all factors and functions.
+        Over the axes (factors with items, functions), or over all factors and functions and, before them,
+        residual factors of activation on which the outcome loads.
     """
     include = set(include)
     whole = (groups if design.coords[n.GROUP] else structure).quadratic(theta, design)
@@ -117,6 +118,9 @@ def functions_given(
             whole = add(whole, factors.observed(design))
     if "items" in include and design.coords[n.SCORE]:
         whole = add(whole, continuous.observed(theta, design))
+    residual = neural.shared(theta, design)
+    if residual:
+        whole = _behind_residual(whole, residual)
     if "outcome" in include and "sigma_outcome" in theta:
         whole = add(whole, outcomes.observed(theta, design))
     images = {"activation": (neural, design.scanned), "connectivity": (connectivity, design.connected)}
@@ -126,10 +130,25 @@ def functions_given(
         whole = _among(whole, design, 0)
     for block, who in seen:
         scans = block.observed(theta, design)
+        if residual and block is connectivity:
+            scans = _behind(scans, residual)
         if apart:
             scans = _among(scans, design, 1)
         whole = Quadratic(whole.matrix.at[who].add(scans.matrix), whole.constant.at[who].add(scans.constant))
-    return eliminate(whole, 0 if keep_factors else len(design.scored_factors))
+    return eliminate(whole, 0 if keep_factors else residual + len(design.scored_factors))
+
+
+def _behind(form: Quadratic, residual: int) -> Quadratic:
+    """Put a form over (factors, functions) behind residual factors of which it says nothing."""
+    size = form.matrix.shape[1] + residual
+    matrix = jnp.zeros((len(form.matrix), size, size)).at[:, residual:, residual:].set(form.matrix)
+    return Quadratic(matrix, form.constant)
+
+
+def _behind_residual(form: Quadratic, residual: int) -> Quadratic:
+    """Put a form over (factors, functions) behind residual factors, which are standard normal."""
+    found, own = _behind(form, residual), np.arange(residual)
+    return Quadratic(found.matrix.at[:, own, own].set(1.0), found.constant - 0.5 * residual * LOG_2PI)
 
 
 def _among(form: Quadratic, design: Design, which: int) -> Quadratic:
@@ -160,8 +179,15 @@ def factors_given(
         Mean where all axes are 0 [`participant`, scored factor], its change with the axes
         [`participant`, scored factor, axis], and covariance [`participant`, scored factor, scored factor].
     """
+    mean, onto, covariance = _given_axes(theta, design, include)
+    first = neural.shared(theta, design)
+    return mean[:, first:], onto[:, first:], covariance[:, first:, first:]
+
+
+def _given_axes(theta: Theta, design: Design, include: Iterable[str]) -> tuple[Any, Any, Any]:
+    """Return the same of residual factors that the outcome loads on, too, and factors with scores."""
     matrix = functions_given(theta, design, include, keep_factors=True).matrix
-    count = len(design.scored_factors)
+    count = neural.shared(theta, design) + len(design.scored_factors)
     covariance = jnp.linalg.inv(matrix[:, :count, :count])
     mean = (covariance @ matrix[:, :count, -1:])[..., 0]
     return mean, -covariance @ matrix[:, :count, count:-1], covariance
@@ -290,12 +316,15 @@ def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
         `participant`]: of one predictor its sd, of a single factor with the sign of its slope; of two as
         many as there are factors.
     """
-    said, count = outcomes.linear(theta, design), len(design.coords[n.FACTOR])
-    mean = (said.mean + eta @ said.own.T).T
+    said = outcomes.linear(theta, design)
+    slope = said.with_residual
+    count = slope.shape[1]
+    own = jnp.broadcast_to(said.own, (len(eta), len(slope), eta.shape[1]))
+    mean = (said.mean + jnp.einsum("ikf,if->ik", own, eta)).T
     if not count:
         return mean, jnp.zeros((len(mean), 0, len(eta)))
-    constant, onto, left = factors_given(theta, design, include=BLOCKS)
-    factor, slope = constant + (onto @ eta[:, :, None])[:, :, 0], said.common
+    constant, onto, left = _given_axes(theta, design, BLOCKS)
+    factor = constant + (onto @ eta[:, :, None])[:, :, 0]
     if len(mean) > 1:
         spread = jnp.einsum("kp,ipr->kri", slope, jnp.linalg.cholesky(left))
     else:

@@ -55,6 +55,11 @@ class Linear(NamedTuple):
             return self.loading[:, :, 0]
         return jnp.einsum("ik,rfk->irf", self.contrast, self.loading)
 
+    @property
+    def with_residual(self) -> Any:
+        """Loadings on residual factors and, behind them, factors [measure, latent]."""
+        return joined([self.residual, self.common], 1)
+
 
 def joined(parts: Sequence[Any], axis: int) -> Any:
     """Concatenate arrays of NumPy or JAX."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.baseline import baseline_of
 from nssi_bayes.blocks.scans import labels_of
 from nssi_bayes.blocks.subscales import scores_of
 from nssi_bayes.errors import did_you_mean
@@ -43,7 +44,11 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
         if s not in items
     ]
     scored = [f for f in spec.factors if f not in spec.factor_items]
-    known = {n.FACTOR: scored, n.OUTCOME: () if spec.outcome is None else (spec.outcome,)}
+    known = {
+        n.FACTOR: scored,
+        n.OUTCOME: () if spec.outcome is None else (spec.outcome,),
+        n.TREATMENT: spec.outcome_from.treatment,
+    }
     for dim, labels in known.items():
         have = labels_of(cohort, dim)
         found += [
@@ -52,6 +57,15 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
             if label not in have
         ]
     found += [*_unidentified_variation(cohort, spec), *_variation_of_nothing(spec)]
+    if (
+        spec.outcome_from.baseline
+        and spec.outcome in labels_of(cohort, n.OUTCOME)
+        and not baseline_of(cohort, str(spec.outcome))
+    ):
+        found.append(
+            f"outcome_from.baseline: study.yaml names no `baseline` of the outcome {spec.outcome!r}; name "
+            "another outcome there, or leave this out"
+        )
     if spec.neural is not None and n.ROI not in cohort.dims:
         found.append("neural: the cohort has no activation")
     if spec.connectivity is not None and n.EDGE not in cohort.dims:
@@ -89,7 +103,7 @@ def _unidentified_variation(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
         return []
     found = [
         f"disorder.{name}: the cohort has one disorder; leave this out, or split the disorder in study.yaml"
-        for name in ("slopes", "loadings", "spread")
+        for name in ("slopes", "loadings", "spread", "outcome")
         if getattr(spec.disorder, name)
     ]
     if spec.measurement.bias != "none":

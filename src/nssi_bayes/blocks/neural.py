@@ -25,7 +25,7 @@ from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Measured, Quadratic, fold
 from nssi_bayes.spec import JointSpec, Prior
 
-__all__ = ["linear", "observed", "parameters"]
+__all__ = ["linear", "networks", "observed", "parameters", "shared"]
 
 
 def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> list[Parameter]:
@@ -81,21 +81,61 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
     }
     loading = theta["L_network"][design.network_of] + theta["L_offset"]
     burden = theta.get("L_burden"), design.burden[scanned]
-    residual = None
-    if "loading_person" in theta:
-        residual = theta["loading_person"][:, None]
-        if "loading_network" in theta:
-            residual = joined([residual, design.big_network * theta["loading_network"]], 1)
     return make_linear(
         effects(theta, columns, regions),
         contrasts(loading, theta.get("L_disorder"), design.scan_diagnosis, burden=burden),
         common=theta.get("D"),
-        residual=residual,
+        residual=_residual(theta, design),
     )
 
 
+def networks(theta: dict[str, Any], design: Design) -> Linear:
+    """Return everybody's latent activation of each network, less what is the same for all.
+
+    The mean over its regions of what diagnoses, factors, functions and residual factors of the person and of
+    networks expect. What is of one region or pair alone is not in it, since their unreliability is there, and
+    neither are site and confounds, which are of the scan.
+    """
+    member = np.asarray(design.network_of) == np.arange(len(design.coords[n.NETWORK]))[:, None]
+    mean = member / member.sum(axis=1, keepdims=True)
+    loading = theta["L_network"][design.network_of] + theta["L_offset"]
+    people = len(design.diagnosis)
+    columns = {"m": design.diagnosis, "m_burden": design.burden, "m_none": design.none}
+    effect: tuple[Any, Any] = (np.zeros((len(mean), 0)), np.zeros((people, 0)))
+    if not theta.keys().isdisjoint(columns):
+        coefficient, column = effects(theta, columns, len(design.coords[n.ROI]))
+        effect = mean @ coefficient, column
+    found, contrast = contrasts(
+        loading, theta.get("L_disorder"), design.diagnosis, burden=(theta.get("L_burden"), design.burden)
+    )
+    by_function = (mean @ found.reshape(len(found), -1)).reshape(len(mean), *found.shape[1:])
+    common = mean @ theta["D"] if "D" in theta else None
+    residual = mean @ _residual(theta, design)
+    return make_linear(effect, (by_function, contrast), common=common, residual=residual)
+
+
+def shared(theta: Any, design: Design) -> int:
+    """Return how many residual factors of activation the outcome loads on, too: all of them, or none."""
+    if "v" not in theta:
+        return 0
+    return 1 + (len(design.coords[n.BIG_NETWORK]) if "loading_network" in theta else 0)
+
+
+def _residual(theta: dict[str, Any], design: Design) -> Any:
+    """Return loadings on residual factors of the person and of networks [`roi`, residual factor]."""
+    if "loading_person" not in theta:
+        return np.zeros((len(design.coords[n.ROI]), 0))
+    found = theta["loading_person"][:, None]
+    if "loading_network" in theta:
+        found = joined([found, design.big_network * theta["loading_network"]], 1)
+    return found
+
+
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
-    """Return what the scans say, over (factors, functions), for the scanned people only."""
+    """Return what the scans say, over (factors, functions), for the scanned people only.
+
+    Where the outcome loads on residual factors, too, over (residual factors, factors, functions).
+    """
     inverse, across, log_det = _residual_precision(theta, design)
     said = linear(theta, design)
     measured = Measured(
@@ -106,6 +146,8 @@ def observed(theta: dict[str, Any], design: Design) -> Quadratic:
         across,
         None if across is None else np.maximum(design.partner, 0),
     )
+    if shared(theta, design):
+        return fold(said.residual[:, :0], said.with_residual, said.own, measured)
     return fold(said.residual, said.common, said.own, measured)
 
 

@@ -1,7 +1,10 @@
 """An outcome, from functions, factors, diagnoses, covariates and site.
 
-    link(mu_i) = a + d . c_i + q . x_i* + w . eta_i + covariates + site
+    link(mu_i) = a + d . c_i + q . x_i* + (w + sum_k c_ik w_k) . eta_i + v . a_i + baseline_i
+                 + treatment_i . (theta + phi eta_i) + covariates + site
 
+where a_i is the latent activation of networks (`neural.networks`). Treatments are as coded: of 0 and 1, w
+is of people without, and phi what treatment adds to it. Every further diagnosis may change w, too.
 Gaussian with the identity link and y_i ~ N(mu_i, sigma_outcome^2); Bernoulli and ordinal with the
 logit, of which the ordinal one has category probabilities instead of `a`; negative binomial with the
 logarithm of the rate per unit of exposure. A count behind a hurdle has two predictors of the same terms:
@@ -21,8 +24,9 @@ import numpy as np
 from jax.scipy.special import gammaln
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks import neural
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.linear import Linear, effects, joined, make_linear
+from nssi_bayes.blocks.linear import Linear, contrasts, effects, joined, make_linear
 from nssi_bayes.blocks.parameter import Parameter, from_prior
 from nssi_bayes.integrate.gaussian import Quadratic, observe
 from nssi_bayes.spec import JointSpec, Prior
@@ -46,7 +50,7 @@ def parameters(spec: JointSpec, design: Design, priors: dict[str, Prior]) -> lis
     if spec.outcome is None:
         return []
     family = design.outcome_family
-    found = [p for end in endings(family) for p in _of_predictor(design, priors, end)]
+    found = [p for end in endings(family) for p in _of_predictor(spec, design, priors, end)]
     if family == n.GAUSSIAN:
         found.insert(_BEHIND, from_prior("sigma_outcome", (), priors["sigma_outcome"]))
     if family == n.NEGATIVE_BINOMIAL:
@@ -61,28 +65,48 @@ def endings(family: str) -> tuple[str, ...]:
     return (SOME, "") if family == n.HURDLE else ("",)
 
 
-def _of_predictor(design: Design, priors: dict[str, Prior], end: str) -> list[Parameter]:
+def _of_predictor(spec: JointSpec, design: Design, priors: dict[str, Prior], end: str) -> list[Parameter]:
     """Declare what is linear in one predictor."""
     link = "_logit" if end else _LINK[design.outcome_family]
-    own = {name: priors[name + link] for name in ("a", "d", "w", "q", "outcome_covariate")}
-    found = [from_prior("a" + end, (), own["a"])]
+
+    def own(name: str, *dims: str) -> Parameter:
+        return from_prior(name + end, dims, priors[name + link])
+
+    found = [own("a")]
     if design.outcome_family == n.ORDINAL:
         probability = priors["category_probability"]
         found = [from_prior("outcome_probability", (n.OUTCOME_CATEGORY,), probability)]
-    found += [from_prior("d" + end, (n.DISORDER,), own["d"]), from_prior("w" + end, (n.FUNCTION,), own["w"])]
+    found += [own("d", n.DISORDER), own("w", n.FUNCTION)]
+    if spec.disorder.outcome:
+        scale, dims = own("tau_w", n.FUNCTION), (n.FUNCTION, n.DISORDER)
+        by_disorder = Parameter(
+            "w_disorder" + end, dims, scale=scale.name, scale_dims=(n.FUNCTION,), zero_sum=True
+        )
+        found += [scale, by_disorder]
+        if spec.disorder.burden and design.burden.any():
+            found.append(own("w_burden", n.FUNCTION))
     if design.coords[n.FACTOR]:
-        found.append(from_prior("q" + end, (n.FACTOR,), own["q"]))
+        found.append(own("q", n.FACTOR))
     if design.coords[n.COVARIATE]:
-        found.append(from_prior("outcome_covariate" + end, (n.COVARIATE,), own["outcome_covariate"]))
+        found.append(own("outcome_covariate", n.COVARIATE))
+    if spec.outcome_from.activation and len(design.scanned):
+        found.append(own("v", n.NETWORK))
+    if design.baseline is not None:
+        found += [own(name) for name in ("baseline", "baseline_missing")[: design.baseline.shape[1]]]
+    if design.treatment is not None:
+        found += [own("theta", n.TREATMENT), own("phi", n.TREATMENT, n.FUNCTION)]
     if len(design.coords[n.SITE]) > 1:
-        scale = "tau_site_outcome" + end
-        found.append(from_prior(scale, (), priors["tau_site" + link]))
-        found.append(Parameter("site_outcome" + end, (n.SITE,), scale=scale, zero_sum=True))
+        scale = from_prior("tau_site_outcome" + end, (), priors["tau_site" + link])
+        found += [scale, Parameter("site_outcome" + end, (n.SITE,), scale=scale.name, zero_sum=True)]
     return found
 
 
 def linear(theta: dict[str, Any], design: Design) -> Linear:
-    """Return what is linear in the parameters: a row for each predictor of the outcome."""
+    """Return a row for each predictor of the outcome, linear in the parameters but for v.
+
+    Where latent activation is a predictor the rows also load on the residual factors of activation, and
+    are linear in v times the parameters of activation.
+    """
     people = design.outcome.shape[0]
     columns: dict[str, Array] = {
         "a": np.ones(people),
@@ -90,29 +114,65 @@ def linear(theta: dict[str, Any], design: Design) -> Linear:
         "outcome_covariate": design.covariate,
         "site_outcome": design.site,
     }
+    if design.baseline is not None:
+        columns |= {"baseline": design.baseline[:, 0], "baseline_missing": design.baseline[:, -1]}
+    if design.treatment is not None:
+        columns["theta"] = design.treatment
+    further = (*columns, "w", "w_disorder", "w_burden", "phi", "q", "v")
     named = [
-        {name: theta[name + end] for name in (*columns, "w", "q") if name + end in theta}
+        {name: theta[name + end] for name in further if name + end in theta}
         for end in endings(design.outcome_family)
     ]
     coefficients, shared = zip(*(effects(one, columns, 1) for one in named), strict=True)
     effect = joined(coefficients, 0), shared[0]
-    loading = joined([one["w"].reshape(1, -1, 1) for one in named], 0), np.ones((people, 1))
+    loadings, contrast = zip(*(_slopes(one, design) for one in named), strict=True)
     common = joined([one["q"].reshape(1, -1) for one in named], 0) if "q" in named[0] else None
-    return make_linear(effect, loading, common=common)
+    said = make_linear(effect, (joined(loadings, 0), contrast[0]), common=common)
+    if "v" not in named[0]:
+        return said
+    v = joined([one["v"].reshape(1, -1) for one in named], 0)
+    return _through(said, v, neural.networks(theta, design))
+
+
+def _slopes(one: dict[str, Any], design: Design) -> tuple[Any, Array]:
+    """Return loadings on functions [1, `function`, contrast] and whose they are [`participant`, contrast]."""
+    found, column = contrasts(
+        one["w"][None],
+        one["w_disorder"][None] if "w_disorder" in one else None,
+        design.diagnosis,
+        burden=(one["w_burden"][None] if "w_burden" in one else None, design.burden),
+    )
+    if "phi" in one:
+        found = joined([found, one["phi"].T[None]], 2)
+        column = np.concatenate([column, np.asarray(design.treatment)], axis=1)
+    return found, column
+
+
+def _through(said: Linear, v: Any, networks: Linear) -> Linear:
+    """Add what goes through latent activation, v [predictor, `network`] times that of the networks."""
+    by_function = (v @ networks.loading.reshape(len(networks.loading), -1)).reshape(
+        len(v), *networks.loading.shape[1:]
+    )
+    return Linear(
+        joined([said.effect, v @ networks.effect], 1),
+        np.concatenate([said.column, networks.column], axis=1),
+        said.common + v @ networks.common,
+        joined([said.loading, by_function], 2),
+        np.concatenate([said.contrast, networks.contrast], axis=1),
+        v @ networks.residual,
+    )
 
 
 def observed(theta: dict[str, Any], design: Design) -> Quadratic:
-    """Return what the observed Gaussian outcome says, over (factors, functions)."""
+    """Return what the observed Gaussian outcome says, over (factors, functions).
+
+    Where latent activation is a predictor, over (residual factors of activation, factors, functions).
+    """
     people = design.outcome.shape[0]
     said = linear(theta, design)
-    loading = joined([said.common, said.own], 1)
-    rows = jnp.concatenate(
-        [
-            jnp.broadcast_to(loading, (people, *loading.shape)),
-            (design.outcome[:, None] - said.mean)[:, :, None],
-        ],
-        axis=2,
-    )
+    own = jnp.broadcast_to(said.own, (people, 1, said.loading.shape[1]))
+    common = jnp.broadcast_to(said.with_residual, (people, *said.with_residual.shape))
+    rows = jnp.concatenate([common, own, (design.outcome[:, None] - said.mean)[:, :, None]], axis=2)
     seen = jnp.asarray(design.outcome_seen, dtype=float)
     variance = theta["sigma_outcome"] ** 2
     return observe(rows, seen[:, None] / variance, seen * jnp.log(variance), seen)

@@ -17,7 +17,7 @@ _BY_PERSON: Final = (
 )  # fmt: skip
 _BY_SCAN: Final = ("activation", "activation_se", "activation_seen", "confound")
 _BY_CONNECTOME: Final = ("connectivity", "connectivity_se", "connectivity_seen", "confound_edge")
-_SELDOM: Final = ("group_of", "centred_diagnosis", "outcome_exposure")
+_SELDOM: Final = ("group_of", "centred_diagnosis", "outcome_exposure", "treatment", "baseline")
 """What only some models have of a person: empty or None without."""
 _WHO: Final = {"scanned": _BY_SCAN, "connected": _BY_CONNECTOME}
 

@@ -14,11 +14,14 @@ from scipy.special import logsumexp
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.neural import shared
 from nssi_bayes.families import bernoulli, hurdle_negative_binomial, negative_binomial, ordinal
 from nssi_bayes.integrate.curve import Curve, nothing, value
 from nssi_bayes.integrate.quadrature import normal_rule
 
-__all__ = ["Axes", "Observed", "Predictor", "given_functions", "is_curved", "on_axes", "simulate"]
+__all__ = [
+    "Axes", "Observed", "Predictor", "given_functions", "is_curved", "on_axes", "rests", "simulate",
+]  # fmt: skip
 
 _NODES: Final = {0: 1, 1: 31, 2: 15}
 """Over what factors leave of the predictors given the functions, by the number of axes."""
@@ -190,6 +193,18 @@ def on_axes(predictor: Predictor, curves: list[Curve]) -> Axes:
 def is_curved(design: Design, names: Any) -> bool:
     """Return whether a model of these parameters has an outcome that does not fold into the Gaussian."""
     return "w" in names and design.outcome_family != n.GAUSSIAN
+
+
+def rests(design: Design, names: Any) -> int:
+    """Return how many standard normal rests of a person the predictors of a model's outcome have.
+
+    A single predictor has one, two have as many as there are factors and, where latent activation is a
+    predictor, residual factors of it.
+    """
+    latents = len(design.coords[n.FACTOR]) + shared(names, design)
+    if not is_curved(design, names):
+        return 0
+    return latents if design.outcome_family == n.HURDLE else min(latents, 1)
 
 
 class Observed:

@@ -53,7 +53,7 @@ def check_told(
         for key, there in answered.items()
         if not there
     ]
-    asked = [k for k in ("levels", "slopes", "loadings", "spread") if getattr(spec.disorder, k)]
+    asked = [k for k in ("levels", "slopes", "loadings", "spread", "outcome") if getattr(spec.disorder, k)]
     everybody = [
         str(d) for d, c in zip(disorders, diagnosis.T, strict=True) if people and c.min() == c.max() > 0
     ]

@@ -38,11 +38,12 @@ _KNOWN: Final = frozenset({
     "Omega", "tau_mean", "A", "level_burden", "level_none", "B", "G", "tau_site", "u_site",
     "mu_x", "M", "N", "sigma_x", "Omega_x", "nu", "lambda_score", "sigma_score",
     "spread_group", "level_group", "a", "d", "w", "q", "outcome_covariate", "tau_site_outcome",
-    "site_outcome", "sigma_outcome",
+    "site_outcome", "sigma_outcome", "baseline", "baseline_missing", "theta",
 })  # fmt: skip
 """Parameters of which none makes people differ."""
 _PERSON: Final = (
-    "diagnosis", "burden", "none", "covariate", "site", "factor", "score", "group_of", "outcome",
+    "diagnosis", "burden", "none", "covariate", "site", "factor", "score", "group_of", "outcome", "treatment",
+    "baseline",
 )  # fmt: skip
 
 
@@ -125,7 +126,9 @@ class Sums:
         """Return what turns parameters into Gamma's parts, loadings, levels and slopes of all groups."""
         # anybody stands for a group: nothing but the group makes people's coefficients differ
         first = np.array([np.argmax(group == g) for g in range(self.groups)])
-        few = replace(self.design, **{f: v[first] for f in _PERSON if len(v := getattr(self.design, f))})
+        every = {name: getattr(self.design, name) for name in _PERSON}
+        own = {name: values[first] for name, values in every.items() if values is not None and len(values)}
+        few = replace(self.design, **own)
         if len(self.design.group_of):
             few = replace(few, group_of=np.arange(self.groups))
         columns, rows, values = [], [], []

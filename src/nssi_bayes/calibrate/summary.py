@@ -33,6 +33,7 @@ _REPORTED: Final = (
     "A", "B", "B_disorder", "L", "L_disorder", "L_edge", "L_edge_disorder", "L_network", "L_pair", "Omega",
     "d", "g", "lambda", "lambda_score", "q", "w", "level_burden", "level_none", "tau_mean", "tau_slope",
     "tau_neural", "tau_neural_edge", "B_burden", "d_some", "q_some", "w_some", "epsilon", "tailweight",
+    "w_disorder", "v", "theta", "phi", "baseline",
 )  # fmt: skip
 _SHOWN: Final = 12
 """Quantities of a family whose ECDF is kept, the worst first."""

@@ -32,6 +32,7 @@ VARYING: Final = {
     "levels": ("A", "tau_mean", None), "slopes": ("B_disorder", "tau_slope", n.FACTOR),
     "loadings": ("L_disorder", "tau_neural", n.NETWORK),
     "edge loadings": ("L_edge_disorder", "tau_neural_edge", n.NETWORK_PAIR),
+    "outcome slopes": ("w_disorder", "tau_w", None),
 }  # fmt: skip
 """What varies by disorder: its effects, their scale, and what beside functions they are told by."""
 _RATIOS: Final = {
@@ -40,6 +41,11 @@ _RATIOS: Final = {
     n.ORDINAL: "odds ratio of a higher category",
     n.HURDLE: "rate ratio among those with any",
 }
+_TERMS: Final = {
+    "w": (n.FUNCTION,), "q": (n.FACTOR,), "d": (n.DISORDER,), "v": (n.NETWORK,), "baseline": (),
+    "theta": (n.TREATMENT,), "phi": (n.FUNCTION, n.TREATMENT),
+}  # fmt: skip
+"""Slopes of an outcome, in the order of the page."""
 _SOME: Final = "odds ratio of any"
 
 type Array = np.ndarray[Any, Any]
@@ -381,12 +387,12 @@ def outcome_rows(summary: _Summary, flat: xr.Dataset, family: str) -> list[Row]:
 def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None, *, end: str = "") -> list[Row]:
     """Summarise slopes of a predictor of the outcome; unless it is Gaussian also as a `ratio`."""
     found = []
-    for name, dim in ((f"w{end}", n.FUNCTION), (f"q{end}", n.FACTOR), (f"d{end}", n.DISORDER)):
-        for row in _table(summary, flat, name, (dim,)):
-            term = row.pop(dim)
+    for name, dims in _TERMS.items():
+        for row in _table(summary, flat, name + end, dims):
+            at = {dim: row.pop(dim) for dim in dims}
             if ratio is not None:
-                draws = flat[name].sel({dim: term}).to_numpy()
+                draws = flat[name + end].sel(at).to_numpy()
                 ends = {"median": np.median(draws), "low": row["low"], "high": row["high"]}
                 row["ratio"] = {"kind": ratio, **{k: float(np.exp(v)) for k, v in ends.items()}}
-            found.append({"term": term, **row})
+            found.append({"term": n.TIMES.join(at.values()) or name, **row})
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import joint, marginal
+from nssi_bayes.blocks import joint, marginal, outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check.by_person import Kept
 from nssi_bayes.check.scores import GIVEN
@@ -40,9 +40,10 @@ class Terms:
     Parameters
     ----------
     latent : numpy.ndarray
-        Expected functions and factors of those whose outcome was seen [sample, person, column].
+        Expected functions and factors of those whose outcome was seen, and functions times treatments and
+        diagnoses where the outcome has such terms [sample, person, column].
     known : numpy.ndarray
-        Intercept, diagnoses, covariates and sites [person, column].
+        Intercept, diagnoses, covariates, sites, treatments and baseline [person, column].
     of : dict of str to list of int
         Columns of each term, of `latent` and behind them `known`; the intercept is in none.
     """
@@ -126,19 +127,19 @@ def project(theta: dict[str, Array], design: Design, kept: Kept) -> list[dict[st
     people = np.flatnonzero(design.outcome_seen)
     few = {name: value[kept.draws] for name, value in theta.items()}
     expected, spread = _expected(few, design)
-    terms = make_terms(design, expected[:, people], people)
+    terms = make_terms(design, expected[:, people], people, by_disorder="w_disorder" in theta)
     given = tuple(b for b in joint.blocks_of(design) if b in GIVEN)
     before = kept.log_likelihood[given][:, people]
     after = kept.log_likelihood[(*given, "outcome")][:, people]
     weight = kept.log_weight[people].T + before
-    target = reference(few, design, terms, spread=spread[:, people])
+    target = reference(few, design, expected[:, people], spread[:, people], people)
     return search(
         terms,
         Reference(*target, weight - logsumexp(weight, axis=0), after - before, design.outcome[people]),
     )
 
 
-def make_terms(design: Design, expected: Array, people: Array) -> Terms:
+def make_terms(design: Design, expected: Array, people: Array, *, by_disorder: bool = False) -> Terms:
     """Name the columns of the largest regression.
 
     Parameters
@@ -149,15 +150,31 @@ def make_terms(design: Design, expected: Array, people: Array) -> Terms:
         Expected functions and factors [sample, person, column].
     people : numpy.ndarray
         Positions of these people.
+    by_disorder : bool
+        Whether slopes on functions differ by diagnosis.
 
     Returns
     -------
     Terms
-        Functions, factors and covariates one by one; diagnoses, and sites, as one term each.
+        Functions, factors, covariates and treatments one by one, and functions times treatments;
+        diagnoses, sites, the baseline and, of each function, its products with diagnoses, as one term each.
     """
     latent = [*design.coords[n.FUNCTION], *design.coords[n.FACTOR]]
     of = {str(label): [j] for j, label in enumerate(latent)}
-    parts, at = [np.ones((len(people), 1))], len(latent) + 1
+    products: list[Array] = []
+    for f, function in enumerate(design.coords[n.FUNCTION]):
+        times = {f"{function}{n.TIMES}{t}": [j] for j, t in enumerate(design.coords[n.TREATMENT])}
+        column = np.zeros((len(people), 0)) if design.treatment is None else design.treatment[people]
+        if by_disorder:
+            times[f"{function} by diagnosis"] = [
+                column.shape[1] + k for k in range(design.diagnosis.shape[1])
+            ]
+            column = np.concatenate([column, design.diagnosis[people]], axis=1)
+        at = len(latent) + sum(p.shape[2] for p in products)
+        of |= {name: [at + j for j in own] for name, own in times.items()}
+        products.append(expected[:, :, [f]] * column)
+    expected = np.concatenate([expected, *products], axis=2)
+    parts, at = [np.ones((len(people), 1))], expected.shape[2] + 1
 
     def put(values: Array, names: list[str]) -> None:
         nonlocal at
@@ -170,10 +187,16 @@ def make_terms(design: Design, expected: Array, people: Array) -> Terms:
     put(design.covariate, [str(label) for label in design.coords[n.COVARIATE]])
     if len(design.coords[n.SITE]) > 1:
         put(design.site, ["site"] * design.site.shape[1])
+    if design.treatment is not None:
+        put(design.treatment, [str(label) for label in design.coords[n.TREATMENT]])
+    if design.baseline is not None:
+        put(design.baseline, ["baseline"] * design.baseline.shape[1])
     return Terms(expected, np.concatenate(parts, axis=1), of)
 
 
-def reference(theta: dict[str, Array], design: Design, terms: Terms, *, spread: Array) -> tuple[Array, Array]:
+def reference(
+    theta: dict[str, Array], design: Design, expected: Array, spread: Array, people: Array
+) -> tuple[Array, Array]:
     """Return mean and variance of the outcome given items and factors [sample, person].
 
     Parameters
@@ -182,25 +205,29 @@ def reference(theta: dict[str, Array], design: Design, terms: Terms, *, spread: 
         Draws [sample, ...] by parameter.
     design : Design
         Says which of them the model has.
-    terms : Terms
-        Columns.
+    expected : numpy.ndarray
+        Functions and factors given the data [sample, person, latent].
     spread : numpy.ndarray
-        Covariance of functions and factors given the data [sample, person, column, column].
+        Their covariance [sample, person, latent, latent].
+    people : numpy.ndarray
+        Positions of these people.
 
     Returns
     -------
     tuple of numpy.ndarray
-        In sd of the outcome, and its square.
+        In sd of the outcome, and its square. Images are not given: residual factors of activation, where
+        the outcome loads on them, are standard normal.
     """
-    samples = len(terms.latent)
-    latent = np.concatenate([theta["w"], theta.get("q", np.zeros((samples, 0)))], axis=1)
-    known = np.concatenate(
-        [theta["a"][:, None], theta["d"]]
-        + [theta[name] for name in ("outcome_covariate", "site_outcome") if name in theta],
-        axis=1,
-    )
-    mean = np.einsum("spc,sc->sp", terms.latent, latent) + known @ terms.known.T
-    variance = np.einsum("sa,spab,sb->sp", latent, spread, latent) + theta["sigma_outcome"][:, None] ** 2
+    mean, variance = np.empty(expected.shape[:2]), np.empty(expected.shape[:2])
+    for s in range(len(expected)):
+        said = outcomes.linear({name: value[s] for name, value in theta.items()}, design)
+        everybody = (len(design.diagnosis), *np.shape(said.own)[-2:])
+        own = np.broadcast_to(np.asarray(said.own), everybody)[people, 0]
+        common = np.broadcast_to(said.common[0], (len(people), said.common.shape[1]))
+        latent = np.concatenate([own, common], axis=1)
+        mean[s] = said.mean[people, 0] + (expected[s] * latent).sum(axis=1)
+        variance[s] = np.einsum("pa,pab,pb->p", latent, spread[s], latent)
+        variance[s] += theta["sigma_outcome"][s] ** 2 + (said.residual**2).sum()
     return mean, variance
 
 

@@ -21,7 +21,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks.answers import Answers, all_loadings
 from nssi_bayes.blocks.compiled import Part, compile_people
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.blocks.predicted import Observed, Predictor, is_curved
+from nssi_bayes.blocks.predicted import Observed, Predictor, rests
 from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.blocks.tables import people_by_pattern
 from nssi_bayes.fit.unconstrained import Unconstrained
@@ -53,10 +53,8 @@ class Latents(NamedTuple):
     @classmethod
     def of(cls, design: Design, names: Container[str]) -> Latents:
         """Count the latents of a design and a model's parameters."""
-        factors = len(design.coords[n.FACTOR]) if is_curved(design, names) else 0
-        rests = factors if design.outcome_family == n.HURDLE else min(factors, 1)
         functions, testlets = len(design.axes), len(design.coords[n.TESTLET])
-        return cls(len(design.diagnosis), functions, testlets, rests)
+        return cls(len(design.diagnosis), functions, testlets, rests(design, names))
 
     @property
     def size(self) -> int:

@@ -32,6 +32,7 @@ _ALSO_VARY: Final = {
     "slopes": ("slopes on a factor", "Slopes of {function} on {detail}", "sd per sd"),
     "loadings": ("loadings of a network", "Loadings of {detail} on {function}", "sd per sd"),
     "edge loadings": ("loadings of a pair of networks", "Loadings of {detail} on {function}", "sd per sd"),
+    "outcome slopes": ("slopes of the outcome", "Slopes of the outcome on {function}", "per sd"),
 }
 """Terms beside levels: what they are, how the one that differs most is called, and its unit."""
 _EPSILON: Final = 1e-12  # (1 - .9) / 2 is no exact .05

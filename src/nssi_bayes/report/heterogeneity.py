@@ -22,6 +22,7 @@ _SD: Final = "sd of the function"
 # term, effects and their scale; what has many effects a scale is not approximated well enough
 _SCALES: Final = (("levels", "A", "tau_mean", ()), ("slopes", "B_disorder", "tau_slope", (n.FACTOR,)))
 _TRUSTED: Final = 0.1  # share of tau by which the approximation may miss the posterior mean
+_OUTCOME: Final = "slope of the outcome per sd of the function"
 _NEURAL: Final = {
     "loadings": "sd of activation per sd of the function",
     "edge loadings": "sd of z per sd of the function",
@@ -42,7 +43,12 @@ def heterogeneity(e: Evidence, estimates: Row) -> list[Part]:
 
     def of_functions() -> list[Image]:
         return [
-            side_by_side(f"{pretty(term)}: sd over disorders", group, _what, f"{_SD} ({term})")
+            side_by_side(
+                f"{pretty(term)}: sd over disorders",
+                group,
+                _what,
+                _OUTCOME if term == "outcome slopes" else f"{_SD} ({term})",
+            )
             for term, group in by(rows, "term").items()
             if term not in _NEURAL
         ]

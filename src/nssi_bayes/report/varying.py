@@ -40,6 +40,7 @@ def pooled(spec: JointSpec) -> list[str]:
         "levels": spec.disorder.levels,
         "slopes of psychosocial factors": spec.disorder.slopes,
         "neural associations": spec.disorder.loadings,
+        "slopes of the outcome on functions": spec.disorder.outcome,
     }
     return [word for word, there in asked.items() if there]
 

@@ -36,7 +36,8 @@ UNSIGNED: Final = n.LARGEST_DIFFERENCE
 """How conclusions begin that have a size and no sign."""
 _PRINTED: Final = (
     "A", "level_burden", "B", "Omega", "L_network", "L_pair", "w", "q", "d", "w_some", "q_some",
-    "d_some", "level_group", "spread_group", "h", "delta", "B_burden",
+    "d_some", "w_burden", "v", "theta", "phi", "baseline", "level_group", "spread_group",
+    "h", "delta", "B_burden",
 )  # fmt: skip
 _RATIOS: Final = ("spread_group",)
 """What is positive: its logarithm has a sign."""

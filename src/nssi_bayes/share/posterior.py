@@ -175,7 +175,7 @@ def _reason(name: str, array: xr.DataArray, few: _Few, *, keeps: np.ndarray | No
         return "fewer than two disorders have enough people"
     if name.endswith("_none") and n.NONE_LEVEL in few.disorders:
         return "describes too few people without any of the diagnoses"
-    if name.endswith(n.BURDEN) and few.several:
+    if name.removesuffix("_some").endswith(n.BURDEN) and few.several:
         return "describes too few people with several diagnoses"
     if name.removeprefix("diagnosis_") in few.disorders and name.startswith("diagnosis_"):
         return "describes a disorder of too few people"

@@ -62,7 +62,7 @@ _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity
 
 # conclusions and parameters named after a group, which is a site, or may be few people
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
-_OF_SEVERAL: Final = tuple(f"{what}{n.BURDEN}[" for what in ("level", "B"))
+_OF_SEVERAL: Final = tuple(f"{what}{n.BURDEN}[" for what in ("level", "B", "w"))
 
 
 def safe_flow(flow: Mapping[str, Any], smallest: int) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.itemised import beyond
+from nssi_bayes.spec.parts import Disorder, Groups, Measurement, Neural, OutcomeFrom
 from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
 from nssi_bayes.spec.repeated import RepeatedSpec
 from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import Layout, read_yaml
 
-__all__ = ["MOST_BESIDE", "ConventionalSpec", "Groups", "JointSpec", "ModelSpec", "read_model"]
+__all__ = ["MOST_BESIDE", "ConventionalSpec", "JointSpec", "ModelSpec", "read_model"]
 
 
 MOST_BESIDE: Final = 3
@@ -21,120 +22,6 @@ MOST_BESIDE: Final = 3
 
 FEWEST_SECOND_ORDER: Final = 4
 """Functions of a second-order factor: three correlations are those of three loadings."""
-
-
-class Measurement(Strict):
-    """How functions are measured.
-
-    Parameters
-    ----------
-    testlets : {"sum", "factor", "none"}
-        ``sum``: a subscale enters as one graded indicator (Thissen 1989). ``factor``: every item is
-        an indicator, and the items of a subscale share a residual factor, unless the subscale is a
-        function by itself. ``none``: every item is an indicator of its own.
-    keep_items : tuple of str
-        Subscales whose items stay. In a model where such a subscale is not a function by itself
-        its items share a residual factor, so that all models of a question observe the same.
-    bias : {"none", "dense", "sparse"}
-        Whether the meaning of indicators differs by disorder, zero-sum over disorders and over the
-        indicators of a function. ``dense`` moves the thresholds of every indicator a little, ``sparse``
-        those of a few (regularised horseshoe, Piironen & Vehtari 2017, 10.1214/17-EJS1337SI).
-    nonuniform : bool
-        Whether loadings differ by disorder, too, under the same prior and constraints: how strongly an
-        indicator goes with its function.
-    cross_loadings : bool
-        Whether every indicator may also load on the other functions, a little (Muthen & Asparouhov
-        2012, 10.1037/a0026802). Items do not separate by function then: the explicit route.
-    anchors : tuple of str
-        Indicators without bias, at least one a function: the others need not sum to zero then.
-    unit : {"sd", "original"}
-        Of continuous indicators: the cohort's pooled within-site sd, or the unit of the file, so
-        that published priors can be written as they are published.
-    """
-
-    testlets: Literal["sum", "factor", "none"] = "sum"
-    keep_items: tuple[str, ...] = ()
-    bias: Literal["none", "dense", "sparse"] = "none"
-    anchors: tuple[str, ...] = ()
-    nonuniform: bool = False
-    cross_loadings: bool = False
-    unit: Literal["sd", "original"] = "sd"
-
-    @model_validator(mode="after")
-    def _anchors_hold_something(self) -> Measurement:
-        if self.anchors and self.bias == "none":
-            raise ValueError("anchors are named, but no indicator may be biased: write bias: dense or sparse")
-        if self.nonuniform and self.bias == "none":
-            raise ValueError("nonuniform: no indicator may be biased: write bias: dense or sparse")
-        if self.nonuniform and self.cross_loadings:
-            raise ValueError(
-                "nonuniform: loadings on one function differ by disorder; beside cross_loadings that is not "
-                "there. Leave one of them out"
-            )
-        return self
-
-
-class Groups(Strict):
-    """The classical ladder of measurement invariance; indicators are all continuous or all ordinal.
-
-    Each rung makes equal what it names, and what rungs before it do: `configural` nothing, `thresholds` (of
-    ordinal indicators alone) thresholds, `metric` loadings, `scalar` intercepts, `strict` residual sds
-    or scales. Of later groups correlations are always free, spreads from metric on, and means from
-    scalar on; those of the first are 0 and 1 (continuous: Meredith 1993, 10.1007/BF02294825).
-
-    Of ordinal indicators intercepts and residual scales exist from equal thresholds on (Wu & Estabrook
-    2016, 10.1007/s11336-016-9506-0). An indicator of four categories or more tests equal thresholds.
-    One of three says nothing of them: its two thresholds a group become intercept and scale. One of two
-    does not either, its threshold becomes the intercept, and its scale is 1 on every rung, so that `metric`
-    tests its loading given equal scales, and `strict` is `scalar` (`blocks.ladder`).
-
-    Parameters
-    ----------
-    by : {"disorder", "site"}
-        What a group is; of disorders every person needs exactly one.
-    invariance : {"configural", "thresholds", "metric", "scalar", "strict"}
-        The rung.
-    """
-
-    by: Literal["disorder", "site"]
-    invariance: Literal["configural", "thresholds", "metric", "scalar", "strict"]
-
-
-class Disorder(Strict):
-    """What varies by disorder.
-
-    Parameters
-    ----------
-    coding : {"additive", "averaged", "primary"}
-        How several diagnoses of one person combine: each adds its own; weights that sum to 1; the primary
-        one alone, where the cohort tells it.
-    levels, slopes, loadings, spread : bool
-        Function levels, psychosocial slopes, neural loadings, residual sd of functions.
-    burden : bool
-        Whether slopes and loadings that vary also change with every further diagnosis, as levels always do.
-    """
-
-    coding: Literal["additive", "averaged", "primary"] = "additive"
-    levels: bool = False
-    slopes: bool = False
-    loadings: bool = False
-    spread: bool = False
-    burden: bool = False
-
-    @model_validator(mode="after")
-    def _burden_of_something(self) -> Disorder:
-        if self.burden and (self.coding != "additive" or not (self.slopes or self.loadings)):
-            raise ValueError("burden: write coding: additive and slopes or loadings, or leave it out")
-        return self
-
-
-class Neural(Strict):
-    """The block of regional activation, or of connectivity.
-
-    `residual`: whether residuals of one person's regions, or edges, share factors.
-    """
-
-    residual: Literal["factor", "independent"] = "factor"
 
 
 class JointSpec(Strict):
@@ -157,6 +44,8 @@ class JointSpec(Strict):
         An outcome of the cohort, of the family that the study says; without it the model says nothing
         about outcomes. One that is not Gaussian, beside more than `MOST_BESIDE` functions, takes the
         explicit route, and so does a count behind a hurdle.
+    outcome_from : OutcomeFrom
+        Further terms of the outcome: treatment, baseline, latent activation.
     general : {"none", "bifactor", "second_order"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a
@@ -192,6 +81,7 @@ class JointSpec(Strict):
     neural: Neural | None = None
     connectivity: Neural | None = None
     outcome: str | None = None
+    outcome_from: OutcomeFrom = OutcomeFrom()
     prior_set: PriorSet = "weak"
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
@@ -214,6 +104,23 @@ class JointSpec(Strict):
         """Whether there are data that are linear in functions that are not Gaussian."""
         images = self.neural is not None or self.connectivity is not None
         return self.distribution != "normal" and images
+
+    @model_validator(mode="after")
+    def _terms_of_an_outcome(self) -> JointSpec:
+        terms = self.outcome_from
+        asked = {f"outcome_from.{name}": getattr(terms, name) for name in OutcomeFrom.model_fields}
+        asked["disorder.outcome"] = self.disorder.outcome
+        found = [name for name, value in asked.items() if value]
+        if found and self.outcome is None:
+            raise ValueError(f"{', '.join(found)}: the model has no `outcome`; name one, or leave this out")
+        if found and self.groups is not None:
+            raise ValueError(f"{', '.join(found)}: not beside groups; leave one of them out")
+        if terms.activation and (self.neural is None or self.neural.residual != "factor"):
+            raise ValueError(
+                "outcome_from.activation: without residual factors of regions latent activation is what "
+                "functions tell anyway; write neural: {residual: factor}, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _items_of_factors(self) -> JointSpec:

@@ -18,7 +18,10 @@ from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, RepeatedSpec, re
 __all__ = ["methods", "paragraphs"]
 
 _OWN: Final = frozenset(read_priors())  # parameters with a prior of their own name
-_BY_LINK: Final = frozenset(("a", "d", "q", "w", "outcome_covariate"))  # and by the outcome's link
+_BY_LINK: Final = frozenset((  # and by the outcome's link
+    "a", "d", "q", "w", "tau_w", "w_burden", "v", "theta", "phi", "baseline", "baseline_missing",
+    "outcome_covariate",
+))  # fmt: skip
 _CODING: Final = {
     "additive": "each diagnosis contributes its own term, with a term for the number of further diagnoses",
     "averaged": "diagnoses of a person have weights that sum to 1",
@@ -88,6 +91,7 @@ def paragraphs(e: Evidence) -> list[str]:
             _measurement(e, model),
             _structure(e, model),
             _neural(e, model),
+            _outcome(e, model),
             _conventional(e),
             _repeated(e),
             computation(e),
@@ -276,6 +280,39 @@ def _neural(e: Evidence, model: JointSpec) -> str:
         f"({short('abraham2014')}) "
         f"from a BIDS folder ({short('gorgolewski2016')})."
     )
+
+
+def _outcome(e: Evidence, model: JointSpec) -> str:
+    """Return what the outcome is regressed on, and how."""
+    if model.outcome is None:
+        return ""
+    has, terms = set(e.parameters.get(str(e.main), [])), model.outcome_from
+    how = {"_log": "in a log-linear model of its rate", "_logit": "in a logistic model"}
+    regressed = how.get(link(has), "in a linear model")
+    on = ["functions", "diagnoses"]
+    on += ["psychosocial factors"] if "q" in has else []
+    on += ["covariates"] if "outcome_covariate" in has else []
+    on += ["site"] if "site_outcome" in has else []
+    on += ["what it was before"] if terms.baseline else []
+    on += ["latent activation of networks"] if terms.activation else []
+    told = f"The outcome ({pretty(model.outcome)}) was regressed {regressed} on {', '.join(on)}."
+    if terms.treatment:
+        told += (
+            f" So it was on {' and '.join(map(pretty, terms.treatment))} as coded, and on its product with "
+            "each function, which says how its association with the outcome differs with the function."
+        )
+    if "baseline_missing" in has:
+        told += (
+            " Of people of whom it is not known what the outcome was before, a term of its own says so "
+            "(White & Thompson 2005, doi:10.1002/sim.1981), which suits treatments that were randomised."
+        )
+    if terms.activation:
+        told += (
+            " Latent activation of a network is the mean over its regions of what diagnoses, factors, "
+            "functions and residual factors of the person and of the network expect; it is known with "
+            "uncertainty."
+        )
+    return told
 
 
 def _conventional(e: Evidence) -> str:
