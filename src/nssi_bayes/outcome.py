@@ -64,11 +64,14 @@ class Outcome(Score):
         Of a count: the column, of the same table, of how long or over how much it was counted (months
         observed). Without it everybody was observed equally long. Behind a hurdle it is of the counts of
         those who have any.
+    baseline : str, optional
+        Another outcome of the study: what this one was before treatment; models may regress on it.
     """
 
     family: Family = "gaussian"
     codes: dict[str, float] | None = None
     exposure: str | None = None
+    baseline: str | None = None
 
     @property
     def categories(self) -> int:

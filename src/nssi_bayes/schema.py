@@ -225,6 +225,10 @@ def _value_violations(cohort: xr.Dataset) -> list[str]:
 def _outcome_violations(cohort: xr.Dataset) -> list[str]:
     """Say how values of outcomes contradict their families; people are counted, values not told."""
     found = []
+    if n.OUTCOME_BASELINE in cohort.coords:
+        known = ["", *cohort[n.OUTCOME].to_numpy().astype(str)]
+        before = cohort[n.OUTCOME_BASELINE].to_numpy().astype(str)
+        found += [f"outcome_baseline: no outcome {name!r}" for name in before if name not in known]
     for outcome in cohort[n.OUTCOME].to_numpy() if n.OUTCOME_VALUE in cohort else ():
         family = family_of(cohort, str(outcome))
         if family not in FAMILIES:

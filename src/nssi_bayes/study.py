@@ -106,7 +106,7 @@ class Participants(Strict):
 
 
 class Covariate(Strict):
-    """A covariate of the person.
+    """A covariate of the person, or a treatment.
 
     Parameters
     ----------
@@ -244,6 +244,9 @@ class Study(Strict):
         Instruments whose items measure the functions.
     covariates, factors, outcomes, scores : dict
         By the name that the models use.
+    treatments : dict of str to Covariate
+        What people were given: 0 and 1, or a dose, as coded. Outcomes may be regressed on them; they enter
+        neither functions nor images.
     missing_covariates : {"refuse", "mean"}
         ``mean``: the mean of the person's site, counted in the audit.
     activation : ActivationSource, optional
@@ -268,6 +271,7 @@ class Study(Strict):
     privacy: Privacy = Privacy()
     covariates: dict[str, Covariate] = Field(default_factory=dict)
     missing_covariates: Literal["refuse", "mean"] = "refuse"
+    treatments: dict[str, Covariate] = Field(default_factory=dict)
     disorders: Disorders
     instruments: dict[str, InstrumentTable] = Field(min_length=1)
     items: tuple[str, ...] = Field(min_length=1)
@@ -312,6 +316,18 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def _baselines_exist(self) -> Study:
+        found = []
+        for name, rule in self.outcomes.items():
+            others = [other for other in self.outcomes if other != name]
+            if rule.baseline is not None and rule.baseline not in others:
+                hint = did_you_mean(rule.baseline, others)
+                found.append(f"outcomes.{name}.baseline: no other outcome {rule.baseline!r}. {hint}")
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
     def _overlaps_exist(self) -> Study:
         known = (*self.disorders.names, *self.factors)
         unknown = [
@@ -328,7 +344,7 @@ class Study(Strict):
         """Every table that something of the study stands in."""
         read = {self.participants.table, self.disorders.table}
         read |= {place.table for place in self.instruments.values()}
-        read |= {c.table for c in self.covariates.values() if c.table}
+        read |= {c.table for c in (*self.covariates.values(), *self.treatments.values()) if c.table}
         return read | {o.table for o in (*self.outcomes.values(), *self.scores.values()) if o.table}
 
     @property

@@ -114,6 +114,7 @@ def cohort(
     )
     maker.covariates()
     maker.factors()
+    maker.treatments()
     maker.outcomes()
     maker.continuous()
     add_regions(maker)
@@ -244,6 +245,21 @@ class _Maker:
                           changed=absent, note="missing covariates filled, as the study says")  # fmt: skip
         self.standardise(n.COVARIATE_VALUE, n.COVARIATE, labels, values=frame.to_numpy())
 
+    def treatments(self) -> None:
+        labels = list(self.study.treatments)
+        if not labels:
+            return
+        values = self.people[[f"treatment_{t}" for t in labels]].to_numpy("float64")
+        for label, column in zip(labels, values.T, strict=True):
+            seen = column[np.isfinite(column)]
+            if not len(seen) or np.ptp(seen) == 0:
+                self.problems.append(
+                    f"treatment {label!r} is the same of all {len(seen)} people of whom it is known; drop it"
+                )
+        self.dataset = self.dataset.assign_coords({n.TREATMENT: labels})
+        dims = (n.PARTICIPANT, n.TREATMENT)
+        self.dataset[n.TREATMENT_VALUE] = (dims, values, _units(n.TREATMENT_VALUE))
+
     def factors(self) -> None:
         labels = list(self.study.factors)
         if not labels:
@@ -273,6 +289,9 @@ class _Maker:
         rules = list(self.study.outcomes.values())
         raw = np.array([rule.family != n.GAUSSIAN for rule in rules])
         self.standardise(n.OUTCOME_VALUE, n.OUTCOME, labels, values=values, raw=raw)
+        if any(rule.baseline for rule in rules):
+            before = [rule.baseline or "" for rule in rules]
+            self.dataset = self.dataset.assign_coords({n.OUTCOME_BASELINE: ((n.OUTCOME,), before)})
         if not raw.any():
             return
         start = np.array([rule.minimum if rule.categories else 0 for rule in rules], dtype=float)

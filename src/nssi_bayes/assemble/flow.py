@@ -40,8 +40,8 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
     Returns
     -------
     dict
-        ``steps``, ``missing``, ``disorders``, ``overlap``, ``motion``, ``coverage``, ``imaging``,
-        ``synthetic`` and ``title``; counts of people.
+        ``steps``, ``missing``, ``disorders``, ``treatments``, ``overlap``, ``motion``, ``coverage``,
+        ``imaging``, ``synthetic`` and ``title``; counts of people.
     """
     total = dataset.sizes[n.PARTICIPANT]
     blocks = {"items": (n.RESPONSE, n.ITEM), "scores": (n.SCORE_VALUE, n.SCORE),
@@ -66,25 +66,46 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
         for label, count in zip(labels, observed.sum(axis=0), strict=True):
             missing.append({"block": block, "variable": str(label), "observed": int(count),
                             "missing": total - int(count)})  # fmt: skip
-    diagnosis = dataset[n.DIAGNOSIS].to_numpy()
-    disorders = [
-        {"disorder": str(d), "participants": int(count)}
-        for d, count in zip(dataset[n.DISORDER].to_numpy(), diagnosis.sum(axis=0), strict=True)
-    ]
-    nobody = int((diagnosis.sum(axis=1) == 0).sum())
-    if nobody:
-        disorders.append({"disorder": n.NONE_LEVEL, "participants": nobody})
+    several = int((dataset[n.DIAGNOSIS].to_numpy().sum(axis=1) >= 2).sum())
     return {
         "steps": [{"step": step, "participants": count} for step, count in steps],
         "missing": missing,
-        "disorders": disorders,
-        "overlap": {"participants_with_two_or_more": int((diagnosis.sum(axis=1) >= 2).sum())},
+        "disorders": _diagnosed(dataset),
+        "treatments": _treated(dataset),
+        "overlap": {"participants_with_two_or_more": several},
         "motion": motion_and_outcome(dataset),
         "coverage": _coverage(dataset),
         "imaging": imaging(dataset),
         "synthetic": study.synthetic,
         "title": study.title,
     }
+
+
+def _diagnosed(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how many people have each diagnosis, and how many none, if anybody."""
+    diagnosis = dataset[n.DIAGNOSIS].to_numpy()
+    disorders = [
+        {"disorder": str(d), "participants": int(count)}
+        for d, count in zip(dataset[n.DISORDER].to_numpy(), diagnosis.sum(axis=0), strict=True)
+    ]
+    nobody = int((diagnosis.sum(axis=1) == 0).sum())
+    return disorders + ([{"disorder": n.NONE_LEVEL, "participants": nobody}] if nobody else [])
+
+
+def _treated(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how many people had how much of each treatment: nothing, or anything."""
+    if n.TREATMENT_VALUE not in dataset:
+        return []
+    values = dataset[n.TREATMENT_VALUE].to_numpy()
+    labels = dataset[n.TREATMENT].to_numpy()
+    return [
+        {
+            "treatment": str(label),
+            "with": int((np.isfinite(column) & (column != 0)).sum()),
+            "without": int((column == 0).sum()),
+        }
+        for label, column in zip(labels, values.T, strict=True)
+    ]
 
 
 def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The field's practice as a table: severity on sum scores, history, diagnoses, covariates and site.
 
-y_i = a + b . scores_i + q . factors_i + m . missing_i + d . diagnoses_i + covariates + site + e_i,
+y_i = a + b . scores_i + q . factors_i + m . missing_i + d . diagnoses_i + covariates + site + e_i, plus,
+where asked for, treatments and their products with scores, and what the outcome was before;
 e_i ~ N(0, sigma^2), or the logit of a yes, or the logarithm of a rate with that of the exposure as
 offset and a negative binomial around it, or this of those who have any and the same terms for the logit of
 any; when pooled, plus an intercept and slopes of the scores for each diagnostic pattern. Everybody with an
@@ -10,7 +11,6 @@ NumPy and pandas only: the same table serves fit and scoring.
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -20,7 +20,9 @@ import xarray as xr
 from scipy.special import gammaln
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.baseline import baseline_of
 from nssi_bayes.blocks.indicators import lost_items
+from nssi_bayes.blocks.predictors import SCORE, predictors
 from nssi_bayes.errors import DataError, SpecError, did_you_mean
 from nssi_bayes.integrate.curve import log_any
 from nssi_bayes.schema import family_of
@@ -28,13 +30,10 @@ from nssi_bayes.spec import ConventionalSpec
 from nssi_bayes.store import digest
 
 __all__ = [
-    "FAMILY", "FEWEST_MISSING", "LIBRARIES", "fingerprint", "formula", "formulas", "log_likelihood",
+    "FAMILY", "LIBRARIES", "fingerprint", "formula", "formulas", "log_likelihood",
     "log_predictive", "table", "written",
 ]  # fmt: skip
 
-FEWEST_MISSING: Final = 3
-"""People that a missing-value column needs; with fewer it tells whose outcome it is."""
-_SCORE: Final = "score_"
 _INTERCEPT: Final = "Intercept"
 FAMILY: Final = "family"
 """Attribute of a table: the family of its outcome."""
@@ -67,10 +66,11 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
         One row for each `participant` with the outcome, labelled, without missing values. Columns
         ``outcome`` (unit of the cohort), ``score_*`` (mean of the answered items, each as a share of
         its range, divided by its sd), ``factor_*`` and ``covariate_*`` (unit of the cohort),
-        ``missing_*``, ``diagnosis_*`` and ``site_*`` (0 or 1; the first site is the reference), all
-        of these centred; ``log_exposure`` of a count; and ``pattern`` (all diagnoses of a person,
-        joined; a category). The attribute `FAMILY` is that of the outcome. A column in
-        which all people are equal, and a missing-value column that repeats another, are left out.
+        ``treatment_*`` and ``product_*`` (scores times treatments), ``baseline``, ``missing_*``,
+        ``diagnosis_*`` and ``site_*`` (0 or 1; the first site is the reference), all of these centred;
+        ``log_exposure`` of a count; and ``pattern`` (all diagnoses of a person, joined; a category). The
+        attribute `FAMILY` is that of the outcome. A column in which all people are equal, and a
+        missing-value column that repeats another, are left out.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
     if len(outcome) < 2 or np.ptp(outcome) == 0:
         found = f"outcome {spec.outcome!r}: {len(outcome)} people have it, and it does not vary"
         raise DataError(found, cure="take another outcome, or mend the column of this one")
-    columns = {k: v - v.mean() for k, v in _predictors(spec, people).items() if np.ptp(v) > 0}
-    if not any(name.startswith(_SCORE) for name in columns):
+    columns = {k: v - v.mean() for k, v in predictors(spec, people).items() if np.ptp(v) > 0}
+    if not any(name.startswith(SCORE) for name in columns):
         found = "no function has a score that varies among the people with the outcome"
         raise DataError(found, cure="check the items of the functions of this model")
     index = pd.Index(people[n.PARTICIPANT].to_numpy().astype(str), name=n.PARTICIPANT)
@@ -294,7 +294,7 @@ def _names(data: pd.DataFrame) -> list[str]:
 
 
 def _scores(names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(_SCORE)]
+    return [name for name in names if name.startswith(SCORE)]
 
 
 def _formula(spec: ConventionalSpec, names: list[str], *, exposed: bool, of: str = n.OUTCOME) -> str:
@@ -316,81 +316,19 @@ def _unknown_names(spec: ConventionalSpec, cohort: xr.Dataset) -> list[str]:
         if s not in known
     ]
     found += lost_items(cohort, {s for members in spec.functions.values() for s in members})
-    for key, dim, wanted in (("factors", n.FACTOR, spec.factors), ("outcome", n.OUTCOME, (spec.outcome,))):
+    for key, dim, wanted in (
+        ("factors", n.FACTOR, spec.factors),
+        ("outcome", n.OUTCOME, (spec.outcome,)),
+        ("outcome_from.treatment", n.TREATMENT, spec.outcome_from.treatment),
+    ):
         have = [str(v) for v in cohort[dim].to_numpy()] if dim in cohort.dims else []
         found += [
             f"{key}: no {label!r} in the cohort. {did_you_mean(label, have)}"
             for label in wanted
             if label not in have
         ]
-    return found
-
-
-def _predictors(spec: ConventionalSpec, people: xr.Dataset) -> dict[str, Array]:
-    """Every predictor by a name that is safe in a formula; missing is 0, the mean."""
-    scores, lacking = _scores_of(spec, people)
-    columns = {(_SCORE, function): _standard(v) for function, v in scores.items()}
-    for factor in spec.factors:
-        value = people[n.FACTOR_SCORE].sel({n.FACTOR: factor}).to_numpy().astype(float)
-        columns["factor_", factor] = value
-        lacking[factor] = ~np.isfinite(value)
-    columns = {key: np.nan_to_num(value) for key, value in columns.items()}
-    kept: list[Array] = []
-    for name, missing in lacking.items():
-        if missing.sum() >= FEWEST_MISSING and not any(np.array_equal(missing, k) for k in kept):
-            columns["missing_", name] = missing.astype(float)
-            kept.append(missing)
-    diagnosis = people[n.DIAGNOSIS]
-    for disorder in diagnosis[n.DISORDER].to_numpy():
-        columns["diagnosis_", str(disorder)] = diagnosis.sel({n.DISORDER: disorder}).to_numpy().astype(float)
-    for covariate in people[n.COVARIATE].to_numpy() if n.COVARIATE in people.dims else ():
-        value = people[n.COVARIATE_VALUE].sel({n.COVARIATE: covariate}).to_numpy()
-        columns["covariate_", str(covariate)] = value.astype(float)
-    site = people[n.SITE_OF].to_numpy().astype(str)
-    for label in sorted(set(site))[1:]:
-        columns["site_", label] = (site == label).astype(float)
-    return _safe(columns)
-
-
-def _scores_of(spec: ConventionalSpec, people: xr.Dataset) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Mean of the answered items by function; who answered none, by instrument and by function."""
-    top = people[n.ITEM_CATEGORIES].to_numpy() - 1
-    share = people[n.RESPONSE].to_numpy().astype(float) / top
-    subscale = people[n.ITEM_SUBSCALE].to_numpy().astype(str)
-    instrument = people[n.ITEM_INSTRUMENT].to_numpy().astype(str)
-    seen = np.isfinite(share)
-    used = np.isin(subscale, [s for members in spec.functions.values() for s in members])
-    lacking = {
-        name: ~seen[:, used & (instrument == name)].any(axis=1) for name in sorted(set(instrument[used]))
-    }
-    scores = {}
-    for function, members in spec.functions.items():
-        mine = np.isin(subscale, members)
-        answered = seen[:, mine].sum(axis=1)
-        total = np.where(seen[:, mine], share[:, mine], 0.0).sum(axis=1)
-        scores[function] = np.where(answered > 0, total / np.maximum(answered, 1), np.nan)
-        lacking[function] = answered == 0
-    return scores, lacking
-
-
-def _standard(value: Array) -> Array:
-    """Centre and scale by those who have it; 0 for all where it does not vary."""
-    seen = value[np.isfinite(value)]
-    if len(seen) < 2 or np.ptp(seen) == 0:
-        return np.zeros(len(value))
-    return (value - seen.mean()) / seen.std()
-
-
-def _safe(columns: dict[tuple[str, str], Array]) -> dict[str, Array]:
-    """Name columns by letters, digits and underscores; what would be the same gets a number."""
-    found: dict[str, Array] = {}
-    for (prefix, label), value in columns.items():
-        name = base = prefix + re.sub(r"[^0-9A-Za-z]+", "_", label)
-        count = 1
-        while name in found:
-            count += 1
-            name = f"{base}_{count}"
-        found[name] = value
+    if not found and spec.outcome_from.baseline and not baseline_of(cohort, spec.outcome):
+        found.append(f"outcome_from.baseline: study.yaml names no `baseline` of the outcome {spec.outcome!r}")
     return found
 
 

@@ -1,9 +1,9 @@
 """Read a cohort's folder, unmodified, into tidy tables and a list of all that was changed.
 
 The tables speak the study's own language: ``participants.tsv`` has the columns ``participant_id``,
-``site``, ``covariate_<name>``, ``disorder_<name>`` (0 or 1), ``primary_disorder`` where a folder tells
-it, ``outcome_<name>`` and ``score_<name>``; one table an instrument has ``participant_id`` and its items
-(``isas_01``) or totals (``rrs.brooding``), raw.
+``site``, ``covariate_<name>``, ``treatment_<name>``, ``disorder_<name>`` (0 or 1), ``primary_disorder``
+where a folder tells it, ``outcome_<name>`` and ``score_<name>``; one table an instrument has
+``participant_id`` and its items (``isas_01``) or totals (``rrs.brooding``), raw.
 People stand in the order of their labels, whatever the order of the files.
 """
 

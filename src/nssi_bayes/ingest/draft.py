@@ -116,9 +116,12 @@ def draft(folder: Path) -> str:
         *_privacy(tables, base),
         *_covariates(base),
         *measured,
+        "# treatments:  # what people were given, written like covariates: 0 and 1, or a dose",
+        "#   therapy: {table: TABLE, column: COLUMN}",
         "# outcomes:  # a column or a scale; family: bernoulli, ordinal, or of a count (exposure:)",
         "#   # negative_binomial, or hurdle_negative_binomial where any and how many differ",
         "#   severity: {table: TABLE, column: COLUMN, minimum: 0, maximum: 27}",
+        "#   # baseline: OUTCOME  # another outcome: what this one was before treatment",
         "# scores:  # continuous subscales that measure functions, written like outcomes",
         *(f"# not read: {sentence}" for sentence in [*unread, *lost]),
     ]

@@ -1,4 +1,4 @@
-"""Site, covariates, outcomes and scores: one column a person, numbers checked against what the study says."""
+"""Site, covariates, treatments, outcomes and scores: a column a person, checked against the study."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def match_people(reader: Reader, name: str) -> None:
 
 
 def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
-    """Return all covariates.
+    """Return all covariates and treatments.
 
     Parameters
     ----------
@@ -122,21 +122,23 @@ def covariates(reader: Reader, study: Study) -> dict[str, pd.Series]:
     Returns
     -------
     dict of str to pandas.Series
-        ``covariate_<name>``: (`participant`,) numbers.
+        ``covariate_<name>`` and ``treatment_<name>``: (`participant`,) numbers.
     """
     found = {}
-    for name, rule in study.covariates.items():
+    wanted = [("covariate", *pair) for pair in study.covariates.items()]
+    wanted += [("treatment", *pair) for pair in study.treatments.items()]
+    for kind, name, rule in wanted:
         table = rule.table or study.participants.table
         reader.check_unit(table, rule.column, rule.unit)
         how = Reading(rule.missing, codes=rule.codes, trust_levels=_open(rule.minimum, rule.maximum))
         numbers = reader.numbers(table, rule.column, how)
         if numbers is None:
-            found[f"covariate_{name}"] = pd.Series(np.nan, index=reader.people)
+            found[f"{kind}_{name}"] = pd.Series(np.nan, index=reader.people)
             continue
         ends = (rule.minimum, rule.maximum)
         _check_range(reader, table, rule.column, numbers=numbers, ends=ends)
-        reader.record(table, rule.column, "covariate", numbers=numbers)
-        found[f"covariate_{name}"] = numbers.series(reader.people)
+        reader.record(table, rule.column, kind, numbers=numbers)
+        found[f"{kind}_{name}"] = numbers.series(reader.people)
     return found
 
 

@@ -375,7 +375,8 @@ def _recoded_columns(study: Study) -> set[tuple[str, str]]:
     """Return the columns of which only a recoded form is written."""
     people = study.participants
     found_columns = {(people.table, people.site)} if people.site and people.site_names else set()
-    found_columns |= {(r.table or people.table, r.column) for r in study.covariates.values() if r.codes}
+    rules = (*study.covariates.values(), *study.treatments.values())
+    found_columns |= {(r.table or people.table, r.column) for r in rules if r.codes}
     rule = study.disorders
     columns = list((rule.flags or {}).values())
     columns += list(rule.codes.columns) if rule.codes else []

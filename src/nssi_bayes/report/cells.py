@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Cells", "cells_of_flow", "few", "few_with_several", "suppressed", "total"]
+__all__ = ["Cells", "cells_of_flow", "few", "few_treated", "few_with_several", "suppressed", "total"]
 
 
 class Cells:
@@ -180,6 +180,29 @@ def few_with_several(flow: Mapping[str, Any], smallest: int) -> bool:
     """
     count = int(flow.get("overlap", {}).get("participants_with_two_or_more", 0))
     return _tells_of_few(count, flow, smallest)
+
+
+def few_treated(flow: Mapping[str, Any], smallest: int) -> list[str]:
+    """Return the treatments that too few people had, or that too few had not.
+
+    Parameters
+    ----------
+    flow : mapping
+        As ``flow.json``.
+    smallest : int
+        The smallest count that is printed.
+
+    Returns
+    -------
+    list of str
+        Labels.
+    """
+    cells = Cells(smallest)
+    return [
+        str(t["treatment"])
+        for t in flow.get("treatments", [])
+        if cells.hidden(int(t["with"])) or cells.hidden(int(t["without"]))
+    ]
 
 
 def _tells_of_few(count: int, flow: Mapping[str, Any], smallest: int) -> bool:

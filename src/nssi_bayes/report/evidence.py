@@ -14,7 +14,7 @@ import pandas as pd
 from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.instruments import Instrument, study_instrument
 from nssi_bayes.report.author import read_author
-from nssi_bayes.report.cells import few, few_with_several
+from nssi_bayes.report.cells import few, few_treated, few_with_several
 from nssi_bayes.report.words import split_name
 from nssi_bayes.spec import JointSpec, ModelSpec, Params, Prior, read_model, read_priors
 from nssi_bayes.store import Layout, Numbers, digest, read_json, read_table
@@ -111,6 +111,11 @@ class Evidence:
     def few_with_several(self) -> bool:
         """Whether too few people have two diagnoses or more."""
         return few_with_several(self.flow or {}, self.params.min_cell)
+
+    @property
+    def few_treated(self) -> list[str]:
+        """Treatments that too few people had, or had not."""
+        return few_treated(self.flow or {}, self.params.min_cell)
 
     @property
     def shown(self) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ import yaml
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.report.card import card
-from nssi_bayes.report.cells import few, few_with_several
+from nssi_bayes.report.cells import few, few_treated, few_with_several
 from nssi_bayes.report.evidence import Evidence, gather
 from nssi_bayes.share.audit import Finding, audit
 from nssi_bayes.share.manifest import LIMITS, manifest, readable
@@ -91,6 +91,7 @@ def run(layout: Layout, params: Params, model: str, *, out: Path) -> None:
         vocabulary=vocabulary,
         few_scans=_few_scans(flow, params.min_cell),
         few_with_several=few_with_several(flow, params.min_cell),
+        few_treated=few_treated(flow, params.min_cell),
     )
     question = model.split("/")[0]
     evidence = safe_evidence(gather(layout, params, question))
@@ -157,6 +158,7 @@ def _cohort(layout: Layout, params: Params) -> tuple[list[str], dict[str, list[s
         n.SCORE: labels(n.SCORE),
         n.CONFOUND: ["motion", *labels(n.COVARIATE)],
         n.CONFOUND_EDGE: ["motion", *labels(n.COVARIATE)],
+        n.TREATMENT: labels(n.TREATMENT),
         n.ROI: labels(n.ROI),
         n.NETWORK: labels(n.ROI_NETWORK),
         n.BIG_NETWORK: labels(n.ROI_NETWORK),
@@ -201,7 +203,7 @@ def _write(
     )
     write_json(folder / "verdicts.json", safe_checks(evidence.checks[model]))
     if isinstance(spec, JointSpec):
-        estimates, notes = safe_estimates(read_json(layout.estimates(model)), small)
+        estimates, notes = safe_estimates(read_json(layout.estimates(model)), [*small, *evidence.few_treated])
         write_json(folder / "summaries.json", estimates)
     write_json(folder / "counts.json", safe_flow(evidence.flow or {}, params.min_cell))
     if evidence.table is not None:

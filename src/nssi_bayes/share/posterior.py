@@ -21,11 +21,12 @@ _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+\- ]{0,60}")
 
 
 class _Few(NamedTuple):
-    """What too few people tell of: disorders, dims of blocks, and effects of a further diagnosis."""
+    """What too few people tell of: disorders, dims of blocks, further diagnoses, treatments."""
 
     disorders: set[str]
     dims: set[str]
     several: bool
+    treatments: set[str]
 
 
 @dataclass
@@ -59,6 +60,7 @@ def safe_tree(
     vocabulary: Mapping[str, Iterable[str]],
     few_scans: Iterable[str] = (),
     few_with_several: bool = False,
+    few_treated: Iterable[str] = (),
 ) -> Stripped:
     """Return the part of a posterior that says nothing of a person.
 
@@ -74,6 +76,8 @@ def safe_tree(
         Dims of blocks (``roi``, ``edge``) that too few people have.
     few_with_several : bool
         Whether too few people have two diagnoses or more.
+    few_treated : iterable of str
+        Treatments that too few people had, or had not.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def safe_tree(
         If a label is none of those known: the file is not what it says it is.
     """
     found = Stripped(xr.DataTree())
-    few = _Few(set(small), set(few_scans), few_with_several)
+    few = _Few(set(small), set(few_scans), few_with_several, set(few_treated))
     problems: list[str] = []
     groups = {}
     for name, node in tree.children.items():
@@ -104,13 +108,19 @@ def safe_tree(
             where="posterior",
             cure="fit the model again; a label that is none of the study's own is never shared",
         )
-    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
-    if "diverging" in stats and set(stats["diverging"].dims) == {n.CHAIN, n.DRAW}:
-        diverging = stats["diverging"].transpose(n.CHAIN, n.DRAW).to_numpy()
-        groups["sample_stats"] = xr.Dataset({"diverging": ((n.CHAIN, n.DRAW), diverging)})
+    groups |= _diverging(tree)
     found.left_out["attributes"] = "stripped: they may name paths, times and people"
     found.tree = xr.DataTree.from_dict(groups)
     return found
+
+
+def _diverging(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return which draws diverged, if the file says so."""
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    if "diverging" not in stats or set(stats["diverging"].dims) != {n.CHAIN, n.DRAW}:
+        return {}
+    diverging = stats["diverging"].transpose(n.CHAIN, n.DRAW).to_numpy()
+    return {"sample_stats": xr.Dataset({"diverging": ((n.CHAIN, n.DRAW), diverging)})}
 
 
 def _safe(dataset: xr.Dataset, found: Stripped, few: _Few, *, first: bool) -> xr.Dataset:
@@ -125,6 +135,8 @@ def _safe(dataset: xr.Dataset, found: Stripped, few: _Few, *, first: bool) -> xr
                 found.leave_out(_named(str(name)), reason)
             continue
         kept = _without(array, keeps) if n.DISORDER in array.dims else array
+        if n.TREATMENT in array.dims:
+            kept = array.isel({n.TREATMENT: np.flatnonzero(_kept_treatments(array, few))})
         if (
             n.DISORDER in array.dims
             and str(name) in allowed().zero_sum
@@ -154,6 +166,10 @@ def _kept_disorders(dataset: xr.Dataset, small: set[str]) -> np.ndarray | None:
     return np.array([str(d) not in small for d in dataset[n.DISORDER].to_numpy()])
 
 
+def _kept_treatments(array: xr.DataArray, few: _Few) -> np.ndarray:
+    return ~np.isin(array[n.TREATMENT].to_numpy().astype(str), sorted(few.treatments))
+
+
 def _without(array: xr.DataArray, keeps: np.ndarray | None) -> xr.DataArray:
     return array if keeps is None else array.isel({n.DISORDER: np.flatnonzero(keeps)})
 
@@ -177,6 +193,10 @@ def _reason(name: str, array: xr.DataArray, few: _Few, *, keeps: np.ndarray | No
         return "describes too few people without any of the diagnoses"
     if name.removesuffix("_some").endswith(n.BURDEN) and few.several:
         return "describes too few people with several diagnoses"
+    if n.TREATMENT in own and not _kept_treatments(array, few).any():
+        return "describes a treatment that too few people had, or had not"
+    if name.startswith(("treatment_", "product_")) and any(name.endswith(t) for t in few.treatments):
+        return "describes a treatment that too few people had, or had not"
     if name.removeprefix("diagnosis_") in few.disorders and name.startswith("diagnosis_"):
         return "describes a disorder of too few people"
     return ""

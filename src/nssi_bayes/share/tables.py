@@ -97,7 +97,7 @@ def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[
     estimates : mapping
         As ``estimates.json``.
     small : iterable of str
-        Disorders of too few people.
+        Disorders of too few people, and treatments that too few had or had not.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[
             else [
                 r
                 for r in rows
-                if not few & {r.get("disorder"), r.get("other"), r.get("term")}
+                if not few & {r.get("disorder"), r.get("other"), *str(r.get("term")).split(n.TIMES)}
                 and not (part == "levels" and r.get("estimand") == "adjusted")
             ]
         )
@@ -200,10 +200,13 @@ def safe_evidence(e: Evidence) -> Evidence:
         notes=notes,
         table=table,
         estimates={
-            entry: safe_estimates(found, e.small_disorders)[0] for entry, found in e.estimates.items()
+            entry: safe_estimates(found, [*e.small_disorders, *e.few_treated])[0]
+            for entry, found in e.estimates.items()
         },
         attacks={
-            entry: _safe_attacks(found, e.small_disorders, few_with_several=e.few_with_several)
+            entry: _safe_attacks(
+                found, e.small_disorders, few_with_several=e.few_with_several, treatments=e.few_treated
+            )
             for entry, found in e.attacks.items()
         },
         checks={entry: {**found, **safe_checks(found)} for entry, found in e.checks.items()},
@@ -216,7 +219,11 @@ def safe_evidence(e: Evidence) -> Evidence:
 
 
 def _safe_attacks(
-    found: Mapping[Numbers, dict[str, Any]], small: Sequence[str], *, few_with_several: bool = False
+    found: Mapping[Numbers, dict[str, Any]],
+    small: Sequence[str],
+    *,
+    few_with_several: bool = False,
+    treatments: Sequence[str] = (),
 ) -> dict[Numbers, dict[str, Any]]:
     """Return verdicts without observed values, and no conclusion on too few people."""
     safe: dict[Numbers, dict[str, Any]] = {}
@@ -231,7 +238,7 @@ def _safe_attacks(
             kept = [
                 r for r in content["power_scaling"]
                 if not r["conclusion"].startswith(stays)
-                and not any(d in r["conclusion"] for d in small)
+                and not any(d in r["conclusion"] for d in (*small, *treatments))
             ]  # fmt: skip
             contraction = [r for r in content["contraction"] if not r["parameter"].startswith(stays)]
             counts = {  # of the conclusions that are told, as on the lab's page

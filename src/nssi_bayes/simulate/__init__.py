@@ -21,7 +21,7 @@ from nssi_bayes.instruments import read_instrument
 from nssi_bayes.simulate.edges import CORRELATION, draw_edge_parameters, draw_edges
 from nssi_bayes.simulate.folder import NAME, write_description, write_participants, write_phenotype
 from nssi_bayes.simulate.images import write_scans
-from nssi_bayes.simulate.outcomes import write_outcomes
+from nssi_bayes.simulate.outcomes import write_outcomes, write_treatment
 from nssi_bayes.simulate.parameters import draw_parameters, read_constants
 from nssi_bayes.simulate.people import Z, draw_people
 from nssi_bayes.simulate.responses import draw_answers
@@ -92,6 +92,8 @@ def _write(layout: Layout, params: Params, study: str) -> None:
             reliability.append(answers.reliability)
         own = np.random.default_rng(seed_sequence(params.seed, f"simulate {study} outcomes"))
         write_outcomes(folder, people, rng=own, published=published)
+        given = np.random.default_rng(seed_sequence(params.seed, f"simulate {study} treatment"))
+        write_treatment(folder, people, rng=given, published=published)
         write_scans(noise_rng, folder, scans=scans, atlas=atlas, published=published)
         write_rest(rest_rng[2], folder, edges=edges, motion=moved, atlas=atlas, published=published)
     truth[n.FACTOR_RELIABILITY] = xr.concat([r for r in reliability if r.size], dim=n.FACTOR)

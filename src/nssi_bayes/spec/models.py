@@ -223,6 +223,8 @@ class ConventionalSpec(Strict):
         Sum score: the subscales whose answered items it is the mean of.
     factors : tuple of str
         Psychosocial factors, as observed.
+    outcome_from : OutcomeFrom
+        Treatments, with their products with the scores, and baseline; no latent activation.
     pooled : bool
         Whether intercept and slopes of the scores also vary by diagnostic pattern, uncorrelated.
     """
@@ -232,7 +234,14 @@ class ConventionalSpec(Strict):
     outcome: str
     functions: dict[str, tuple[str, ...]]
     factors: tuple[str, ...] = ()
+    outcome_from: OutcomeFrom = OutcomeFrom()
     pooled: bool = False
+
+    @model_validator(mode="after")
+    def _nothing_latent(self) -> ConventionalSpec:
+        if self.outcome_from.activation:
+            raise ValueError("outcome_from.activation: sum scores have no latent activation; leave it out")
+        return self
 
 
 type ModelSpec = JointSpec | ConventionalSpec | RepeatedSpec

@@ -1,0 +1,212 @@
+"""Treatments and what an outcome was before: from the columns of a folder to what may leave the lab."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from cohort import add_terms
+
+from designs import full_cohort, joint_spec, prior_tree
+from folders import PEOPLE, mapping, read, refused, tables
+from nssi_bayes import names as n
+from nssi_bayes import schema
+from nssi_bayes.blocks.conventional import formula, log_predictive, table
+from nssi_bayes.build import build
+from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.report.cells import few_treated
+from nssi_bayes.share.posterior import safe_tree
+from nssi_bayes.share.tables import safe_estimates
+from nssi_bayes.simulate.outcomes import draw_treatment
+from nssi_bayes.simulate.parameters import read_constants
+from nssi_bayes.spec import ConventionalSpec, parse, read_model
+from nssi_bayes.store import Layout, read_json
+from nssi_bayes.study import Study
+from test_assemble import assembled
+
+TREATMENTS: dict[str, Any] = {
+    "therapy": {"column": "arm", "codes": {"dbt": 1, "waiting": 0}},
+    "sessions": {"column": "sessions", "minimum": 0, "maximum": 40},
+}
+OUTCOMES: dict[str, Any] = {
+    "severity": {"column": "severity", "minimum": 0, "maximum": 20},
+    "after": {"column": "after", "minimum": 0, "maximum": 20, "baseline": "severity"},
+}
+ROOT = Path(__file__).parents[1]
+
+type Array = np.ndarray[Any, Any]
+
+
+def content() -> dict[str, pd.DataFrame]:
+    """Return the invented folder with an arm, a number of sessions, and severity afterwards."""
+    rng = np.random.default_rng(12)
+    found = tables()
+    people = found["participants.tsv"].assign(
+        arm=rng.choice(["dbt", "waiting"], PEOPLE),
+        sessions=rng.integers(0, 20, PEOPLE).astype(str),
+        after=rng.normal(9, 2, PEOPLE).round(2).astype(str),
+    )
+    people.loc[:2, ["arm", "after"]] = "n/a"
+    return {**found, "participants.tsv": people}
+
+
+def test_treatments_stand_in_the_cohort_as_coded(tmp_path: Path) -> None:
+    _, cohort = assembled(tmp_path, content(), outcomes=OUTCOMES, treatments=TREATMENTS)
+    assert schema.violations(cohort) == []
+    source = content()["participants.tsv"].set_index("participant_id")
+    value = cohort[n.TREATMENT_VALUE].to_pandas()
+    known = source["arm"] != "n/a"
+    assert (value["therapy"][known] == (source["arm"][known] == "dbt")).all()
+    assert value["therapy"][~known].isna().all()
+    assert (value["sessions"] == source["sessions"].astype(float)).all()
+    assert n.COVARIATE not in cohort.dims or "therapy" not in cohort[n.COVARIATE].to_numpy()
+    assert cohort[n.OUTCOME_BASELINE].to_numpy().tolist() == ["", "severity"]
+
+
+def test_the_flow_counts_who_was_treated_and_the_audit_names_the_column(tmp_path: Path) -> None:
+    layout, cohort = assembled(tmp_path, content(), outcomes=OUTCOMES, treatments=TREATMENTS)
+    flow = read_json(layout.flow("toy"))
+    value = cohort[n.TREATMENT_VALUE].to_numpy()
+    expected = [
+        {"treatment": label, "with": int((column > 0).sum()), "without": int((column == 0).sum())}
+        for label, column in zip(TREATMENTS, value.T, strict=True)
+    ]
+    assert flow["treatments"] == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"treatments": {"therapy": {"column": "arm", "codes": {"dbt": 1}}}}, "arm"),
+        ({"treatments": {"therapy": {"column": "amr"}}}, "arm"),
+        ({"treatments": {"sessions": {"column": "sessions", "minimum": 0, "maximum": 3}}}, "outside 0 to 3"),
+    ],
+)
+def test_a_column_that_is_no_treatment_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    assert said in refused(tmp_path, content(), mapping(**changes))
+
+
+def test_a_treatment_of_everybody_is_refused(tmp_path: Path) -> None:
+    found = content()
+    found["participants.tsv"]["arm"] = "dbt"
+    with pytest.raises(DataError, match="treatment 'therapy' is the same of all 60 people"):
+        assembled(tmp_path, found, treatments={"therapy": TREATMENTS["therapy"]})
+
+
+def test_a_baseline_is_another_outcome_of_the_study() -> None:
+    for name, hint in (("severty", "Did you mean 'severity'"), ("after", "no other outcome 'after'")):
+        outcomes = {**OUTCOMES, "after": {**OUTCOMES["after"], "baseline": name}}
+        with pytest.raises(SpecError, match=hint):
+            parse(Study, mapping(outcomes=outcomes), where="test")
+
+
+def test_the_tidy_table_has_the_treatment(tmp_path: Path) -> None:
+    people, audit = read(tmp_path, content(), mapping(treatments=TREATMENTS))
+    assert {"treatment_therapy", "treatment_sessions"} <= set(people)
+    assert "treatment" in set(audit["rule"])
+
+
+def _spec(**changes: Any) -> ConventionalSpec:
+    shipped = read_model(Layout(ROOT), "treatment/conventional").model_dump()
+    shipped |= {"outcome": "severity", "outcome_from": {"treatment": ["therapy", "dose"], "baseline": True}}
+    return parse(ConventionalSpec, {**shipped, **changes}, where="test")
+
+
+def _cohort() -> xr.Dataset:
+    return add_terms(full_cohort(40), np.random.default_rng(3))
+
+
+def test_the_conventional_model_has_treatments_their_products_with_scores_and_the_baseline() -> None:
+    cohort = _cohort()
+    data = table(_spec(), cohort)
+    has = np.isfinite(cohort[n.OUTCOME_VALUE].to_numpy()[:, 0])
+    before = cohort[n.OUTCOME_VALUE].to_numpy()[has, 1]
+    therapy = cohort[n.TREATMENT_VALUE].to_numpy()[has, 0]
+    np.testing.assert_allclose(data["treatment_therapy"], therapy - therapy.mean())
+    filled = np.nan_to_num(before)
+    np.testing.assert_allclose(data["baseline"], filled - filled.mean())
+    assert "missing_baseline" in data
+    plain = table(_spec(outcome_from={}), cohort)
+    score = plain["score_self_punishment"].to_numpy()
+    product = data["product_self_punishment_therapy"].to_numpy()
+    # the score is centred and scaled already; a product of centred columns differs by a multiple of therapy
+    both = np.column_stack([np.ones(len(score)), data["treatment_therapy"], score * therapy])
+    left = product - both @ np.linalg.lstsq(both, product, rcond=None)[0]
+    assert np.abs(left).max() < 1e-10
+    text = formula(_spec(), cohort)
+    assert "product_social_signalling_dose" in text
+
+
+def test_its_prediction_is_the_sum_of_its_terms() -> None:
+    data, rng = table(_spec(), _cohort()), np.random.default_rng(1)
+    names = [c for c in data.columns if c not in (n.OUTCOME, n.PATTERN)]
+    draws = {name: rng.standard_normal((1, 4)) for name in [*names, "Intercept"]}
+    draws["sigma"] = np.exp(rng.standard_normal((1, 4)))
+    posterior = xr.Dataset({k: ((n.CHAIN, n.DRAW), v) for k, v in draws.items()})
+    found = log_predictive(posterior, _spec(), data, rng)
+    mean = draws["Intercept"][0][:, None] + sum(draws[c][0][:, None] * data[c].to_numpy() for c in names)
+    sd = draws["sigma"][0][:, None]
+    expected = -0.5 * ((data[n.OUTCOME].to_numpy() - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_an_unknown_treatment_is_refused_with_the_count() -> None:
+    cohort = _cohort()
+    cohort[n.TREATMENT_VALUE][5:8, 0] = np.nan
+    with pytest.raises(DataError, match="'therapy' is not known of 3 people"):
+        table(_spec(), cohort)
+    with pytest.raises(SpecError, match="no latent activation"):
+        _spec(outcome_from={"activation": True})
+    with pytest.raises(SpecError, match="names no `baseline`"):
+        table(_spec(outcome="before"), cohort)
+
+
+def test_the_invented_therapy_is_what_the_constants_say() -> None:
+    """Regressed on its terms the coefficients are those of the constants, within 4 standard errors."""
+    published: dict[str, Any] = {name: c.value for name, c in read_constants().items()}
+    rng, size = np.random.default_rng(5), 6000
+    functions = list(published["therapy_by_function"])
+    people = xr.Dataset(
+        {
+            "eta": ((n.PARTICIPANT, n.FUNCTION), rng.standard_normal((size, 3))),
+            "severity_latent": ((n.PARTICIPANT,), rng.standard_normal(size)),
+        },
+        coords={n.PARTICIPANT: [f"sub-{i}" for i in range(size)], n.FUNCTION: functions},
+    )
+    scale = {**published["severity"], "mean": 50, "maximum": 100, "items": 1000}  # nobody is at an end
+    drawn = draw_treatment(rng, people, published={**published, "severity": scale})
+    therapy = drawn["therapy"].to_numpy()
+    assert therapy.sum() == size // 2
+    y = (drawn["severity_after"].to_numpy() - 50) / scale["sd"]
+    eta = people["eta"].to_numpy()
+    x = np.column_stack([np.ones(size), people["severity_latent"], therapy, therapy[:, None] * eta, eta])
+    found, *_ = np.linalg.lstsq(x, y, rcond=None)
+    by_function = list(published["therapy_by_function"].values())
+    expected = [0, published["severity_kept"], published["therapy_effect"], *by_function, 0, 0, 0]
+    error = np.sqrt(np.diag(np.linalg.inv(x.T @ x)) * (y - x @ found).var())
+    assert np.abs((found - expected) / error).max() < 4
+
+
+def test_what_describes_a_treatment_of_few_stays_in_the_lab() -> None:
+    spec = joint_spec("outcome/joint", outcome_from={"treatment": ["therapy", "dose"]})
+    tree = prior_tree(build(spec, _cohort()))
+    flow = {"treatments": [
+        {"treatment": "therapy", "with": 20, "without": 20}, {"treatment": "dose", "with": 33, "without": 7},
+    ]}  # fmt: skip
+    few = few_treated(flow, 11)
+    assert few == ["dose"]
+    shared = safe_tree(tree, small=(), vocabulary={}, few_treated=few).tree["posterior"]
+    assert shared["theta"][n.TREATMENT].to_numpy().tolist() == ["therapy"]
+    assert shared["phi"].sizes[n.TREATMENT] == 1
+    nobody = safe_tree(tree, small=(), vocabulary={}, few_treated=["therapy", "dose"])
+    assert "theta" not in nobody.kept
+    assert "too few people had" in nobody.left_out["theta"]
+    rows = [{"term": t, "mean": 0.1} for t in ("therapy", "dose", "a x therapy", "a x dose", "a")]
+    kept, told = safe_estimates({"outcome": rows}, few)
+    assert [r["term"] for r in kept["outcome"]] == ["therapy", "a x therapy", "a"]
+    assert "2 of 5 rows" in json.dumps(told)
