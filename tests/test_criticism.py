@@ -91,8 +91,8 @@ def test_refits_that_were_not_done_are_said() -> None:
     row = {"conclusion": "B[f, trauma]", "prior": 0.1, "likelihood": 0.2, "strongest_prior": "B",
            "blocks": {"items": 0.1, "factors": 0.3}, "diagnosis": "moves with the prior of B"}  # fmt: skip
     done = {"variant": "prior scales x 2", "changed": 3, "conclusions": 9, "reversed": 1,
-            "largest_shift": 0.5,
-            "certified": True, "text": "x: y"}  # fmt: skip
+            "largest_shift": 0.5, "certified": True,
+            "text": "x: 3 of 9 conclusions change; logits of being scanned .2"}  # fmt: skip
     away = {
         "variant": "without medication",
         "changed": None,
@@ -106,6 +106,8 @@ def test_refits_that_were_not_done_are_said() -> None:
     said = _words(sensitive("shared", {**base, "refits": [done, away]})).replace("\u00a0", " ")
     assert "3 of 9" in said
     assert "about 1.7 of them differently" in said
+    assert said.count("3 of 9") == 1  # what a column says is no remark
+    assert "logits of being scanned .2" in said
     assert "not done, no covariate" in said
     assert "No refit" in _words(sensitive("shared", {**base, "refits": []}))
 

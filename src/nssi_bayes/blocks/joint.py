@@ -42,6 +42,7 @@ __all__ = [
     "blocks_of",
     "counted",
     "factors_given",
+    "given_axes",
     "log_joint",
     "log_likelihood",
     "parameters",
@@ -179,13 +180,28 @@ def factors_given(
         Mean where all axes are 0 [`participant`, scored factor], its change with the axes
         [`participant`, scored factor, axis], and covariance [`participant`, scored factor, scored factor].
     """
-    mean, onto, covariance = _given_axes(theta, design, include)
+    mean, onto, covariance = given_axes(theta, design, include)
     first = neural.shared(theta, design)
     return mean[:, first:], onto[:, first:], covariance[:, first:, first:]
 
 
-def _given_axes(theta: Theta, design: Design, include: Iterable[str]) -> tuple[Any, Any, Any]:
-    """Return the same of residual factors that the outcome loads on, too, and factors with scores."""
+def given_axes(theta: Theta, design: Design, include: Iterable[str]) -> tuple[Any, Any, Any]:
+    """Return the same of residual factors that the outcome loads on, too, and factors with scores.
+
+    Parameters
+    ----------
+    theta : dict of str to array
+        One value of every parameter.
+    design : Design
+        The data.
+    include : iterable of str
+        Blocks whose data count.
+
+    Returns
+    -------
+    tuple of array
+        As `factors_given`, residual factors first.
+    """
     matrix = functions_given(theta, design, include, keep_factors=True).matrix
     count = neural.shared(theta, design) + len(design.scored_factors)
     covariance = jnp.linalg.inv(matrix[:, :count, :count])
@@ -323,7 +339,7 @@ def predictor(theta: Theta, design: Design, eta: Any) -> tuple[Any, Any]:
     mean = (said.mean + jnp.einsum("ikf,if->ik", own, eta)).T
     if not count:
         return mean, jnp.zeros((len(mean), 0, len(eta)))
-    constant, onto, left = _given_axes(theta, design, BLOCKS)
+    constant, onto, left = given_axes(theta, design, BLOCKS)
     factor = constant + (onto @ eta[:, :, None])[:, :, 0]
     if len(mean) > 1:
         spread = jnp.einsum("kp,ipr->kri", slope, jnp.linalg.cholesky(left))

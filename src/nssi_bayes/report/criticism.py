@@ -230,7 +230,7 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
         {"change": r["variant"], "conclusions that change": _changed(r),
          "to the other sign": "" if r["changed"] is None else str(r["reversed"]),
          "largest shift, sd": "" if r["changed"] is None else number(r["largest_shift"]),
-         "remark": r["text"].split(": ", 1)[1] if r["changed"] is None or not r["certified"] else ""}
+         "remark": _remark(r)}
         for r in found["refits"]
     ]  # fmt: skip
     if refits:
@@ -266,6 +266,14 @@ def sensitive(name: str, found: Artefact) -> list[Part]:
 
 def _strongest(blocks: Mapping[str, float]) -> str:
     return max(blocks, key=lambda block: blocks[block])
+
+
+def _remark(refit: Artefact) -> str:
+    """Return what else there is to say of a refit: why there is none, or what it found."""
+    told = str(refit["text"]).split(": ", 1)[1]
+    if refit["changed"] is None:
+        return told
+    return "; ".join(told.split("; ")[1:])
 
 
 def _changed(refit: Artefact) -> str:

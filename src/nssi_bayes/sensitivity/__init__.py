@@ -30,7 +30,7 @@ from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
 from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
-from nssi_bayes.sensitivity.variants import Fitted, Variant, variants, without_overlaps
+from nssi_bayes.sensitivity.variants import SELECTION, Fitted, Variant, variants, without_overlaps
 from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
 from nssi_bayes.study import read_study
@@ -187,10 +187,25 @@ def _refit(
     text = f"{variant.name}: {found['changed']} of {found['conclusions']} conclusions change"
     text += f", {found['reversed']} of them to the other sign" if found["reversed"] else ""
     text += "" if certified else "; this refit is not certified"
+    if variant.name == SELECTION:
+        text += f"; {_selected(after, params.interval)}"
     return {
         "variant": variant.name, "text": text, "certified": certified,
         "max_rhat": gate.sampling["max_rhat"], "divergences": gate.sampling["divergences"], **found,
     }  # fmt: skip
+
+
+def _selected(after: dict[str, Array], interval: float) -> str:
+    """Say how being scanned goes with each function."""
+    tails = ((1 - interval) / 2, (1 + interval) / 2)
+    told = []
+    for name, draws in after.items():
+        if name.startswith("w["):
+            low, high = np.quantile(draws, tails)
+            told.append(f"{name[2:-1].replace('_', ' ')} {draws.mean():.2f} ({low:.2f} to {high:.2f})")
+    return (
+        f"logits of being scanned per residual sd of a function, {interval:.0%} intervals: {', '.join(told)}"
+    )
 
 
 def _everybody(

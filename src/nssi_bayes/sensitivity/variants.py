@@ -4,7 +4,9 @@ What is missing is ignorable in the model, given items, history, diagnoses and s
 `missing_*` ask what if it is not: it is filled in from the posterior, every value `delta` sd away from
 what the model expects, and the model is fitted to the completed data (a pattern-mixture analysis,
 Little 1993, 10.1080/01621459.1993.10594302, with one imputation). `delta` 0 shows what filling in
-alone does.
+alone does. `selection` makes who was scanned an outcome of the functions, in the same model: if it goes with
+them, and they with activation, scans are missing for a reason that the model then holds (a shared-parameter
+selection model, Little 1995, 10.1080/01621459.1995.10476615).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import joint
+from nssi_bayes.blocks import joint, neural
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate
 from nssi_bayes.blocks.people import few
@@ -30,8 +32,9 @@ from nssi_bayes.spec import JointSpec, read_priors
 from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
-__all__ = ["Fitted", "Variant", "scaled", "variants", "without_overlaps"]
+__all__ = ["SELECTION", "Fitted", "Variant", "scaled", "variants", "without_overlaps"]
 
+SELECTION: Final = "who was scanned, an outcome of the functions"
 _SCALES: Final = {"half": 0.5, "double": 2.0}
 _COVARIATES: Final = {"motion": ("motion", "framewise"), "medication": ("medic",)}
 _WHO: Final = {"missing_scans": ("scanned", "connected"), "missing_outcome": ("outcome",)}
@@ -84,6 +87,8 @@ def variants(
             yield _without(built, kind)
         elif kind == "site":
             yield from _sites(built)
+        elif kind == "selection":
+            yield _selection(built)
         elif kind != "overlaps":
             yield from _filled(built, kind, settings.deltas, fitted, rng)
 
@@ -176,6 +181,28 @@ def _sites(built: Built) -> Iterator[Variant]:
         yield Variant(f"{n.WITHOUT_SITE}{site}", _like(built, built.spec, few(built.design, keep)))
 
 
+def _selection(built: Built) -> Variant:
+    """Make who was scanned an outcome of the model."""
+    spec, design = built.spec, built.design
+    scanned = np.isin(np.arange(len(design.diagnosis)), [*design.scanned, *design.connected])
+    asked = {
+        "it has an outcome already": spec.outcome is not None,
+        "nobody, or everybody, was scanned": not 0 < scanned.sum() < len(scanned),
+        "it has groups": spec.groups is not None,
+        "its factors are measured by items": bool(spec.factor_items),
+        "its loadings differ by disorder": spec.measurement.nonuniform,
+        "its functions are skewed": spec.distribution != "normal",
+    }
+    reason = next((why for why, there in asked.items() if there), "")
+    if reason:
+        return Variant(SELECTION, None, f"the model has no such term: {reason}")
+    whole = replace(
+        design, outcome=scanned.astype(float), outcome_seen=np.ones(len(scanned), dtype=bool),
+        outcome_family=n.BERNOULLI,
+    )  # fmt: skip
+    return Variant(SELECTION, _like(built, spec.model_copy(update={"outcome": "scanned"}), whole))
+
+
 def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) -> Iterator[Variant]:
     """Yield the model without each disorder and factor that overlaps with what it measures.
 
@@ -251,8 +278,8 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
     theta = {k: v[s] for k, v in fitted.theta.items()}
     root = np.linalg.cholesky(fitted.moments.covariance[s] + 1e-10 * np.eye(fitted.moments.mean.shape[2]))
     eta = fitted.moments.mean[s] + (root @ rng.standard_normal((*fitted.moments.mean.shape[1:], 1)))[..., 0]
-    who, first = _factors(theta, design, eta, rng), len(design.item_factors)
-    latent = Latent(np.concatenate([who, eta[:, :first]], axis=1), eta[:, first:])
+    (residual, who), first = _factors(theta, design, eta, rng), len(design.item_factors)
+    latent = Latent(np.concatenate([who, eta[:, :first]], axis=1), eta[:, first:], residual)
     if kind == "missing_outcome":
         whole = replace(design, outcome_seen=np.ones_like(design.outcome_seen))
         drawn = generate(theta, whole, rng, latent=latent).outcome + delta
@@ -273,20 +300,25 @@ def _complete(design: Design, kind: str, fitted: Fitted, rng: np.random.Generato
     return replace(whole, **changed)
 
 
-def _factors(theta: dict[str, Array], design: Design, axes: Array, rng: np.random.Generator) -> Array:
+def _factors(
+    theta: dict[str, Array], design: Design, axes: Array, rng: np.random.Generator
+) -> tuple[Array | None, Array]:
     """Draw the true factors of those with scores, given the axes and all Gaussian data of a person.
 
-    A score holds error; it stands for no true factor. Where functions are skewed, what is Gaussian of
-    them is known with them.
+    And, before them, residual factors of activation where the outcome loads on them, too. A score holds
+    error; it stands for no true factor. Where functions are skewed, what is Gaussian of them is known
+    with them.
     """
-    if not design.scored_factors:
-        return np.zeros((len(axes), 0))
-    mean, onto, covariance = (np.asarray(v) for v in joint.factors_given(theta, design, include=joint.BLOCKS))
+    count = neural.shared(theta, design)
+    if not count + len(design.scored_factors):
+        return None, np.zeros((len(axes), 0))
+    mean, onto, covariance = (np.asarray(v) for v in joint.given_axes(theta, design, joint.BLOCKS))
     if "epsilon" in theta:
         shape = sinh_arcsinh.shape_of(theta["epsilon"], theta["tailweight"])
         axes = np.concatenate([sinh_arcsinh.invert(axes, shape)[0], axes], axis=1)[:, : onto.shape[2]]
     noise = rng.standard_normal((*mean.shape, 1))
-    return mean + (onto @ axes[:, :, None] + np.linalg.cholesky(covariance) @ noise)[:, :, 0]
+    drawn = mean + (onto @ axes[:, :, None] + np.linalg.cholesky(covariance) @ noise)[:, :, 0]
+    return drawn[:, :count] if count else None, drawn[:, count:]
 
 
 def _everybody(design: Design, who: str, values: str, confound: str) -> Design:

@@ -21,6 +21,7 @@ type Refit = Literal[
     "overlaps",
     "missing_scans",
     "missing_outcome",
+    "selection",
 ]
 
 
@@ -74,6 +75,7 @@ class Sensitivity(Strict):
         ``motion``, ``medication``: without that covariate. ``site``: each site left out.
         ``overlaps``: without each disorder and factor that study.yaml marks as overlapping.
         ``missing_scans``, ``missing_outcome``: what is missing is filled in, `deltas` apart.
+        ``selection``: who was scanned is an outcome of the functions, in a model without another.
     deltas : tuple of float
         How far what is missing lies from what the model expects, in sd of the column.
     """
