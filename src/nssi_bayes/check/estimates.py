@@ -394,5 +394,6 @@ def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None, *, end: str
                 draws = flat[name + end].sel(at).to_numpy()
                 ends = {"median": np.median(draws), "low": row["low"], "high": row["high"]}
                 row["ratio"] = {"kind": ratio, **{k: float(np.exp(v)) for k, v in ends.items()}}
-            found.append({"term": n.TIMES.join(at.values()) or name, **row})
+            own = [f"{label}_activation" if dim == n.NETWORK else label for dim, label in at.items()]
+            found.append({"term": n.TIMES.join(own) or name, **row})  # a network may be named as a function
     return found
