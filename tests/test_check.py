@@ -30,6 +30,7 @@ from nssi_bayes.check import estimates, scores
 from nssi_bayes.check.gate import judge, judge_ends
 from nssi_bayes.check.levels import as_met, averages, weights_of
 from nssi_bayes.check.printed import derived
+from nssi_bayes.check.summarised import Summary
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.fit import fit
 from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
@@ -300,7 +301,7 @@ def test_a_fit_is_judged_on_what_its_page_prints(monkeypatch: pytest.MonkeyPatch
 def test_the_ends_of_every_printed_interval_are_judged() -> None:
     """The hardest end is that of ArviZ; what is fixed, and the prior, do not count."""
     sticky = np.repeat(np.random.default_rng(8).standard_normal((4, 25)), 10, axis=1)
-    summary = estimates._Summary(0.9, 0.2, chains=4)
+    summary = Summary(0.9, 0.2, chains=4)
     summary.interval(np.random.default_rng(9).standard_normal(1000))
     summary.interval(np.ones(1000))
     free = summary.fewest()
@@ -323,7 +324,7 @@ def test_loadings_of_disorders_are_less_their_mean() -> None:
     places = {n.ROI_NETWORK: ["u", "u", "v"], n.ROI_HEMISPHERE: ["L", "R", "M"]}
     places |= {axis: [1.0, 2.0, 3.0] for axis in (n.ROI_X, n.ROI_Y, n.ROI_Z)}
     cohort = xr.Dataset(coords={n.ROI: ["X", "Y", "Z"], **{k: (n.ROI, v) for k, v in places.items()}})
-    summary = estimates._Summary(0.9, 0.2, chains=4)
+    summary = Summary(0.9, 0.2, chains=4)
     rows = estimates._rois_by_disorder(summary, flat, cohort)
     assert len(rows) == 2 * 3 * 2
     (row,) = [r for r in rows if (r["function"], r["disorder"], r["roi"]) == ("g", "b", "Y")]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nssi_bayes.check.estimates import _Summary
+from nssi_bayes.check.summarised import Summary
 from nssi_bayes.report import clinical
 from nssi_bayes.report.claims import LABELS, Claim, answer, finding, judged
 from nssi_bayes.report.sections.answer import _compared
@@ -53,7 +53,7 @@ def _with_share(count: int, *, positive: int) -> np.ndarray:
 
 def _estimates(seed: int, content: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return ``estimates.json`` as `check` summarises draws, and the draws by what a sentence begins with."""
-    summary = _Summary(content, ROPE, chains=4)
+    summary = Summary(content, ROPE, chains=4)
     made: dict[str, np.ndarray] = {}
     counter = iter(range(1000 * seed, 1000 * seed + 1000))
 
@@ -190,7 +190,7 @@ def test_every_sentence_agrees_with_the_draws(seed: int) -> None:
 def test_a_direction_is_one_when_the_interval_leaves_zero_out(seed: int) -> None:
     """What a sentence calls a direction, and the interval beside it, never contradict each other."""
     values = np.random.default_rng(seed).normal(0.3, 0.2, 4000)
-    row = _Summary(0.9, ROPE, chains=4).signed(values, rope=True)
+    row = Summary(0.9, ROPE, chains=4).signed(values, rope=True)
     directed = judged({**row, "p_over_rope": 0.5}, content=0.9) == "direction"
     assert directed == (row["low"] > 0 or row["high"] < 0)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from cohort import add_terms
 from scipy import stats
 
 from designs import full_cohort, joint_spec, prior_tree, small_cohort, small_spec
@@ -136,7 +137,10 @@ def _of_groups(r: dict[str, Any]) -> str:
 
 def _of_outcome(r: dict[str, Any], known: set[str]) -> str:
     end = "_some" if r.get("part") == "any" else ""
-    names = [f"{kind}{end}[{r['term']}]" for kind in ("w", "q", "d")]
+    term = r["term"]
+    names = [f"{kind}{end}[{term}]" for kind in ("w", "q", "d", "theta")]
+    names += [f"v{end}[{term.removesuffix('_activation')}]", f"{term}{end}"]
+    names.append(f"phi{end}[{', '.join(term.split(n.TIMES)[::-1])}]")
     return next((name for name in names if name in known), names[0])
 
 
@@ -152,6 +156,7 @@ _NAMES: dict[str, Any] = {
         f"largest difference, {r['term']}[{', '.join(x for x in (r['function'], r['detail']) if x)}]"
     ),
     "slopes": lambda r: f"B[{r['function']}, {r['factor']}]",
+    "outcome_by_disorder": lambda r: f"outcome slope by disorder[{r['function']}, {r['disorder']}]",
     "slopes_by_disorder": lambda r: f"slope by disorder[{r['function']}, {r['factor']}, {r['disorder']}]",
     "correlations": lambda r: f"Omega[{r['other']}, {r['function']}]",
     "networks": lambda r: f"L_network[{r['network']}, {r['function']}]",
@@ -165,6 +170,14 @@ _TOLD_BY_OTHERS = {"levels", "rois_by_disorder", "measurement", "projection"}
 """Parts that are not compared one by one between revisions: contrasts, networks and heterogeneity are."""
 _PRINTABLE = {
     "circuits": (joint_spec(outcome="severity"), full_cohort(30)),
+    "treatment": (
+        joint_spec(
+            "outcome/joint",
+            outcome_from={"treatment": ["therapy", "dose"], "baseline": True, "activation": True},
+            disorder={"levels": True, "outcome": True},
+        ),
+        add_terms(full_cohort(30), np.random.default_rng(3)),
+    ),
     "roots": (joint_spec("heterogeneity/disorder_roots"), full_cohort(30)),
     "spread and bias": (
         small_spec(disorder={"levels": True, "spread": True}, measurement={"bias": "dense"}),

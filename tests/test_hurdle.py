@@ -25,7 +25,9 @@ from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.blocks.predicted import Predictor, on_axes
 from nssi_bayes.build import build_design
 from nssi_bayes.calibrate.person import draw_functions
-from nssi_bayes.check import estimates, predictive, prior, scores
+from nssi_bayes.check import predictive, prior, scores
+from nssi_bayes.check.associations import outcome_rows
+from nssi_bayes.check.summarised import Summary
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.density import compile_density
 from nssi_bayes.fit.sample import sample
@@ -309,7 +311,7 @@ def test_both_parts_are_told_as_ratios_of_their_own() -> None:
         {k: (("sample", d), values[k]) for k, d in dims.items()},
         coords={d: design.coords[d] for d in dims.values()},
     )
-    rows = estimates.outcome_rows(estimates._Summary(0.9, 0.2, chains=4), flat, n.HURDLE)
+    rows = outcome_rows(Summary(0.9, 0.2, chains=4), flat, n.HURDLE)
     half = len(rows) // 2
     assert {r["part"] for r in rows[:half]} == {"any"}
     assert {r["part"] for r in rows[half:]} == {"count"}

@@ -19,8 +19,9 @@ from nssi_bayes.blocks import conventional, joint
 from nssi_bayes.blocks.parameter import draw
 from nssi_bayes.build import build, build_design
 from nssi_bayes.calibrate.person import draw_functions
-from nssi_bayes.check import estimates, predictive, prior
+from nssi_bayes.check import associations, predictive, prior
 from nssi_bayes.check.statistics import Statistics, person_columns
+from nssi_bayes.check.summarised import Summary
 from nssi_bayes.fit import fit
 from nssi_bayes.report import computed
 from nssi_bayes.report.claims import answer
@@ -143,14 +144,14 @@ def _posterior(family: str) -> tuple[Any, xr.Dataset]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_slopes_are_told_as_ratios_with_intervals(family: str) -> None:
     _, flat = _posterior(family)
-    summary = estimates._Summary(0.9, 0.2, chains=4)
-    rows = estimates._outcome(summary, flat, estimates._RATIOS[family])
+    summary = Summary(0.9, 0.2, chains=4)
+    rows = associations._outcome(summary, flat, associations._RATIOS[family])
     assert [r["term"] for r in rows][:2] == ["self_related", "self_punishment"]
     own = np.exp(flat["w"].to_numpy()[:, 0])
     assert rows[0]["ratio"]["median"] == pytest.approx(np.median(own), rel=1e-2)
     assert rows[0]["ratio"]["low"] == pytest.approx(np.quantile(own, 0.05), rel=1e-2)
     assert rows[0]["ratio"]["high"] == pytest.approx(np.exp(rows[0]["high"]))
-    assert "ratio" not in estimates._outcome(summary, flat, None)[0]
+    assert "ratio" not in associations._outcome(summary, flat, None)[0]
     told = {"outcome": json.loads(json.dumps(rows)), "interval": 0.9, "rope": 0.2}
     kind = rows[0]["ratio"]["kind"]
     table = section._table(told)
@@ -211,3 +212,26 @@ def test_a_spec_to_copy_goes_from_a_cohort_to_estimates(question: str, family: s
     assert TAKEN[family] in {c["name"] for c in found["predictive"]["checks"]}
     assert found["observed"].keys() >= {"outcome", "outcome_given_items_factors"}
     assert np.isfinite(found["person"]["function_sd"]).all()
+
+
+def test_slopes_by_disorder_are_the_common_one_and_the_disorders_own() -> None:
+    rng = np.random.default_rng(3)
+    own = rng.standard_normal((200, 2, 3))
+    common = rng.standard_normal((200, 2))
+    flat = xr.Dataset(
+        {
+            "w": (("sample", n.FUNCTION), common),
+            "w_disorder": (("sample", n.FUNCTION, n.DISORDER), own - own.mean(axis=2, keepdims=True)),
+        },
+        coords={n.FUNCTION: ["a", "b"], n.DISORDER: ["x", "y", "z"]},
+    )
+    summary = Summary(0.9, 0.2, chains=4)
+    rows = associations.by_disorder_of_outcome(summary, flat)
+    assert [(r["function"], r["disorder"]) for r in rows] == [(f, d) for f in "ab" for d in "xyz"]
+    expected = (common[:, 1] + own[:, 1, 2] - own[:, 1].mean(axis=1)).mean()
+    assert rows[-1]["mean"] == pytest.approx(expected)
+    both = flat.rename(w="w_some", w_disorder="w_disorder_some").merge(flat)
+    assert [r["part"] for r in associations.by_disorder_of_outcome(summary, both)] == ["any"] * 6 + [
+        "count"
+    ] * 6
+    assert associations.by_disorder_of_outcome(summary, flat[["w"]]) == []

@@ -23,6 +23,7 @@ from nssi_bayes.blocks.slots import Slots
 from nssi_bayes.build import Built, build, build_design, fingerprint
 from nssi_bayes.calibrate.person import draw_functions
 from nssi_bayes.check import estimates
+from nssi_bayes.check.summarised import Summary, flattened
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.density import _with_kernel, compile_density, likelihood_of, unconstrained
@@ -335,12 +336,11 @@ def test_estimates_and_the_page_say_how_skewed_functions_are() -> None:
     draws = {"epsilon": rng.normal(0.5, 0.01, (4, 100, 1)), "tailweight": rng.normal(0.8, 0.01, (4, 100, 1))}
     labels = {"function": ["emotion_regulation"]}
     posterior = xr.Dataset({k: (("chain", "draw", "function"), v) for k, v in draws.items()}, coords=labels)
-    summary = estimates._Summary(0.9, 0.2, chains=4)
-    rows = estimates._skewness(summary, estimates._flat(posterior))
+    rows = estimates._skewness(summary := Summary(0.9, 0.2, chains=4), flattened(posterior))
     assert rows[0]["mean"] == pytest.approx(1.204, abs=0.02)
     assert rows[0]["excess_kurtosis"]["mean"] == pytest.approx(2.096, abs=0.1)
     assert rows[0]["low"] < rows[0]["mean"] < rows[0]["high"]
-    assert not estimates._skewness(summary, estimates._flat(posterior.drop_vars("epsilon")))
+    assert not estimates._skewness(summary, flattened(posterior.drop_vars("epsilon")))
     shown = {"structure/shared": {}, "structure/skewed": {"skewness": rows, "interval": 0.9}}
     parts = _skewness(SimpleNamespace(estimates=shown))  # type: ignore[arg-type]
     assert len(parts) == 1

@@ -8,24 +8,24 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from nssi_bayes import names as n
-from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.check import bias
+from nssi_bayes.check.associations import by_disorder_of_outcome, outcome_rows
 from nssi_bayes.check.groups import by_group
 from nssi_bayes.check.levels import Met, contrasts
+from nssi_bayes.check.summarised import Array, Row, Summary, flattened, rows_of, values_of
 from nssi_bayes.integrate.sinh_arcsinh import skewness
 from nssi_bayes.schema import edge_table, roi_table
 from nssi_bayes.spec import Params
 
-__all__ = ["PARTS", "VARYING", "by_disorder", "estimate", "outcome_rows", "rate_ratios"]
+__all__ = ["PARTS", "VARYING", "by_disorder", "estimate"]
 
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
-    "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "measurement",
-    "item_bias", "spread", "skewness", "groups", "projection",
+    "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "outcome_by_disorder",
+    "measurement", "item_bias", "spread", "skewness", "groups", "projection",
 )  # fmt: skip
 
 VARYING: Final = {
@@ -35,21 +35,6 @@ VARYING: Final = {
     "outcome slopes": ("w_disorder", "tau_w", None),
 }  # fmt: skip
 """What varies by disorder: its effects, their scale, and what beside functions they are told by."""
-_RATIOS: Final = {
-    n.BERNOULLI: "odds ratio",
-    n.NEGATIVE_BINOMIAL: "rate ratio",
-    n.ORDINAL: "odds ratio of a higher category",
-    n.HURDLE: "rate ratio among those with any",
-}
-_TERMS: Final = {
-    "w": (n.FUNCTION,), "q": (n.FACTOR,), "d": (n.DISORDER,), "v": (n.NETWORK,), "baseline": (),
-    "theta": (n.TREATMENT,), "phi": (n.FUNCTION, n.TREATMENT),
-}  # fmt: skip
-"""Slopes of an outcome, in the order of the page."""
-_SOME: Final = "odds ratio of any"
-
-type Array = np.ndarray[Any, Any]
-type Row = dict[str, Any]
 
 
 def estimate(
@@ -80,27 +65,28 @@ def estimate(
     dict
         As ``estimates.json``.
     """
-    posterior, prior = (_flat(tree[g].to_dataset()) for g in ("posterior", "prior"))
+    posterior, prior = (flattened(tree[g].to_dataset()) for g in ("posterior", "prior"))
     chains = tree["posterior"].sizes[n.CHAIN]
-    summary = _Summary(params.interval, params.rope, chains=chains, printed=printed)
+    summary = Summary(params.interval, params.rope, chains=chains, printed=printed)
     found: dict[str, Any] = {part: [] for part in PARTS}
     found.update(rope=params.rope, interval=params.interval)
-    adjusted = _values(posterior, "A", n.DISORDER, n.FUNCTION) if "A" in posterior else None
+    adjusted = values_of(posterior, "A", n.DISORDER, n.FUNCTION) if "A" in posterior else None
     found |= _by_disorder(summary, adjusted, met, design)
     found["heterogeneity"] = list(_heterogeneity(summary, posterior, prior))
-    found["slopes"] = _table(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
+    found["slopes"] = rows_of(summary, posterior, "B", (n.FUNCTION, n.FACTOR))
     _per_total_sd(summary, found, posterior, adjusted, np.sqrt(spread))
     if "B_disorder" in posterior:
         whole = posterior.assign(B_whole=posterior["B"] + posterior["B_disorder"])
-        found["slopes_by_disorder"] = _table(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
+        found["slopes_by_disorder"] = rows_of(summary, whole, "B_whole", (n.FUNCTION, n.FACTOR, n.DISORDER))
     if not design.coords[n.GROUP]:  # of groups each has its own, among ``groups``
         found["correlations"] = _correlations(summary, posterior, design.coords[n.FUNCTION])
     found["rois"] = _rois(summary, posterior, design, spread, cohort)
     found["rois_by_disorder"] = _rois_by_disorder(summary, posterior, cohort)
-    found["networks"] = _table(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
+    found["networks"] = rows_of(summary, posterior, "L_network", (n.NETWORK, n.FUNCTION))
     found["edges"] = _edges(summary, posterior, design, spread, cohort)
-    found["network_pairs"] = _table(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
+    found["network_pairs"] = rows_of(summary, posterior, "L_pair", (n.NETWORK_PAIR, n.FUNCTION))
     found["outcome"] = outcome_rows(summary, posterior, design.outcome_family)
+    found["outcome_by_disorder"] = by_disorder_of_outcome(summary, posterior)
     found["measurement"] = _measurement(summary, posterior, design)
     found["item_bias"] = bias.item_bias(posterior, design, signed=summary.signed, interval=summary.interval)
     found["skewness"] = _skewness(summary, posterior)
@@ -110,88 +96,8 @@ def estimate(
     return found
 
 
-def rate_ratios(posterior: xr.Dataset, params: Params) -> dict[str, Any]:
-    """Summarise coefficients of a count, ``x_*``, as logs of rate ratios and as ratios.
-
-    Parameters
-    ----------
-    posterior : xarray.Dataset
-        Of a model of a repeated count [`chain`, `draw`].
-    params : Params
-        Interval and ROPE.
-
-    Returns
-    -------
-    dict
-        ``outcome`` as in ``estimates.json``, and the fewest effective draws of an interval's end.
-    """
-    summary = _Summary(params.interval, params.rope, chains=posterior.sizes[n.CHAIN])
-    terms = {str(name): str(name).removeprefix("x_") for name in posterior if str(name).startswith("x_")}
-    if not terms:
-        return {}
-    coefficients = xr.Dataset({"w": xr.concat([posterior[name] for name in terms], dim=n.FUNCTION)})
-    coefficients = coefficients.assign_coords({n.FUNCTION: list(terms.values())})
-    rows = _outcome(summary, _flat(coefficients), _RATIOS[n.NEGATIVE_BINOMIAL])
-    return {"outcome": rows, "min_ess_of_ends": summary.fewest()}
-
-
-class _Summary:
-    """Mean, equal-tailed interval and probabilities of draws, and how well the ends are known."""
-
-    def __init__(
-        self, interval: float, rope: float, *, chains: int, printed: list[Array] | None = None
-    ) -> None:
-        self.tails = ((1 - interval) / 2, (1 + interval) / 2)
-        self.rope, self._chains = rope, chains
-        self._printed: list[Array] = [] if printed is None else printed
-
-    def fewest(self) -> float:
-        """Return the smallest effective sample size of the end of any interval so far."""
-        draws = np.stack(self._printed).reshape(len(self._printed), self._chains, -1)
-        draws = draws[np.ptp(draws, axis=(1, 2)) > 0]  # what is fixed has no end
-        return min(float(array_stats.ess(draws, method="quantile", prob=p).min()) for p in self.tails)
-
-    def interval(self, draws: Array, *, prior: bool = False) -> Row:
-        """Return mean and interval."""
-        if not prior:
-            self._printed.append(draws)
-        low, high = np.quantile(draws, self.tails)
-        return {"mean": float(draws.mean()), "low": float(low), "high": float(high)}
-
-    def signed(self, draws: Array, *, rope: bool = False) -> Row:
-        """Summarise with the probability of being positive, and of leaving the ROPE."""
-        row = {**self.interval(draws), "sd": float(draws.std()), "p_positive": float((draws > 0).mean())}
-        return {**row, "p_over_rope": self.over_rope(draws)} if rope else row
-
-    def over_rope(self, draws: Array) -> float:
-        """Return the probability that the size exceeds the ROPE."""
-        return float((np.abs(draws) > self.rope).mean())
-
-
-def _flat(dataset: xr.Dataset) -> xr.Dataset:
-    return dataset.stack({"sample": (n.CHAIN, n.DRAW)}, create_index=False).drop_vars(
-        [n.CHAIN, n.DRAW], errors="ignore"
-    )
-
-
-def _values(flat: xr.Dataset, name: str, *dims: str) -> Array:
-    return flat[name].transpose("sample", *dims).to_numpy()
-
-
-def _table(summary: _Summary, flat: xr.Dataset, name: str, dims: tuple[str, ...]) -> list[Row]:
-    if name not in flat:
-        return []
-    values = _values(flat, name, *dims)
-    labels = [flat[d].to_numpy() for d in dims]
-    return [
-        {**{d: str(labels[a][i]) for a, (d, i) in enumerate(zip(dims, place, strict=True))},
-         **summary.signed(values[(slice(None), *place)], rope=True)}
-        for place in np.ndindex(*values.shape[1:])
-    ]  # fmt: skip
-
-
 def _per_total_sd(
-    summary: _Summary, found: Row, posterior: xr.Dataset, adjusted: Array | None, total: Array
+    summary: Summary, found: Row, posterior: xr.Dataset, adjusted: Array | None, total: Array
 ) -> None:
     """Add adjusted contrasts and slopes per total sd of the function between people [sample, `function`].
 
@@ -205,14 +111,14 @@ def _per_total_sd(
         each = (d[:, j] / total[:, j] for *_, d in contrasts(adjusted, None) for j in range(d.shape[1]))
         draws += zip(rows, each, strict=True)
     if found["slopes"]:
-        slopes = _values(posterior, "B", n.FUNCTION, n.FACTOR) / total[:, :, None]
+        slopes = values_of(posterior, "B", n.FUNCTION, n.FACTOR) / total[:, :, None]
         draws += zip(found["slopes"], slopes.reshape(len(total), -1).T, strict=True)
     for row, values in draws:
         row["standardised"] = summary.interval(values)
 
 
 def _by_disorder(
-    summary: _Summary, adjusted: Array | None, met: Met | None, design: Design
+    summary: Summary, adjusted: Array | None, met: Met | None, design: Design
 ) -> dict[str, list[Row]]:
     """Summarise levels and contrasts, by estimand."""
     disorders, functions = design.coords[n.DISORDER], design.coords[n.FUNCTION]
@@ -234,7 +140,7 @@ def _by_disorder(
     }  # fmt: skip
 
 
-def _heterogeneity(summary: _Summary, posterior: xr.Dataset, prior: xr.Dataset) -> Iterator[Row]:
+def _heterogeneity(summary: Summary, posterior: xr.Dataset, prior: xr.Dataset) -> Iterator[Row]:
     """Finite-population sd, largest contrast and tau, posterior beside prior, by function."""
     for term, (effect, scale, split) in VARYING.items():
         if effect not in posterior:
@@ -278,7 +184,7 @@ def by_disorder(flat: xr.Dataset, effect: str, split: str | None) -> xr.DataArra
     return flat[effect].groupby(member).mean().rename({member: split})
 
 
-def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> list[Row]:
+def _correlations(summary: Summary, flat: xr.Dataset, functions: list[str]) -> list[Row]:
     return [
         {"function": a, "other": b,
          **summary.signed(flat["Omega"].sel({n.FUNCTION: a, n.FUNCTION_OTHER: b}).to_numpy(), rope=True)}
@@ -286,11 +192,11 @@ def _correlations(summary: _Summary, flat: xr.Dataset, functions: list[str]) -> 
     ]  # fmt: skip
 
 
-def _skewness(summary: _Summary, flat: xr.Dataset) -> list[Row]:
+def _skewness(summary: Summary, flat: xr.Dataset) -> list[Row]:
     """Summarise how skewed and how heavy-tailed the functions of an average person are."""
     if "epsilon" not in flat:
         return []
-    draws = skewness(*(_values(flat, name, n.FUNCTION) for name in ("epsilon", "tailweight")))
+    draws = skewness(*(values_of(flat, name, n.FUNCTION) for name in ("epsilon", "tailweight")))
     return [
         {
             "function": str(f),
@@ -301,9 +207,7 @@ def _skewness(summary: _Summary, flat: xr.Dataset) -> list[Row]:
     ]
 
 
-def _rois(
-    summary: _Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset
-) -> list[Row]:
+def _rois(summary: Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset) -> list[Row]:
     """Summarise loadings of regions, per residual sd of a function and standardised."""
     if "L" not in flat:
         return []
@@ -311,11 +215,11 @@ def _rois(
     return _loadings(summary, flat["L"], seen, spread, roi_table(cohort))
 
 
-def _rois_by_disorder(summary: _Summary, flat: xr.Dataset, cohort: xr.Dataset) -> list[Row]:
+def _rois_by_disorder(summary: Summary, flat: xr.Dataset, cohort: xr.Dataset) -> list[Row]:
     """Summarise each disorder's loadings of regions, less the mean of the disorders."""
     if "L_disorder" not in flat:
         return []
-    values = _values(flat, "L_disorder", n.FUNCTION, n.DISORDER, n.ROI)
+    values = values_of(flat, "L_disorder", n.FUNCTION, n.DISORDER, n.ROI)
     values = values - values.mean(axis=2, keepdims=True)  # zero-sum already, but for the last digits
     functions, disorders, rois = (flat[d].to_numpy() for d in (n.FUNCTION, n.DISORDER, n.ROI))
     places = roi_table(cohort)
@@ -327,7 +231,7 @@ def _rois_by_disorder(summary: _Summary, flat: xr.Dataset, cohort: xr.Dataset) -
 
 
 def _edges(
-    summary: _Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset
+    summary: Summary, flat: xr.Dataset, design: Design, spread: Array, cohort: xr.Dataset
 ) -> list[Row]:
     """Summarise loadings of edges, per residual sd of a function and standardised."""
     if "L_edge" not in flat:
@@ -337,7 +241,7 @@ def _edges(
 
 
 def _loadings(
-    summary: _Summary, loading: xr.DataArray, seen: Array, spread: Array, places: Mapping[str, Row]
+    summary: Summary, loading: xr.DataArray, seen: Array, spread: Array, places: Mapping[str, Row]
 ) -> list[Row]:
     """Summarise loadings on functions, also standardised by the total sd of both.
 
@@ -356,7 +260,7 @@ def _loadings(
     ]  # fmt: skip
 
 
-def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Row]:
+def _measurement(summary: Summary, flat: xr.Dataset, design: Design) -> list[Row]:
     """Summarise loadings: of ordinal indicators in logits, of continuous ones in their own unit."""
     found = []
     kinds = (("lambda", n.INDICATOR, design.function_of), ("lambda_score", n.SCORE, design.score_function))
@@ -364,7 +268,7 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
         if name not in flat:
             continue
         of = dict(zip(design.coords[dim], function_of, strict=True))
-        for row in _table(summary, flat, name, tuple(d for d in (n.GROUP, dim) if d in flat[name].dims)):
+        for row in rows_of(summary, flat, name, tuple(d for d in (n.GROUP, dim) if d in flat[name].dims)):
             label = row.pop(dim)
             continuous = {"continuous": True} if dim == n.SCORE else {}
             group = {"group": row.pop(n.GROUP)} if n.GROUP in row else {}
@@ -372,28 +276,4 @@ def _measurement(summary: _Summary, flat: xr.Dataset, design: Design) -> list[Ro
             place: Row = {"indicator": label, "function": latents[of[label]]}
             place |= {"factor": True} if latents[of[label]] in design.item_factors else {}
             found.append({**place, **continuous, **group, "loading": row})
-    return found
-
-
-def outcome_rows(summary: _Summary, flat: xr.Dataset, family: str) -> list[Row]:
-    """Summarise slopes of the outcome; behind a hurdle those of any first, each with its `part`."""
-    if family != n.HURDLE:
-        return _outcome(summary, flat, _RATIOS.get(family))
-    some = _outcome(summary, flat, _SOME, end=outcomes.SOME)
-    parts = ("any", some), ("count", _outcome(summary, flat, _RATIOS[family]))
-    return [{**row, "part": part} for part, rows in parts for row in rows]
-
-
-def _outcome(summary: _Summary, flat: xr.Dataset, ratio: str | None, *, end: str = "") -> list[Row]:
-    """Summarise slopes of a predictor of the outcome; unless it is Gaussian also as a `ratio`."""
-    found = []
-    for name, dims in _TERMS.items():
-        for row in _table(summary, flat, name + end, dims):
-            at = {dim: row.pop(dim) for dim in dims}
-            if ratio is not None:
-                draws = flat[name + end].sel(at).to_numpy()
-                ends = {"median": np.median(draws), "low": row["low"], "high": row["high"]}
-                row["ratio"] = {"kind": ratio, **{k: float(np.exp(v)) for k, v in ends.items()}}
-            own = [f"{label}_activation" if dim == n.NETWORK else label for dim, label in at.items()]
-            found.append({"term": n.TIMES.join(own) or name, **row})  # a network may be named as a function
     return found

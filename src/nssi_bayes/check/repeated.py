@@ -16,7 +16,8 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.repeated import counts_of, rows
 from nssi_bayes.check import scores
-from nssi_bayes.check.estimates import PARTS, rate_ratios
+from nssi_bayes.check.associations import rate_ratios
+from nssi_bayes.check.estimates import PARTS
 from nssi_bayes.check.gate import Gate, judge, judge_ends
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.errors import ArtefactError

@@ -31,6 +31,7 @@ _KEYS: Final = {
     "levels": ("estimand", "function", "disorder"),
     "slopes": ("function", "factor"),
     "slopes_by_disorder": ("function", "factor", "disorder"),
+    "outcome_by_disorder": ("function", "disorder", "part"),
     "heterogeneity": ("term", "function", "detail"),
     "correlations": ("function", "other"),
     "networks": ("network", "function"),
@@ -45,8 +46,9 @@ _KEYS: Final = {
     "item_bias": ("indicator", "disorder"),
 }
 _JUDGED: Final = (
-    "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "outcome", "networks",
-    "network_pairs", "rois", "edges", "skewness", "groups", "spread", "item_bias",
+    "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "outcome",
+    "outcome_by_disorder", "networks", "network_pairs", "rois", "edges", "skewness", "groups", "spread",
+    "item_bias",
 )  # fmt: skip
 _LIKELY: Final = 0.5  # probability of more than negligible bias, from which on a page states it
 _MOVED: Final = 0.005  # what is printed with two digits has not moved below it

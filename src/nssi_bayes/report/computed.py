@@ -7,7 +7,7 @@ from typing import Final
 
 from nssi_bayes.report.citations import short
 from nssi_bayes.report.evidence import Evidence
-from nssi_bayes.report.sections.provenance import installed
+from nssi_bayes.report.software import installed
 from nssi_bayes.report.words import number, split_name
 from nssi_bayes.spec import MOST_BESIDE, JointSpec
 

@@ -93,6 +93,10 @@ def _each(
     if "B_disorder" in draws:
         whole = draws["B"] + draws["B_disorder"]
         yield from _labelled("slope by disorder", whole, n.FUNCTION, n.FACTOR, n.DISORDER)
+    for end in ("_some", ""):
+        if f"w_disorder{end}" in draws:
+            whole = draws[f"w{end}"] + draws[f"w_disorder{end}"]
+            yield from _labelled(f"outcome slope{end} by disorder", whole, n.FUNCTION, n.DISORDER)
     if "epsilon" in draws:
         shape = (draws[name].transpose(n.CHAIN, n.DRAW, n.FUNCTION) for name in ("epsilon", "tailweight"))
         skewed = xr.apply_ufunc(lambda *both: skewness(*both)[0], *shape)
@@ -142,7 +146,7 @@ def _labelled(name: str, array: xr.DataArray, *dims: str) -> Iterator[tuple[str,
     for place in np.ndindex(*values.shape[2:]):
         if not name.startswith("Omega") or place[0] > place[1]:
             at = ", ".join(labels[a][i] for a, i in enumerate(place))
-            yield f"{name}[{at}]", values[(slice(None), slice(None), *place)]
+            yield f"{name}[{at}]" if dims else name, values[(slice(None), slice(None), *place)]
 
 
 def state(draws: Array, *, interval: float, rope: float) -> dict[str, Any]:

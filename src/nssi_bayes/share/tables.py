@@ -58,7 +58,7 @@ _SCORES: Final = (
 _OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
 _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
-_SUMS_TO_ZERO: Final = ("slopes_by_disorder", "rois_by_disorder", "heterogeneity")
+_SUMS_TO_ZERO: Final = ("slopes_by_disorder", "outcome_by_disorder", "rois_by_disorder", "heterogeneity")
 
 # conclusions and parameters named after a group, which is a site, or may be few people
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")

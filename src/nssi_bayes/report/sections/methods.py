@@ -8,8 +8,8 @@ from nssi_bayes.report.citations import bibtex, cited, short
 from nssi_bayes.report.computed import computation, decisions, link
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.parts import Part, code, lines, missing, prose, tabulated, text
-from nssi_bayes.report.sections.provenance import PACKAGES, installed
 from nssi_bayes.report.selection import selection
+from nssi_bayes.report.software import PACKAGES, installed
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.varying import by_disorder, by_group, pooled, unit
 from nssi_bayes.report.words import pretty, split_name

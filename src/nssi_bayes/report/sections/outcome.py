@@ -9,7 +9,7 @@ import numpy as np
 from nssi_bayes.report.claims import LABELS, finding, judged
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
-from nssi_bayes.report.panels import Row, Rows, dot, limits, span
+from nssi_bayes.report.panels import Row, Rows, dot, limits, panels, span
 from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, outcome_of, pretty, probability, split_name
@@ -51,12 +51,40 @@ def outcome(e: Evidence) -> list[Part]:
             tabulated("Associations with the outcome, in numbers", lambda: _table(estimates)),
             *_projected(estimates.get("projection") or [], doubted=_doubted(e)),
         ]
+        parts += _by_disorder(estimates)
         if "ratio" in estimates["outcome"][0]:
             parts.append(text(_ratios(estimates)))
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
     parts.append(text(_NOT_YET))
     return parts
+
+
+def _by_disorder(estimates: Row) -> list[Part]:
+    """Return slopes on functions of each disorder, where they differ."""
+    rows = estimates.get("outcome_by_disorder") or []
+    if not rows:
+        return []
+    unit = _unit(estimates["outcome"])
+    each = [{**r, "panel": r["function"] + (f", {outcome_of(r)}" if "part" in r else "")} for r in rows]
+    shown = [
+        {
+            "function": pretty(r["panel"]), "disorder": pretty(r["disorder"]), "mean": number(r["mean"]),
+            "interval": span(r), "P(> 0)": probability(r["p_positive"]),
+        }
+        for r in each
+    ]  # fmt: skip
+    return [
+        figure(
+            "Associations of functions with the outcome, by disorder",
+            lambda: panels(each, lambda r: dot(r, pretty(r["disorder"])), unit=unit, key="panel"),
+        ),
+        tabulated(
+            "By disorder, in numbers",
+            lambda: table("outcome by disorder", shown, group="function"),
+            folded=True,
+        ),
+    ]
 
 
 def _doubted(e: Evidence) -> bool:

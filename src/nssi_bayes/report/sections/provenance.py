@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final
 
 import yaml
 
 from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.parts import Part, code, lines, tabulated, text
+from nssi_bayes.report.software import PACKAGES, installed
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import split_name
 
-__all__ = ["PACKAGES", "installed", "provenance"]
-
-PACKAGES: Final = (
-    "nssi-bayes", "pymc", "pytensor", "nutpie", "jax", "bambi", "arviz", "numpy", "scipy", "xarray",
-    "nilearn", "dvc",
-)  # fmt: skip
+__all__ = ["provenance"]
 
 
 def provenance(e: Evidence) -> list[Part]:
@@ -70,11 +64,3 @@ def _parameters(e: Evidence) -> str:
     # the source is a place on somebody's machine, not a parameter of the result
     content = e.params.model_dump(mode="json", exclude={"source"})
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def installed(package: str) -> str:
-    """Return the version of a package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
