@@ -341,13 +341,16 @@ def test_a_long_figure_is_described_by_its_range_and_an_empty_one_refused() -> N
         intervals("none", [], unit="mm")
 
 
+UNIT = "sd of the outcome per unit of the term, or more"
+
+
 def test_nothing_is_drawn_beyond_the_edge_of_a_figure() -> None:
-    """The margins are the report's own: long labels, notes and a legend of two rows must fit."""
+    """The margins are the report's own: long labels, units, notes and a legend of two rows must fit."""
     dots = [
         Dot(f"a label as long as labels get {i}", i, i - 1, i + 1, series=s, group="a group", note="0.99")
         for i in range(3) for s in ("one series", "another series", "a third series", "a fourth series")
     ]  # fmt: skip
-    svg = base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source.split(",")[1])
+    svg = base64.b64decode(intervals("a title", dots, unit=UNIT, note="P(> 0)").source.split(",")[1])
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     drawn: list[Figure] = []
@@ -359,7 +362,7 @@ def test_nothing_is_drawn_beyond_the_edge_of_a_figure() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "_fit", kept)
-        assert base64.b64decode(intervals("a title", dots, unit="a unit", note="P(> 0)").source[26:]) == svg
+        assert base64.b64decode(intervals("a title", dots, unit=UNIT, note="P(> 0)").source[26:]) == svg
     renderer = FigureCanvasAgg(drawn[0]).get_renderer()
     axes, legend = drawn[0].axes[0], drawn[0].legends[0]
     whole, width, height = axes.get_tightbbox(renderer), *drawn[0].bbox.size

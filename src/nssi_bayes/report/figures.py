@@ -236,6 +236,10 @@ def _fit(figure: Figure, axes: Axes) -> None:
     left, bottom = own.x0 - whole.x0 + pad, own.y0 - whole.y0 + foot + pad * (2 if foot else 1)
     right, top = width - pad - (whole.x1 - own.x1), height - pad - (whole.y1 - own.y1)
     axes.set_position((left / width, bottom / height, (right - left) / width, (top - bottom) / height))
+    unit = axes.xaxis.label  # beside long labels of rows it may be wider than the axis
+    half = unit.get_window_extent(renderer).width / 2
+    middle = max(min((left + right) / 2, width - pad - half), pad + half)
+    unit.set_x((middle - left) / (right - left))
 
 
 def _places(dots: Sequence[Dot]) -> tuple[dict[str, float], dict[str, float], int]:
