@@ -18,9 +18,10 @@ from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.calibrate.replication import Plan, replicate
 from nssi_bayes.calibrate.shards import fill, open_workers, parse_shard, parse_workers, read_all
 from nssi_bayes.calibrate.summary import summarise
-from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.errors import SpecError
+from nssi_bayes.marks import read_posterior
 from nssi_bayes.spec import JointSpec, Params, read_model
-from nssi_bayes.store import Layout, digest, read_dataset, read_tree, write_json
+from nssi_bayes.store import Layout, digest, read_dataset, write_json
 
 __all__ = ["Work", "run"]
 
@@ -108,12 +109,6 @@ def run(layout: Layout, params: Params, *, model: str, work: Work | None = None)
 
 def _posterior(layout: Layout, built: Built, *, model: str, mark: str) -> tuple[dict[str, Any], bool, str]:
     """Return draws by parameter, whether they are of the finer nodes, and of which fit they are."""
-    tree = read_tree(layout.posterior(model))
-    if tree.attrs.get("fingerprint") != mark:
-        raise ArtefactError(
-            "the posterior belongs to another model or other data",
-            where=str(layout.posterior(model)),
-            cure=f"run `nssi-bayes fit {model}` again",
-        )
+    tree = read_posterior(layout, model, mark)
     theta = theta_of(tree["posterior"].to_dataset(), built.parameters)
     return theta, bool(tree.attrs.get("fine", 0)), str(tree.attrs["fit"])

@@ -32,13 +32,13 @@ from nssi_bayes.check.printed import derived
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
+from nssi_bayes.marks import read_posterior
 from nssi_bayes.report.card import card
 from nssi_bayes.spec import ConventionalSpec, JointSpec, ModelSpec, Params, RepeatedSpec, read_model
 from nssi_bayes.store import (
     Layout,
     read_dataset,
     read_json,
-    read_tree,
     seed_sequence,
     write_dataset,
     write_json,
@@ -72,13 +72,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     spec = read_model(layout, model)
     cohort = read_dataset(layout.cohort(params.study))
     mark = str(read_json(layout.fingerprint(model))["fingerprint"])
-    tree = read_tree(layout.posterior(model))
-    if tree.attrs.get("fingerprint") != mark:
-        raise ArtefactError(
-            "the posterior belongs to another model or other data",
-            where=str(layout.posterior(model)),
-            cure=f"run `nssi-bayes fit {model}` again",
-        )
+    tree = read_posterior(layout, model, mark)
     rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
     if isinstance(spec, RepeatedSpec):  # before a twin, whose posterior may be asked for something else
         repeated.refuse(spec, cohort, tree["posterior"].to_dataset(), rng=rng, where=str(layout.spec(model)))

@@ -11,7 +11,8 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
-from nssi_bayes.store import Layout, read_dataset, read_json
+from nssi_bayes.marks import mark_of, of_another
+from nssi_bayes.store import Layout, read_dataset
 
 __all__ = ["CLEAR", "FAILED_SHARE", "MIXED", "SAME", "Scores", "k_hat_limit", "read_scores"]
 
@@ -119,12 +120,7 @@ def read_scores(layout: Layout, model: str) -> Scores:
     if not problems:
         if data.indexes[n.PARTICIPANT].has_duplicates:
             problems.append("a participant stands twice")
-        mark = (
-            read_json(layout.fingerprint(model)).get("fingerprint")
-            if layout.fingerprint(model).exists()
-            else None
-        )
-        if mark is not None and data.attrs.get("fingerprint", mark) != mark:
+        if of_another(data.attrs, mark_of(layout, model)):
             problems.append("scores of another state of the model (other priors, data or structure)")
         bad = ~np.isfinite(data[n.ELPD].to_numpy()).all(axis=1)
         if bad.any():

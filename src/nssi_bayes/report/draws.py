@@ -11,6 +11,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.errors import ArtefactError
+from nssi_bayes.marks import of_another
 
 __all__ = ["draws", "values"]
 
@@ -43,7 +44,7 @@ def draws(path: Path, wanted: Sequence[str], *, mark: str | None = None) -> dict
         )
     try:
         with xr.open_dataset(path, engine="h5netcdf") as root:
-            preview, own = bool(root.attrs.get("preview")), root.attrs.get("fingerprint", mark)
+            preview, another = bool(root.attrs.get("preview")), of_another(root.attrs, mark)
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
             found = {name: dataset[name].load() for name in wanted if name in dataset}
     except (OSError, ValueError) as error:
@@ -51,7 +52,7 @@ def draws(path: Path, wanted: Sequence[str], *, mark: str | None = None) -> dict
     if preview:
         cure = "run `nssi-bayes fit` for this model"
         raise ArtefactError("a preview, never certified, and no posterior", where=path.name, cure=cure)
-    if mark is not None and own != mark:
+    if another:
         cure = "run `dvc repro`, which checks it"
         raise ArtefactError(
             "draws of another model than the one that was checked", where=path.name, cure=cure

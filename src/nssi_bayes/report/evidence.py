@@ -13,6 +13,7 @@ import pandas as pd
 
 from nssi_bayes.errors import ArtefactError, NssiBayesError
 from nssi_bayes.instruments import Instrument, study_instrument
+from nssi_bayes.marks import of_another
 from nssi_bayes.report.author import read_author
 from nssi_bayes.report.cells import few, few_treated, few_with_several
 from nssi_bayes.report.words import split_name
@@ -208,7 +209,7 @@ def _gather_model(found: Evidence, layout: Layout, entry: str, read: Callable[..
 def _own(path: Path, mark: str | None) -> dict[str, Any]:
     """Read what was found of a model, unless it was another one then: other priors, data or structure."""
     content = read_json(path)
-    if mark is not None and content.get("fingerprint", mark) != mark:
+    if of_another(content, mark):
         cure = "run `dvc repro`, or the command that wrote it"
         raise ArtefactError(f"{_OTHER}, and not shown: {cure}", where=path.name, cure=cure)
     return content

@@ -25,14 +25,15 @@ from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.by_person import in_parts
 from nssi_bayes.check.gate import judge, judge_integral
 from nssi_bayes.check.levels import Averages, Met, as_met, averages, summed, weights_of
-from nssi_bayes.errors import ArtefactError, SpecError
+from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
+from nssi_bayes.marks import read_posterior
 from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import SELECTION, Fitted, Variant, variants, without_overlaps
 from nssi_bayes.spec import JointSpec, Params, read_model
-from nssi_bayes.store import Layout, read_dataset, read_tree, seed_sequence, write_json
+from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_json
 from nssi_bayes.study import read_study
 
 __all__ = ["contraction", "run", "scaled"]
@@ -69,13 +70,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
         raise SpecError("only a joint model is analysed here", where=where, cure="ask it of a joint one")
     cohort = read_dataset(layout.cohort(params.study))
     built = build(spec, cohort, where=where)
-    mark, tree = fingerprint(built, spec), read_tree(layout.posterior(model))
-    if tree.attrs.get("fingerprint") != mark:
-        raise ArtefactError(
-            "the posterior belongs to another model or other data",
-            where=str(layout.posterior(model)),
-            cure=f"run `nssi-bayes fit {model}` again",
-        )
+    mark = fingerprint(built, spec)
+    tree = read_posterior(layout, model, mark)
     built = replace(built, fine=bool(tree.attrs.get("fine", 0)))  # refits begin with the posterior's nodes
     seeds = seed_sequence(params.seed, f"sensitivity {mark}")
     for_met, for_variants, for_fits = seeds.spawn(3)
