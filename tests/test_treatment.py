@@ -13,12 +13,13 @@ import xarray as xr
 from cohort import add_terms
 
 from designs import full_cohort, joint_spec, prior_tree
-from folders import PEOPLE, mapping, read, refused, tables
+from folders import PEOPLE, mapping, read, refused, tables, write
 from nssi_bayes import names as n
 from nssi_bayes import schema
 from nssi_bayes.blocks.conventional import formula, log_predictive, table
 from nssi_bayes.build import build
 from nssi_bayes.errors import DataError, SpecError
+from nssi_bayes.ingest.checked import check_study
 from nssi_bayes.report.cells import few_treated
 from nssi_bayes.share.posterior import safe_tree
 from nssi_bayes.share.tables import safe_estimates
@@ -109,6 +110,19 @@ def test_the_tidy_table_has_the_treatment(tmp_path: Path) -> None:
     people, audit = read(tmp_path, content(), mapping(treatments=TREATMENTS))
     assert {"treatment_therapy", "treatment_sessions"} <= set(people)
     assert "treatment" in set(audit["rule"])
+
+
+def test_the_study_check_counts_who_was_treated(tmp_path: Path) -> None:
+    layout = write(tmp_path, content(), mapping(treatments=TREATMENTS))
+    source = content()["participants.tsv"]
+    found = check_study(layout, "toy", source=tmp_path / "source")
+    arm = source["arm"]
+    assert (
+        f"treatment therapy: {(arm == 'dbt').sum()} people with any, {(arm == 'waiting').sum()} people"
+        in str(found)
+    )
+    few = check_study(layout, "toy", source=tmp_path / "source", min_cell=30)
+    assert any(line.startswith("treatment sessions") and "fewer than 30" in line for line in few)
 
 
 def _spec(**changes: Any) -> ConventionalSpec:

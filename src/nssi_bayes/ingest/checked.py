@@ -101,13 +101,14 @@ def check_study(layout: Layout, study: str, *, source: Path, min_cell: int = 0) 
     found = [f"{len(people)} people, {'keyed pseudonyms' if mapping.keyed else 'labels kept'}"]
     answered = np.isfinite(scores[n.RESPONSE].to_numpy()).any(axis=1)
     found.append(f"{int(answered.sum())} answered any item of {', '.join(mapping.items)}")
-    for name in mapping.disorders.names:
-        count = int(people[f"disorder_{name}"].sum())
-        found.append(
-            f"disorder {name}: {count} people"
-            if count >= min_cell
-            else f"disorder {name}: fewer than {min_cell}"
-        )
+    found += [
+        f"disorder {name}: {_people(int(people[f'disorder_{name}'].sum()), min_cell)}"
+        for name in mapping.disorders.names
+    ]
+    for name in mapping.treatments:
+        value = people[f"treatment_{name}"]
+        some, none = (_people(int(who.sum()), min_cell) for who in (value.notna() & (value != 0), value == 0))
+        found.append(f"treatment {name}: {some} with any, {none} with none (0)")
     for name, place in mapping.instruments.items():
         form = study_instrument(name, form=place.form, folder=shelf)
         said = "" if form.verified else f"; key not verified: {form.verified_by}"
@@ -118,3 +119,7 @@ def check_study(layout: Layout, study: str, *, source: Path, min_cell: int = 0) 
         f"{len(changes)} lines of the audit change or drop a value; {len(audit) + len(more)} lines in all"
     )
     return found
+
+
+def _people(count: int, min_cell: int) -> str:
+    return f"{count} people" if count >= min_cell else f"fewer than {min_cell}"
