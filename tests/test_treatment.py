@@ -142,18 +142,34 @@ def test_the_conventional_model_has_treatments_their_products_with_scores_and_th
     before = cohort[n.OUTCOME_VALUE].to_numpy()[has, 1]
     therapy = cohort[n.TREATMENT_VALUE].to_numpy()[has, 0]
     np.testing.assert_allclose(data["treatment_therapy"], therapy - therapy.mean())
-    filled = np.nan_to_num(before)
-    np.testing.assert_allclose(data["baseline"], filled - filled.mean())
-    assert "missing_baseline" in data
+    known = np.isfinite(before)
+    expected = np.where(known, before - before[known].mean(), 0.0)  # who lacks it is at the mean
+    np.testing.assert_allclose(data["baseline"], expected, atol=1e-14)
+    np.testing.assert_allclose(data["missing_baseline"], ~known - (~known).mean())
     plain = table(_spec(outcome_from={}), cohort)
     score = plain["score_self_punishment"].to_numpy()
     product = data["product_self_punishment_therapy"].to_numpy()
-    # the score is centred and scaled already; a product of centred columns differs by a multiple of therapy
-    both = np.column_stack([np.ones(len(score)), data["treatment_therapy"], score * therapy])
-    left = product - both @ np.linalg.lstsq(both, product, rcond=None)[0]
-    assert np.abs(left).max() < 1e-10
+    # of the treatment as coded: the score's own slope is of people without it, as in the joint model
+    np.testing.assert_allclose(product, score * therapy - (score * therapy).mean(), atol=1e-13)
     text = formula(_spec(), cohort)
     assert "product_social_signalling_dose" in text
+
+
+@pytest.mark.parametrize("family", [n.NEGATIVE_BINOMIAL, n.BERNOULLI, n.ORDINAL])
+def test_one_person_without_a_baseline_is_at_the_mean_and_not_at_none(family: str) -> None:
+    """Too few for a column of their own; 0 is no days, a no, and the lowest category."""
+    cohort = _cohort()
+    before = np.random.default_rng(2).integers(0, 2, cohort.sizes[n.PARTICIPANT]) + 3.0 * (
+        family != n.BERNOULLI
+    )
+    person = int(np.flatnonzero(np.isfinite(cohort[n.OUTCOME_VALUE].to_numpy()[:, 0]))[4])
+    before[person] = np.nan
+    cohort[n.OUTCOME_VALUE][:, 1] = before
+    cohort = cohort.assign_coords({n.OUTCOME_FAMILY: (n.OUTCOME, [n.GAUSSIAN, family])})
+    data = table(_spec(), cohort)
+    assert "missing_baseline" not in data
+    assert abs(data["baseline"][str(cohort[n.PARTICIPANT].to_numpy()[person])]) < 1e-14
+    assert data["baseline"].max() < 1  # the others lie within one step
 
 
 def test_its_prediction_is_the_sum_of_its_terms() -> None:
@@ -174,10 +190,18 @@ def test_an_unknown_treatment_is_refused_with_the_count() -> None:
     cohort[n.TREATMENT_VALUE][5:8, 0] = np.nan
     with pytest.raises(DataError, match="'therapy' is not known of 3 people"):
         table(_spec(), cohort)
+    cohort[n.TREATMENT_VALUE][:, 1] = 1.0
+    with pytest.raises(DataError) as caught:
+        table(_spec(), cohort)
+    assert [p.split(" is ")[1][:8] for p in caught.value.problems] == ["not know", "the same"]
     with pytest.raises(SpecError, match="no latent activation"):
         _spec(outcome_from={"activation": True})
     with pytest.raises(SpecError, match="names no `baseline`"):
         table(_spec(outcome="before"), cohort)
+    cohort = _cohort()
+    cohort[n.OUTCOME_VALUE][:, 1] = np.where(np.isfinite(cohort[n.OUTCOME_VALUE][:, 1]), 0.5, np.nan)
+    with pytest.raises(DataError, match="was before does not vary"):
+        table(_spec(), cohort)
 
 
 def test_the_invented_therapy_is_what_the_constants_say() -> None:

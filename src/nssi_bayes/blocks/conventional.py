@@ -77,7 +77,7 @@ def table(spec: ConventionalSpec, cohort: xr.Dataset, *, where: str = "spec") ->
     SpecError
         If the spec names what the cohort does not have.
     DataError
-        If outcome or scores do not vary.
+        If outcome, scores, a treatment or the baseline do not vary, or a treatment is not known of all.
     """
     problems = _unknown_names(spec, cohort)
     if problems:

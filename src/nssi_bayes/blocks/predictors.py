@@ -24,7 +24,7 @@ type Array = np.ndarray[Any, Any]
 
 
 def predictors(spec: ConventionalSpec, people: xr.Dataset) -> dict[str, Array]:
-    """Return every predictor by a name that is safe in a formula; missing is 0, the mean.
+    """Return every predictor by a name that is safe in a formula; missing is set to the mean.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def predictors(spec: ConventionalSpec, people: xr.Dataset) -> dict[str, Array]:
     Raises
     ------
     DataError
-        If a treatment is not known of somebody.
+        If a treatment is not known of somebody, or a treatment or baseline does not vary.
     """
     scores, lacking = _scores_of(spec, people)
     columns = {(SCORE, function): _standard(v) for function, v in scores.items()}
@@ -52,8 +52,7 @@ def predictors(spec: ConventionalSpec, people: xr.Dataset) -> dict[str, Array]:
     columns = {key: np.nan_to_num(value) for key, value in columns.items()}
     columns |= _treatments(spec, people, {f: columns[SCORE, f] for f in scores})
     if spec.outcome_from.baseline:
-        columns["", "baseline"], seen = baseline(people, spec.outcome)
-        lacking["baseline"] = ~seen
+        columns["", "baseline"], lacking["baseline"] = _before(spec, people)
     kept: list[Array] = []
     for name, missing in lacking.items():
         if missing.sum() >= FEWEST_MISSING and not any(np.array_equal(missing, k) for k in kept):
@@ -76,19 +75,35 @@ def _treatments(
 ) -> dict[tuple[str, str], Array]:
     """Return treatments as coded, and their products with scores."""
     columns: dict[tuple[str, str], Array] = {}
+    problems = []
     for label in spec.outcome_from.treatment:
         value = people[n.TREATMENT_VALUE].sel({n.TREATMENT: label}).to_numpy().astype(float)
         unknown = int((~np.isfinite(value)).sum())
         if unknown:
-            found = (
+            problems.append(
                 f"treatment {label!r} is not known of {unknown} people who have the outcome {spec.outcome!r}"
             )
-            cure = "complete its column, make the outcome missing where it is not known, or leave it out"
-            raise DataError(found, cure=cure)
+        elif np.ptp(value) == 0:  # its products would be the scores themselves
+            problems.append(f"treatment {label!r} is the same of all who have the outcome {spec.outcome!r}")
         columns["treatment_", label] = value
         for function, score in scores.items():
             columns["product_", f"{function}_{label}"] = score * value
+    if problems:
+        cure = "complete its column, make the outcome missing where it is not known, or leave it out"
+        raise DataError(problems, cure=cure)
     return columns
+
+
+def _before(spec: ConventionalSpec, people: xr.Dataset) -> tuple[Array, Array]:
+    """Return what the outcome was before, missing at the mean of those who have it; and who lacks it."""
+    value, seen = baseline(people, spec.outcome)
+    if not seen.any() or np.ptp(value[seen]) == 0:
+        raise DataError(
+            f"what the outcome {spec.outcome!r} was before does not vary: {int(seen.sum())} of the "
+            f"{len(seen)} people who have the outcome have it",
+            cure="name another `baseline:` in study.yaml, or leave outcome_from.baseline out",
+        )
+    return np.where(seen, value, value[seen].mean()), ~seen
 
 
 def _scores_of(spec: ConventionalSpec, people: xr.Dataset) -> tuple[dict[str, Array], dict[str, Array]]:
