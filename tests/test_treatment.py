@@ -248,3 +248,19 @@ def test_what_describes_a_treatment_of_few_stays_in_the_lab() -> None:
     kept, told = safe_estimates({"outcome": rows}, few)
     assert [r["term"] for r in kept["outcome"]] == ["therapy", "a x therapy", "a"]
     assert "2 of 5 rows" in json.dumps(told)
+
+
+def test_columns_of_few_people_stay_in_the_lab_whatever_their_labels() -> None:
+    """A formula writes a label in letters, digits and underscores, and counts those that are alike then."""
+    cohort = _cohort()
+    disorders = ["post-traumatic", *cohort[n.DISORDER].to_numpy().astype(str)[1:]]
+    cohort = cohort.assign_coords({n.TREATMENT: ["DBT-A", "DBT A"], n.DISORDER: disorders})
+    spec = _spec(outcome_from={"treatment": ["DBT-A", "DBT A"]})
+    names = [c for c in table(spec, cohort).columns if c not in (n.OUTCOME, n.PATTERN)]
+    draws = xr.Dataset({c: ((n.CHAIN, n.DRAW), np.zeros((1, 2))) for c in names})
+    tree = xr.DataTree.from_dict({"posterior": draws})
+    every = safe_tree(tree, small=(), vocabulary={}).kept
+    assert {"treatment_DBT_A", "treatment_DBT_A_2", "diagnosis_post_traumatic"} <= set(every)
+    shared = safe_tree(tree, small=["post-traumatic"], vocabulary={}, few_treated=["DBT A"]).kept
+    assert [c for c in shared if "DBT" in c or "traumatic" in c] == []
+    assert set(every) - set(shared) == {c for c in every if "DBT" in c or "traumatic" in c}

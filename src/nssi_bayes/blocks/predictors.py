@@ -13,7 +13,7 @@ from nssi_bayes.blocks.baseline import baseline
 from nssi_bayes.errors import DataError
 from nssi_bayes.spec import ConventionalSpec
 
-__all__ = ["FEWEST_MISSING", "SCORE", "predictors"]
+__all__ = ["FEWEST_MISSING", "SCORE", "plain", "predictors"]
 
 FEWEST_MISSING: Final = 3
 """People that a missing-value column needs; with fewer it tells whose outcome it is."""
@@ -135,11 +135,16 @@ def _standard(value: Array) -> Array:
     return (value - seen.mean()) / seen.std()
 
 
+def plain(label: str) -> str:
+    """Return a label as it stands in a formula: letters, digits and underscores."""
+    return re.sub(r"[^0-9A-Za-z]+", "_", label)
+
+
 def _safe(columns: dict[tuple[str, str], Array]) -> dict[str, Array]:
     """Name columns by letters, digits and underscores; what would be the same gets a number."""
     found: dict[str, Array] = {}
     for (prefix, label), value in columns.items():
-        name = base = prefix + re.sub(r"[^0-9A-Za-z]+", "_", label)
+        name = base = prefix + plain(label)
         count = 1
         while name in found:
             count += 1

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
+from nssi_bayes.blocks.predictors import plain
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.share.allowed import allowed
 
@@ -195,11 +196,16 @@ def _reason(name: str, array: xr.DataArray, few: _Few, *, keeps: np.ndarray | No
         return "describes too few people with several diagnoses"
     if n.TREATMENT in own and not _kept_treatments(array, few).any():
         return "describes a treatment that too few people had, or had not"
-    if name.startswith(("treatment_", "product_")) and any(name.endswith(t) for t in few.treatments):
+    if _column_of(name, "treatment_|product_.*", few.treatments):
         return "describes a treatment that too few people had, or had not"
-    if name.removeprefix("diagnosis_") in few.disorders and name.startswith("diagnosis_"):
+    if _column_of(name, "diagnosis_", few.disorders):
         return "describes a disorder of too few people"
     return ""
+
+
+def _column_of(name: str, begins: str, labels: set[str]) -> bool:
+    """Say whether a column of a formula is of one of some labels; names that were alike have a number."""
+    return any(re.fullmatch(rf"({begins}){re.escape(plain(label))}(_\d+)?", name) for label in labels)
 
 
 def _labels(array: xr.DataArray, dim: str) -> np.ndarray:
