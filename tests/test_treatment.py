@@ -245,7 +245,7 @@ def test_what_describes_a_treatment_of_few_stays_in_the_lab() -> None:
     assert "theta" not in nobody.kept
     assert "too few people had" in nobody.left_out["theta"]
     rows = [{"term": t, "mean": 0.1} for t in ("therapy", "dose", "a x therapy", "a x dose", "a")]
-    kept, told = safe_estimates({"outcome": rows}, few)
+    kept, told = safe_estimates({"outcome": rows}, (), treatments=few)
     assert [r["term"] for r in kept["outcome"]] == ["therapy", "a x therapy", "a"]
     assert "2 of 5 rows" in json.dumps(told)
 
@@ -264,3 +264,21 @@ def test_columns_of_few_people_stay_in_the_lab_whatever_their_labels() -> None:
     shared = safe_tree(tree, small=["post-traumatic"], vocabulary={}, few_treated=["DBT A"]).kept
     assert [c for c in shared if "DBT" in c or "traumatic" in c] == []
     assert set(every) - set(shared) == {c for c in every if "DBT" in c or "traumatic" in c}
+
+
+def test_a_treatment_of_few_hides_what_is_of_it_and_nothing_of_disorders() -> None:
+    level = {"disorder": "mood", "function": "a", "mean": 0.1}
+    steps = ("", "a", "a x dose", "b")
+    path = [{"size": k, "term": t, "suggested": k == 3} for k, t in enumerate(steps)]
+    estimates = {
+        "levels": [{**level, "estimand": e} for e in ("adjusted", "as met")], "heterogeneity": [level],
+        "outcome_by_disorder": [level], "projection": path, "rope": 0.2,
+    }  # fmt: skip
+    kept, told = safe_estimates(estimates, (), treatments=["dose"])
+    assert kept == {**estimates, "projection": []}  # the terms after it are chosen given it
+    assert told == ["projection: 4 of 4 rows, which describe or give away few people"]
+    assert safe_estimates(estimates, (), treatments=["therapy"])[0] == estimates
+    both = safe_estimates(estimates, ["eating"], treatments=["dose"])[0]
+    empty: list[Any] = []
+    hidden = {"heterogeneity": empty, "outcome_by_disorder": empty, "projection": empty}
+    assert both == {"levels": estimates["levels"][1:], **hidden, "rope": 0.2}

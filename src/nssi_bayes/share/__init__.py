@@ -203,7 +203,8 @@ def _write(
     )
     write_json(folder / "verdicts.json", safe_checks(evidence.checks[model]))
     if isinstance(spec, JointSpec):
-        estimates, notes = safe_estimates(read_json(layout.estimates(model)), [*small, *evidence.few_treated])
+        own = read_json(layout.estimates(model))
+        estimates, notes = safe_estimates(own, small, treatments=evidence.few_treated)
         write_json(folder / "summaries.json", estimates)
     write_json(folder / "counts.json", safe_flow(evidence.flow or {}, params.min_cell))
     if evidence.table is not None:

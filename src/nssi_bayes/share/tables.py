@@ -59,6 +59,8 @@ _OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
 _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
 _SUMS_TO_ZERO: Final = ("slopes_by_disorder", "outcome_by_disorder", "rois_by_disorder", "heterogeneity")
+_PATHS: Final = ("projection",)
+"""Parts whose rows each add to the ones before; one that is missing changes what the others say."""
 
 # conclusions and parameters named after a group, which is a site, or may be few people
 _OF_GROUPS: Final = ("level_group[", "log spread_group[", "Omega_group_")
@@ -89,22 +91,27 @@ def _gap(gap: Mapping[str, Any], cells: Cells) -> dict[str, str]:
     return {"block": str(gap["block"]), "variable": str(gap["variable"]), "observed": seen, "missing": lost}
 
 
-def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return estimates without disorders of too few people, and what was left out.
+def safe_estimates(
+    estimates: Mapping[str, Any], small: Iterable[str], *, treatments: Iterable[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Return estimates without disorders and treatments of too few people, and what was left out.
 
     Parameters
     ----------
     estimates : mapping
         As ``estimates.json``.
     small : iterable of str
-        Disorders of too few people, and treatments that too few had or had not.
+        Disorders of too few people.
+    treatments : iterable of str
+        Treatments that too few people had, or had not.
 
     Returns
     -------
     tuple of (dict, list of str)
         Estimates, and a sentence for each part that is not whole.
     """
-    few = set(small) - {n.NONE_LEVEL}
+    disorders = set(small) - {n.NONE_LEVEL}
+    few = disorders | set(treatments)
     found: dict[str, Any] = {}
     told = []
     for part, rows in estimates.items():
@@ -115,22 +122,22 @@ def safe_estimates(estimates: Mapping[str, Any], small: Iterable[str]) -> tuple[
         if not few or not isinstance(rows, list):
             found[part] = rows
             continue
-        kept = (
-            []
-            if part in _SUMS_TO_ZERO
-            else [
-                r
-                for r in rows
-                if not few & {r.get("disorder"), r.get("other"), *str(r.get("term")).split(n.TIMES)}
-                and not (part == "levels" and r.get("estimand") == "adjusted")
-            ]
-        )
+        kept = [r for r in rows if not few & {r.get("disorder"), r.get("other"), *_terms(r)}]
+        if disorders and part == "levels":
+            kept = [r for r in kept if r.get("estimand") != "adjusted"]
+        if (disorders and part in _SUMS_TO_ZERO) or (part in _PATHS and len(kept) < len(rows)):
+            kept = []
         if len(kept) < len(rows):
             told.append(
                 f"{part}: {len(rows) - len(kept)} of {len(rows)} rows, which describe or give away few people"
             )
         found[part] = kept
     return found, told
+
+
+def _terms(row: Mapping[str, Any]) -> list[str]:
+    """Return what the term of a row is, or is the product of."""
+    return str(row.get("term")).split(n.TIMES)
 
 
 def safe_checks(checks: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +207,7 @@ def safe_evidence(e: Evidence) -> Evidence:
         notes=notes,
         table=table,
         estimates={
-            entry: safe_estimates(found, [*e.small_disorders, *e.few_treated])[0]
+            entry: safe_estimates(found, e.small_disorders, treatments=e.few_treated)[0]
             for entry, found in e.estimates.items()
         },
         attacks={
