@@ -16,6 +16,7 @@ from designs import full_cohort, joint_spec, prior_tree
 from folders import PEOPLE, mapping, read, refused, tables, write
 from nssi_bayes import names as n
 from nssi_bayes import schema
+from nssi_bayes.assemble.flow import treated
 from nssi_bayes.blocks.conventional import formula, log_predictive, table
 from nssi_bayes.build import build
 from nssi_bayes.errors import DataError, SpecError
@@ -78,6 +79,28 @@ def test_the_flow_counts_who_was_treated_and_the_audit_names_the_column(tmp_path
         for label, column in zip(TREATMENTS, value.T, strict=True)
     ]
     assert flow["treatments"] == expected
+
+
+@pytest.mark.parametrize(
+    ("codes", "few"),
+    [
+        ({1: 55, 2: 5}, True),  # two arms, coded 1 and 2: the effect is a contrast with five people
+        ({1: 5, 2: 55}, True),
+        ({1: 30, 2: 30}, False),
+        ({0: 52, 1: 3, 2: 5}, True),
+        ({5: 52, 1: 3, 2: 5}, True),  # nearly all had five sessions
+        (dict.fromkeys(range(1, 13), 5), False),  # a dose that nobody had none of
+        (dict.fromkeys(range(15), 4), True),  # four had none of it
+        ({0: 30, 1: 25}, False),
+    ],
+)
+def test_a_treatment_rests_on_those_who_differ_whatever_its_codes(codes: dict[int, int], few: bool) -> None:
+    values = np.repeat([*codes, np.nan], [*codes.values(), 60 - sum(codes.values())])
+    cohort = full_cohort(60).assign_coords({n.TREATMENT: ["arm"]})
+    cohort[n.TREATMENT_VALUE] = ((n.PARTICIPANT, n.TREATMENT), values[:, None])
+    (row,) = treated(cohort)
+    assert (few_treated({"treatments": [row]}, 11) == ["arm"]) is few
+    assert row["with"] + row["without"] <= sum(codes.values())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from nssi_bayes.study import Study
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["assessed_of", "flow", "imaging", "motion_and_outcome"]
+__all__ = ["assessed_of", "flow", "imaging", "motion_and_outcome", "treated"]
 
 _ENOUGH = 10  # people for a correlation
 
@@ -71,7 +71,7 @@ def flow(study: Study, dataset: xr.Dataset, *, people: pd.DataFrame) -> dict[str
         "steps": [{"step": step, "participants": count} for step, count in steps],
         "missing": missing,
         "disorders": _diagnosed(dataset),
-        "treatments": _treated(dataset),
+        "treatments": treated(dataset),
         "overlap": {"participants_with_two_or_more": several},
         "motion": motion_and_outcome(dataset),
         "coverage": _coverage(dataset),
@@ -92,20 +92,32 @@ def _diagnosed(dataset: xr.Dataset) -> list[dict[str, Any]]:
     return disorders + ([{"disorder": n.NONE_LEVEL, "participants": nobody}] if nobody else [])
 
 
-def _treated(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """Return how many people had how much of each treatment: nothing, or anything."""
+def treated(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how many people had each treatment, and how many had not, as far as it is known.
+
+    Had not is 0. Where nobody has 0 it is the lower of two values (two arms, 1 and 2); of three or more it
+    is nobody, and those had it who differ from the value that most have: on them its association rests.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        The cohort.
+
+    Returns
+    -------
+    list of dict
+        ``treatment``, ``with`` and ``without``, counts of people.
+    """
     if n.TREATMENT_VALUE not in dataset:
         return []
+    found = []
     values = dataset[n.TREATMENT_VALUE].to_numpy()
-    labels = dataset[n.TREATMENT].to_numpy()
-    return [
-        {
-            "treatment": str(label),
-            "with": int((np.isfinite(column) & (column != 0)).sum()),
-            "without": int((column == 0).sum()),
-        }
-        for label, column in zip(labels, values.T, strict=True)
-    ]
+    for label, column in zip(dataset[n.TREATMENT].to_numpy(), values.T, strict=True):
+        doses, count = np.unique(column[np.isfinite(column)], return_counts=True)
+        without = int(count[doses == 0].sum()) or (int(count[0]) if len(doses) == 2 else 0)
+        some = int(count.sum()) - (without or int(count.max(initial=0)))
+        found.append({"treatment": str(label), "with": some, "without": without})
+    return found
 
 
 def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:
