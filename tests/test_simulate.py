@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from nssi_bayes import names as n
 from nssi_bayes import simulate
 from nssi_bayes.errors import SpecError
 from nssi_bayes.instruments import read_instrument
@@ -84,6 +85,25 @@ class TestFolder:
         assert set(seen) == set(range(instrument.minimum, instrument.maximum + 1))
         assert 0 < np.isnan(values).mean() < 0.06
         assert "." not in path.read_text()  # whole numbers stay whole beside n/a
+
+    def test_half_had_therapy_and_some_were_not_seen_after_it(
+        self, layout: Layout, truth: xr.Dataset
+    ) -> None:
+        path = layout.bids("demo") / "phenotype" / "treatment.tsv"
+        table = pd.read_csv(path, sep="\t", na_values=["n/a"])
+        assert list(table) == ["participant_id", "therapy", "severity_after"]
+        assert table["participant_id"].tolist() == truth[n.PARTICIPANT].to_numpy().tolist()
+        assert table["therapy"].value_counts().to_dict() == {0: PEOPLE // 2, 1: PEOPLE // 2}
+        items = PUBLISHED["severity"]["items"]  # a mean of items, as severity before
+        after = table["severity_after"].dropna() * items
+        np.testing.assert_allclose(after, after.round(), atol=items * 1e-3)
+        assert table["severity_after"].dropna().between(0, PUBLISHED["severity"]["maximum"]).all()
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        assert set(sidecar) == {"MeasurementToolMetadata", "therapy", "severity_after"}
+        assert truth["theta"].sel({n.TREATMENT: "therapy"}) == PUBLISHED["therapy_effect"]
+        phi = truth["phi"].sel({n.TREATMENT: "therapy"}).to_series().to_dict()
+        assert phi == PUBLISHED["therapy_by_function"]
+        assert truth["severity_kept"] == PUBLISHED["severity_kept"]
 
     def test_sidecars_name_items_by_number_only(self, layout: Layout) -> None:
         for name in ("isas", "ctq_sf", "ecr_r"):
@@ -159,6 +179,25 @@ class TestBytes:
         other = read_dataset(layout.truth("demo"))
         assert not np.allclose(other["A"], truth["A"])
         assert not np.allclose(other["eta"], truth["eta"])
+
+    @pytest.mark.parametrize("name", ["outcomes", "treatment"])
+    def test_further_outcomes_change_nothing_else(
+        self, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        states = []
+        for part in ("write_scans", "write_rest"):  # of images only what they begin with
+            monkeypatch.setattr(
+                simulate, part, lambda rng, *_, **__: states.append(rng.bit_generator.state["state"])
+            )
+        simulate.run(Layout(tmp_path / "with"), params())
+        monkeypatch.setattr(simulate, f"write_{name}", lambda *_, **__: None)
+        simulate.run(Layout(tmp_path / "without"), params())
+        assert states[:2] == states[2:]
+        found, whole = digests(tmp_path / "without"), digests(tmp_path / "with")
+        assert found == {path: whole[path] for path in found}
+        own = {f"data/demo/bids/phenotype/{name}.{end}" for end in ("tsv", "json")}
+        assert set(whole) - set(found) == own
+        assert own <= set(digests(layout.root))
 
     def test_a_failure_leaves_what_stood_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         layout = Layout(tmp_path)

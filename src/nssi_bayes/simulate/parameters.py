@@ -92,7 +92,8 @@ def draw_parameters(rng: np.random.Generator, published: dict[str, Any], *, atla
 
     Names are those of the joint model: ``A`` levels, ``B`` slopes, ``B_k`` their deviations by
     disorder, ``G`` covariates, ``M`` and ``N`` the same for factors, ``m``, ``D``, ``L`` and
-    ``L_k`` for regions, ``d``, ``q`` and ``w`` for severity; ``burden`` is per further diagnosis.
+    ``L_k`` for regions, ``d``, ``q`` and ``w`` for severity, ``theta`` and ``phi`` for severity after
+    treatment; ``burden`` is per further diagnosis.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def draw_parameters(rng: np.random.Generator, published: dict[str, Any], *, atla
         n.DISORDER: list(published["disorder"]), n.FUNCTION: functions, n.FUNCTION_OTHER: functions,
         n.FACTOR: list(published["slope"]), n.FACTOR_OTHER: list(published["slope"]),
         n.COVARIATE: list(COVARIATES), n.CONFOUND: list(CONFOUNDS), n.SITE: list(published["site"]),
-        n.NETWORK: networks_of(atlas)[0],
+        n.NETWORK: networks_of(atlas)[0], n.TREATMENT: ["therapy"],
     }  # fmt: skip
     truth = xr.Dataset(coords=coords).assign_coords(atlas.coords())
     _structure(rng, truth, published)
@@ -206,3 +207,8 @@ def _outcome(rng: np.random.Generator, truth: xr.Dataset, published: dict[str, A
     effect(rng, truth, "outcome_covariate", (n.COVARIATE,), size=covariate, unit=f"{sd} per sd")
     effect(rng, truth, "outcome_site", (n.SITE,), size=published["outcome_site_sd"], unit=sd)
     put(truth, "sigma_outcome", (), published["outcome_residual"], sd)
+    by_function = [[published["therapy_by_function"][name] for name in truth[n.FUNCTION].to_numpy()]]
+    put(truth, "theta", (n.TREATMENT,), [published["therapy_effect"]], sd)
+    put(truth, "phi", (n.TREATMENT, n.FUNCTION), by_function, f"{sd} per residual sd of a function")
+    put(truth, "severity_kept", (), published["severity_kept"], f"{sd} after per sd before")
+    put(truth, "sigma_after", (), published["severity_after_residual"], sd)
