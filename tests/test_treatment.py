@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 from cohort import add_terms
 
 from designs import full_cohort, joint_spec, prior_tree
-from folders import PEOPLE, mapping, read, refused, tables, write
+from folders import PEOPLE, mapping, params, read, refused, tables, write
+from nssi_bayes import assemble, ingest, schema, score, simulate
 from nssi_bayes import names as n
-from nssi_bayes import schema
 from nssi_bayes.assemble.flow import treated
 from nssi_bayes.blocks.conventional import formula, log_predictive, table
 from nssi_bayes.build import build
@@ -27,9 +29,9 @@ from nssi_bayes.share.tables import safe_estimates
 from nssi_bayes.simulate.outcomes import draw_treatment
 from nssi_bayes.simulate.parameters import read_constants
 from nssi_bayes.spec import ConventionalSpec, parse, read_model
-from nssi_bayes.store import Layout, read_json
-from nssi_bayes.study import Study
-from test_assemble import assembled
+from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_json
+from nssi_bayes.study import Study, read_study
+from test_assemble import assembled, edges, images
 
 TREATMENTS: dict[str, Any] = {
     "therapy": {"column": "arm", "codes": {"dbt": 1, "waiting": 0}},
@@ -146,6 +148,69 @@ def test_the_study_check_counts_who_was_treated(tmp_path: Path) -> None:
     )
     few = check_study(layout, "toy", source=tmp_path / "source", min_cell=30)
     assert any(line.startswith("treatment sessions") and "fewer than 30" in line for line in few)
+
+
+def test_the_lines_of_the_docs_lead_from_the_demos_folder_to_both_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for images_of in ("write_scans", "write_rest"):
+        monkeypatch.setattr(simulate, images_of, lambda *_, **__: None)
+    own, layout = params(study="demo", source="data/demo/bids", synthetic_cohorts=("demo",)), Layout(tmp_path)
+    simulate.run(layout, own)
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "outcomes.md").read_text(), re.S)
+    told = next(b for b in map(yaml.safe_load, blocks) if "treatments" in b)
+    study = yaml.safe_load((ROOT / "data" / "demo" / "study.yaml").read_text())
+    study = {k: v for k, v in study.items() if k not in ("activation", "connectivity")} | {
+        "treatments": told["treatments"], "outcomes": {**study["outcomes"], **told["outcomes"]},
+    }  # fmt: skip
+    layout.study("demo").write_text(yaml.safe_dump(study))
+    ingest.run(layout, own)
+    score.run(layout, own)
+    mapped, people = read_study(layout, "demo"), read_table(layout.tables("demo") / "participants.tsv")
+    some = people["participant_id"].tolist()[:20]
+    cohort, _ = assemble.cohort(
+        "demo", mapped, people=people.set_index("participant_id"), scores=read_dataset(layout.scores("demo")),
+        activation=images(some), connectivity=edges(some),
+    )  # fmt: skip
+    assert schema.violations(cohort) == []
+    assert cohort[n.OUTCOME_BASELINE].to_numpy().tolist() == ["", "severity"]
+    data = table(read_model(Layout(ROOT), "treatment/conventional"), cohort)
+    assert {"treatment_therapy", "product_emotion_regulation_therapy", "baseline"} <= set(data)
+    design = build(joint_spec("treatment/joint", neural=None, connectivity=None), cohort).design
+    assert design.coords[n.TREATMENT] == ["therapy"]
+    assert design.baseline is not None
+
+
+@pytest.mark.parametrize(
+    ("rule", "cells", "said"),
+    [
+        ({}, {0: "999"}, "'sessions' holds 1 values that look like codes of a missing value"),
+        ({"unit": "weeks"}, {}, "'sessions' is in 'hours' by its sidecar, and in 'weeks' by the study file"),
+        ({}, {0: "many"}, "'sessions' holds 1 values that are no number"),
+    ],
+)
+def test_a_treatment_is_checked_like_a_covariate(
+    tmp_path: Path, rule: dict[str, Any], cells: dict[int, str], said: str
+) -> None:
+    found = content()
+    for row, word in cells.items():
+        found["participants.tsv"].loc[row, "sessions"] = word
+    study = mapping(treatments={"sessions": {"column": "sessions", **rule}})
+    layout = write(tmp_path, found, study)
+    write_json(tmp_path / "source" / "participants.json", {"sessions": {"Units": "hours"}})
+    with pytest.raises(DataError) as caught:
+        ingest.run(layout, params())
+    assert said in str(caught.value)
+
+
+def test_the_contract_wants_another_outcome_of_the_cohort_for_a_baseline() -> None:
+    cohort = _cohort()
+    assert schema.violations(cohort) == []
+    cohort = cohort.assign_coords({n.OUTCOME_BASELINE: (n.OUTCOME, ["befor", "before"])})
+    assert schema.violations(cohort) == [
+        "outcome_baseline of 'severity': no other outcome 'befor'",
+        "outcome_baseline of 'before': no other outcome 'before'",
+    ]
 
 
 def _spec(**changes: Any) -> ConventionalSpec:

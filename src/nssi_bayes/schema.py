@@ -226,9 +226,13 @@ def _outcome_violations(cohort: xr.Dataset) -> list[str]:
     """Say how values of outcomes contradict their families; people are counted, values not told."""
     found = []
     if n.OUTCOME_BASELINE in cohort.coords:
-        known = ["", *cohort[n.OUTCOME].to_numpy().astype(str)]
-        before = cohort[n.OUTCOME_BASELINE].to_numpy().astype(str)
-        found += [f"outcome_baseline: no outcome {name!r}" for name in before if name not in known]
+        known = cohort[n.OUTCOME].to_numpy().astype(str).tolist()
+        before = cohort[n.OUTCOME_BASELINE].to_numpy().astype(str).tolist()
+        found += [
+            f"outcome_baseline of {outcome!r}: no other outcome {name!r}"
+            for outcome, name in zip(known, before, strict=True)
+            if name and (name not in known or name == outcome)
+        ]
     for outcome in cohort[n.OUTCOME].to_numpy() if n.OUTCOME_VALUE in cohort else ():
         family = family_of(cohort, str(outcome))
         if family not in FAMILIES:
