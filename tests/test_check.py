@@ -33,7 +33,7 @@ from nssi_bayes.check.printed import derived
 from nssi_bayes.check.summarised import Summary
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.fit import fit
-from nssi_bayes.spec import JointSpec, Sampler, parse, read_model, read_params
+from nssi_bayes.spec import JointSpec, OutcomeFrom, Sampler, parse, read_model, read_params
 from nssi_bayes.store import Layout, read_dataset
 
 type Array = np.ndarray[Any, Any]
@@ -388,4 +388,4 @@ def test_exact_refits_agree_for_ten_people(fitted: Fitted) -> None:
 
 def test_what_the_outcome_is_conditioned_on_is_what_the_model_has() -> None:
     for blocks, given in ((["factors", "items"], "factors, items"), (["items"], "items")):
-        assert scores.conditions([*blocks, "outcome"])[scores.OUTCOME_GIVEN] == given
+        assert scores.conditions([*blocks, "outcome"], OutcomeFrom())[scores.OUTCOME_GIVEN] == given

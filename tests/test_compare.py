@@ -13,8 +13,10 @@ import xarray as xr
 
 from artefacts import OUTCOME_BLOCK, make_loo, make_params, write_model, write_project
 from nssi_bayes import compare
+from nssi_bayes.check import scores
 from nssi_bayes.errors import ArtefactError, SpecError
 from nssi_bayes.report.sections.comparison import _k_hat
+from nssi_bayes.spec import OutcomeFrom
 from nssi_bayes.store import Layout, read_dataset, read_json, read_table, write_dataset
 
 
@@ -257,3 +259,27 @@ def test_the_page_shows_k_hat_of_folds_only_where_one_failed() -> None:
     few = _k_hat({**row, "method": "PSIS", "k_hat_over": 2}, 11)
     assert list(few.values()) == ["0.00", "<11"]  # nor of how many: 116 have items
     assert list(failed.values()) == ["∞", "10%"]
+
+
+def test_a_model_that_is_given_a_treatment_is_not_compared_with_one_that_is_not() -> None:
+    blocks = ["factors", "items", "activation", "outcome"]
+    terms = OutcomeFrom(), OutcomeFrom(treatment=("therapy",), baseline=True)
+    plain, given = (scores.conditions(blocks, t) for t in terms)
+    differ = {name for name in plain if plain[name] != given[name]}
+    assert differ == {"outcome", scores.OUTCOME_GIVEN, scores.TOTAL}
+    assert given[scores.OUTCOME_GIVEN] == "factors, items, treatment therapy, the outcome before"
+    assert given["items"] == "factors"
+
+
+def test_what_only_one_model_is_given_is_named(tmp_path: Path) -> None:
+    roster = ("heterogeneity/shared", "heterogeneity/disorder_means")
+    layout = write_project(tmp_path, roster=roster)
+    for model in roster:
+        data = make_loo(model, people=120)
+        told = json.loads(data.attrs["conditioned"])
+        if model == roster[1]:
+            told["total"] = "treatment therapy"
+            data.attrs["conditioned"] = json.dumps(told)
+        write_dataset(layout.loo(model), data)
+    with pytest.raises(ArtefactError, match="only disorder_means is given treatment therapy"):
+        _compared(layout, roster=roster, questions=("heterogeneity",))

@@ -135,7 +135,7 @@ def _joint(
         "gate": Gate([*gate.checks, *accuracy, ends, *predictive.rows(replicated)], gate.sampling),
         "scores": person.scores,
         "observed": scores.observed_digests(design, spec.outcome),
-        "conditioned": scores.conditions(blocks),
+        "conditioned": scores.conditions(blocks, spec.outcome_from),
         "blocks": blocks,
         "estimates": summaries,
         "person": _person(person, cohort, design),
@@ -180,7 +180,7 @@ def _conventional(spec: ConventionalSpec, cohort: xr.Dataset, tree: xr.DataTree)
             {name: left_out.elpd["outcome"]}, {name: left_out.p_loo["outcome"]}, left_out.k_hat
         ),
         "observed": {name: scores.outcome_digest(spec.outcome, np.nan_to_num(values), seen)},
-        "conditioned": {name: scores.conditions([*given, "outcome"])[name]},
+        "conditioned": {name: scores.conditions([*given, "outcome"], spec.outcome_from)[name]},
         "blocks": ["outcome"],
         "predictive": {"checks": []},
         "estimates": {part: [] for part in estimates.PARTS},

@@ -23,6 +23,7 @@ from nssi_bayes import names as n
 from nssi_bayes.blocks import joint, marginal
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.integrate.quadrature import Moments
+from nssi_bayes.spec import OutcomeFrom
 from nssi_bayes.store import digest
 
 __all__ = [
@@ -226,12 +227,30 @@ def _hash(labels: Sequence[Any], values: Array) -> str:
     return digest({"labels": list(labels), "values": digest(np.ascontiguousarray(values, float).tobytes())})
 
 
-def conditions(blocks: Sequence[str]) -> dict[str, str]:
-    """Say what each block is conditional on, beside diagnoses, covariates and site."""
-    found = {b: ", ".join(blocks[:i]) for i, b in enumerate(blocks)} | {TOTAL: ""}
+def conditions(blocks: Sequence[str], terms: OutcomeFrom) -> dict[str, str]:
+    """Say what each block is conditional on, beside diagnoses, covariates and site.
+
+    Parameters
+    ----------
+    blocks : sequence of str
+        In the order in which they are conditioned on each other.
+    terms : OutcomeFrom
+        Of the outcome: treatments and what it was before are known of a person, and scored by nobody.
+
+    Returns
+    -------
+    dict of str to str
+        By block, names with commas between.
+    """
+    given: dict[str, Sequence[str]] = {b: blocks[:i] for i, b in enumerate(blocks)} | {TOTAL: ()}
     if "outcome" in blocks:
-        found[OUTCOME_GIVEN] = ", ".join(_given(blocks))
-    return found
+        known = [
+            *(f"treatment {t}" for t in sorted(terms.treatment)),
+            *["the outcome before"] * terms.baseline,
+        ]
+        given |= {OUTCOME_GIVEN: _given(blocks)}
+        given |= {name: [*given[name], *known] for name in ("outcome", OUTCOME_GIVEN, TOTAL)}
+    return {name: ", ".join(names) for name, names in given.items()}
 
 
 def to_dataset(scores: Scores, participants: Array, attrs: dict[str, Any]) -> xr.Dataset:

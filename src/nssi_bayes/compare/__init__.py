@@ -122,8 +122,20 @@ def _differences(scores: Sequence[Scores], blocks: Sequence[str]) -> list[str]:
             if first.conditioned.get(block) != other.conditioned.get(block):
                 found.append(
                     f"{first.model} and {other.model} condition block {block!r} on different information"
+                    + _only(first, other, block)
                 )
     return found
+
+
+def _only(first: Scores, other: Scores, block: str) -> str:
+    """Name what only one of two models is given of a block."""
+    given = [set(filter(None, s.conditioned.get(block, "").split(", "))) for s in (first, other)]
+    told = [
+        f"only {s.model} is given {', '.join(sorted(mine - theirs))}"
+        for s, mine, theirs in zip((first, other), given, given[::-1], strict=True)
+        if mine - theirs
+    ]
+    return f": {'; '.join(told)}" if told else ""
 
 
 def _comparable(scores: Sequence[Scores], question: str) -> tuple[list[str], list[str]]:

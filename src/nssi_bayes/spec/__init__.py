@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.models import MOST_BESIDE, ConventionalSpec, JointSpec, ModelSpec, read_model
+from nssi_bayes.spec.parts import OutcomeFrom
 from nssi_bayes.spec.priors import Prior, read_priors
 from nssi_bayes.spec.repeated import RepeatedSpec
 from nssi_bayes.spec.settings import DEEPEST, CrossValidation, Refit, Sampler, Sensitivity, Simulate
@@ -18,9 +19,9 @@ from nssi_bayes.spec.strict import Strict, parse
 from nssi_bayes.store import read_yaml
 
 __all__ = [
-    "DEEPEST", "MOST_BESIDE", "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "Params",
-    "Prior", "Refit", "RepeatedSpec", "Sampler", "Sensitivity", "Simulate", "Strict", "check_question",
-    "parse", "read_model", "read_params", "read_priors",
+    "DEEPEST", "MOST_BESIDE", "ConventionalSpec", "CrossValidation", "JointSpec", "ModelSpec", "OutcomeFrom",
+    "Params", "Prior", "Refit", "RepeatedSpec", "Sampler", "Sensitivity", "Simulate", "Strict",
+    "check_question", "parse", "read_model", "read_params", "read_priors",
 ]  # fmt: skip
 
 
