@@ -54,7 +54,7 @@ def test_they_are_there_where_the_spec_asks_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("disorder", [{"slopes": False, "loadings": False}, {"coding": "averaged"}])
 def test_burden_of_nothing_is_refused(disorder: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match="burden: write coding: additive and slopes or loadings"):
+    with pytest.raises(SpecError, match="burden: write coding: additive, and slopes, loadings or outcome"):
         _spec(burden=True, **disorder)
 
 
