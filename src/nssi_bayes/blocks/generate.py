@@ -190,22 +190,28 @@ def _scores(theta: Theta, design: Design, rng: np.random.Generator, eta: Array) 
     return np.where(design.score_seen, intercept + size * eta[:, design.score_function] + noise, 0.0)
 
 
-def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
-    scanned = design.scanned
-    eta, c = who.function[scanned], design.diagnosis[scanned]
+def _expected_activation(theta: Theta, design: Design, who: Latent) -> Array:
+    """Return what diagnoses, factors and functions expect of regions, of everybody [`participant`, `roi`]."""
     loading = theta["L_network"][design.network_of] + theta["L_offset"]
-    value = theta["mu"] + eta @ loading.T + design.confound @ theta["confound_slope"].T
+    value = who.function @ loading.T
     if "m" in theta:
-        value = value + c @ theta["m"].T
+        value = value + design.diagnosis @ theta["m"].T
     if "L_disorder" in theta:
-        value = value + np.einsum("ik,if,rfk->ir", c, eta, theta["L_disorder"])
+        value = value + np.einsum("ik,if,rfk->ir", design.diagnosis, who.function, theta["L_disorder"])
     if "L_burden" in theta:
-        value = value + design.burden[scanned, None] * (eta @ theta["L_burden"].T)
+        value = value + design.burden[:, None] * (who.function @ theta["L_burden"].T)
     if "D" in theta:
-        value = value + who.factor[scanned] @ theta["D"].T
+        value = value + who.factor @ theta["D"].T
     for name, vector in (("m_burden", design.burden), ("m_none", design.none)):
         if name in theta:
-            value = value + vector[scanned, None] * theta[name]
+            value = value + vector[:, None] * theta[name]
+    return value
+
+
+def _activation(theta: Theta, design: Design, rng: np.random.Generator, who: Latent) -> Array:
+    scanned = design.scanned
+    value = _expected_activation(theta, design, who)[scanned]
+    value = value + theta["mu"] + design.confound @ theta["confound_slope"].T
     if "site_neural" in theta:
         value = value + design.site[scanned] @ theta["site_neural"].T
     own = None if who.residual is None else who.residual[scanned]
@@ -286,22 +292,9 @@ def _outcome(theta: Theta, design: Design, rng: np.random.Generator, who: Latent
 
 def _latent_activation(theta: Theta, design: Design, who: Latent) -> Array:
     """Return what the regions of each network have in common, of everybody [`participant`, `network`]."""
-    loading = theta["L_network"][design.network_of] + theta["L_offset"]
-    value = who.function @ loading.T
-    if "m" in theta:
-        value = value + design.diagnosis @ theta["m"].T
-    if "L_disorder" in theta:
-        value = value + np.einsum("ik,if,rfk->ir", design.diagnosis, who.function, theta["L_disorder"])
-    if "L_burden" in theta:
-        value = value + design.burden[:, None] * (who.function @ theta["L_burden"].T)
-    if "D" in theta:
-        value = value + who.factor @ theta["D"].T
-    for name, vector in (("m_burden", design.burden), ("m_none", design.none)):
-        if name in theta:
-            value = value + vector[:, None] * theta[name]
     if who.residual is None:
         raise ValueError("the outcome loads on residual factors of activation, which are not there")
-    value = value + who.residual[:, :1] * theta["loading_person"]
+    value = _expected_activation(theta, design, who) + who.residual[:, :1] * theta["loading_person"]
     if "loading_network" in theta:
         value = value + (who.residual[:, 1:] * theta["loading_network"]) @ design.big_network.T
     networks = range(len(design.coords[n.NETWORK]))
