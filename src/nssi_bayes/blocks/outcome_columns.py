@@ -10,6 +10,7 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.baseline import baseline
 from nssi_bayes.blocks.scans import columns_of
+from nssi_bayes.blocks.treatments import CURE, treatments
 from nssi_bayes.errors import SpecError
 from nssi_bayes.schema import family_of
 from nssi_bayes.spec import MOST_BESIDE, JointSpec
@@ -74,22 +75,10 @@ def _terms(cohort: xr.Dataset, spec: JointSpec, seen: Array, where: str) -> dict
     """Return treatments as coded, and the baseline with, where somebody lacks it, who does."""
     found: dict[str, Any] = {}
     if spec.outcome_from.treatment:
-        labels = spec.outcome_from.treatment
-        value = columns_of(cohort, n.TREATMENT_VALUE, n.TREATMENT, labels, len(seen))
-        unknown = seen[:, None] & ~np.isfinite(value)
-        problems = [
-            f"treatment {label!r} is not known of {int(count)} people who have the outcome {spec.outcome!r}"
-            for label, count in zip(labels, unknown.sum(axis=0), strict=True)
-            if count
-        ]
-        problems += [
-            f"treatment {label!r} is the same of all who have the outcome {spec.outcome!r}"
-            for label, column in zip(labels, value.T, strict=True)
-            if seen.any() and np.ptp(np.nan_to_num(column[seen])) == 0
-        ]
+        labels, outcome = spec.outcome_from.treatment, str(spec.outcome)
+        value, problems = treatments(cohort, labels, outcome=outcome, seen=seen)
         if problems:
-            cure = "complete its column, make the outcome missing where it is not known, or leave it out"
-            raise SpecError(problems, where=where, cure=cure)
+            raise SpecError(problems, where=where, cure=CURE)
         found["treatment"] = np.nan_to_num(value)
     if spec.outcome_from.baseline:
         before, known = baseline(cohort, str(spec.outcome))

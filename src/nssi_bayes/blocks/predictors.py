@@ -10,6 +10,7 @@ import xarray as xr
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks.baseline import baseline
+from nssi_bayes.blocks.treatments import CURE, treatments
 from nssi_bayes.errors import DataError
 from nssi_bayes.spec import ConventionalSpec
 
@@ -74,23 +75,16 @@ def _treatments(
     spec: ConventionalSpec, people: xr.Dataset, scores: dict[str, Array]
 ) -> dict[tuple[str, str], Array]:
     """Return treatments as coded, and their products with scores."""
+    everybody = np.ones(people.sizes[n.PARTICIPANT], dtype=bool)
+    labels = spec.outcome_from.treatment
+    values, problems = treatments(people, labels, outcome=spec.outcome, seen=everybody)
+    if problems:
+        raise DataError(problems, cure=CURE)
     columns: dict[tuple[str, str], Array] = {}
-    problems = []
-    for label in spec.outcome_from.treatment:
-        value = people[n.TREATMENT_VALUE].sel({n.TREATMENT: label}).to_numpy().astype(float)
-        unknown = int((~np.isfinite(value)).sum())
-        if unknown:
-            problems.append(
-                f"treatment {label!r} is not known of {unknown} people who have the outcome {spec.outcome!r}"
-            )
-        elif np.ptp(value) == 0:  # its products would be the scores themselves
-            problems.append(f"treatment {label!r} is the same of all who have the outcome {spec.outcome!r}")
+    for label, value in zip(labels, values.T, strict=True):
         columns["treatment_", label] = value
         for function, score in scores.items():
             columns["product_", f"{function}_{label}"] = score * value
-    if problems:
-        cure = "complete its column, make the outcome missing where it is not known, or leave it out"
-        raise DataError(problems, cure=cure)
     return columns
 
 
