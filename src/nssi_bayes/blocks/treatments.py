@@ -38,7 +38,7 @@ def treatments(
     Returns
     -------
     tuple of (numpy.ndarray, list of str)
-        [`participant`, `treatment`], NaN where unknown; and a sentence for each problem, with counts of people.
+        [`participant`, `treatment`], NaN where unknown; and a sentence a problem, which counts people.
     """
     value = columns_of(people, n.TREATMENT_VALUE, n.TREATMENT, labels, len(seen))
     problems = []
