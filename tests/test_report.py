@@ -99,7 +99,7 @@ def test_what_a_model_does_not_have_is_said(bare: Layout) -> None:
     page = _page(bare)
     for what in ("disorder_means has no regional activation.", "disorder_means has no connectivity.",
                  "disorder_means has no outcome",
-                 "Course over waves, subtypes and pathways: this version has no such models.",
+                 "Course over waves, and subtypes: this version has no such models.",
                  "Sensitivity: which conclusions move: not run for disorder_means."):  # fmt: skip
         assert what in _text(page)
 

@@ -15,13 +15,14 @@ import xarray as xr
 from nssi_bayes import names as n
 from nssi_bayes.blocks.indicators import functions_of, make_indicators
 from nssi_bayes.blocks.linked import check_linked
-from nssi_bayes.blocks.named import unknown_names
+from nssi_bayes.blocks.named import unknown_mediators, unknown_names
 from nssi_bayes.blocks.outcome_columns import make_outcome
 from nssi_bayes.blocks.scans import columns_of, labels_of, make_edges, make_scans
 from nssi_bayes.blocks.silent import check_told
 from nssi_bayes.blocks.subscales import make_groups, make_scores
 from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import JointSpec
+from nssi_bayes.spec.pathways import backwards, networks_of
 
 __all__ = ["Design", "make_design"]
 
@@ -217,9 +218,10 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         the prior would speak of something.
     """
     problems = unknown_names(cohort, spec)
+    functions = [] if problems else functions_of(cohort, spec)
+    problems = problems or unknown_mediators(cohort, spec, functions)
     if problems:
         raise SpecError(problems, where=where, cure="name what the cohort has, or leave it out")
-    functions = functions_of(cohort, spec)
     site_of = cohort[n.SITE_OF].to_numpy().astype(str)
     people = len(site_of)
     coords: dict[str, list[Any]] = {
@@ -234,6 +236,7 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
     for part in [_factors(cohort, spec, functions), *parts]:
         coords.update(part.pop("coords"))
         fields.update(part)
+    _check_regressed(spec, coords, where)
     outcome = make_outcome(cohort, spec, where)
     coords.update(outcome.pop("coords"))
     diagnoses = _diagnoses(cohort, spec.disorder.coding, where)
@@ -250,6 +253,18 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
         **outcome,
         **fields,
     )
+
+
+def _check_regressed(spec: JointSpec, coords: dict[str, list[Any]], where: str) -> None:
+    """Refuse functions behind activation where this has fewer sources than networks."""
+    networks, sources = len(networks_of(spec)), len(coords[n.FUNCTION]) + 1 + len(coords[n.BIG_NETWORK])
+    if backwards(spec) and networks > sources:
+        raise SpecError(
+            f"pathways: functions cannot be regressed on activation: {networks} networks share {sources} "
+            "sources, so that some tell all of others",
+            where=where,
+            cure="name fewer networks, or let pathways lead from functions to activation",
+        )
 
 
 def _factors(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> dict[str, Any]:

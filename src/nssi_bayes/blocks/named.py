@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from nssi_bayes import names as n
@@ -10,8 +11,9 @@ from nssi_bayes.blocks.scans import labels_of
 from nssi_bayes.blocks.subscales import scores_of
 from nssi_bayes.errors import did_you_mean
 from nssi_bayes.spec import JointSpec
+from nssi_bayes.spec.pathways import ACTIVATION
 
-__all__ = ["unknown_names"]
+__all__ = ["unknown_mediators", "unknown_names"]
 
 
 def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
@@ -71,6 +73,30 @@ def unknown_names(cohort: xr.Dataset, spec: JointSpec) -> list[str]:
     if spec.connectivity is not None and n.EDGE not in cohort.dims:
         found.append("connectivity: the cohort has no edges")
     return found
+
+
+def unknown_mediators(cohort: xr.Dataset, spec: JointSpec, functions: list[str]) -> list[str]:
+    """Say what pathways of a spec name and the cohort or its functions do not have.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        Satisfies `schema`.
+    spec : JointSpec
+        The model, whose other names the cohort has.
+    functions : list of str
+        The model's: a bifactor model drops specific ones of too few items.
+
+    Returns
+    -------
+    list of str
+        Problems.
+    """
+    scanned = n.ROI in cohort.dims and bool(cohort[n.ACTIVATION].notnull().any())
+    networks = np.unique(cohort[n.ROI_NETWORK].to_numpy().astype(str)) if scanned else ()
+    known = {*spec.factors, *functions, *(f"{name}{ACTIVATION}" for name in networks)}
+    unknown = sorted({name for path in spec.pathways for name in path[:-1]} - known)
+    return [f"pathways: no {name!r} in the model. {did_you_mean(name, known)}" for name in unknown]
 
 
 def _why_not(name: str, cohort: xr.Dataset) -> str:

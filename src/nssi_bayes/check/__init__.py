@@ -22,13 +22,14 @@ from nssi_bayes.blocks.design import Design, make_design
 from nssi_bayes.blocks.indicators import unused_answers
 from nssi_bayes.blocks.labelled import theta_of
 from nssi_bayes.build import build_design
-from nssi_bayes.check import estimates, predictive, projection, repeated, scores, twin
+from nssi_bayes.check import estimates, pathways, predictive, projection, repeated, scores, twin
 from nssi_bayes.check.by_person import Pointwise, pointwise
 from nssi_bayes.check.gate import Gate, judge, judge_ends, judge_integral
 from nssi_bayes.check.groups import mark_few
 from nssi_bayes.check.levels import as_met
 from nssi_bayes.check.loo_pit import LeftOut
 from nssi_bayes.check.printed import derived
+from nssi_bayes.check.summarised import Summary
 from nssi_bayes.compare import k_hat_limit
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.fit.accuracy import errors
@@ -76,7 +77,8 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     rng = np.random.default_rng(seed_sequence(params.seed, f"check {mark}"))
     if isinstance(spec, RepeatedSpec):  # before a twin, whose posterior may be asked for something else
         repeated.refuse(spec, cohort, tree["posterior"].to_dataset(), rng=rng, where=str(layout.spec(model)))
-    made_from = twin.made_from(layout, params, tree)
+    asked = spec.pathways if isinstance(spec, JointSpec) else ()
+    made_from = twin.made_from(layout, params, tree, pathways=asked)
     other = twin.find(layout, params, model=model, made_from=made_from)
     if other is not None:
         _LOG.info("%s has the posterior of %s, which is judged and scored: copied", model, other)
@@ -120,6 +122,12 @@ def _joint(
     summaries = estimates.estimate(
         tree, design, person.spread, met, params=params, cohort=cohort, printed=printed
     )
+    own: list[np.ndarray] = []
+    of_pathways = Summary(params.interval, params.rope, chains=chains, printed=own)
+    summaries |= pathways.rows(of_pathways, pathways.pathways(theta, design, spec), theta, design)
+    if own:
+        summaries["min_ess_of_ends"] = min(summaries["min_ess_of_ends"], of_pathways.fewest())
+        printed += own
     quantities = {"log_likelihood": person.total.reshape(chains, -1)}
     quantities |= derived(summaries, printed, posterior)
     gate = judge(tree, quantities, person_rhat=person.rhat)

@@ -25,7 +25,8 @@ __all__ = ["PARTS", "VARYING", "by_disorder", "estimate"]
 PARTS: Final = (
     "levels", "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "rois",
     "rois_by_disorder", "networks", "edges", "network_pairs", "outcome", "outcome_by_disorder",
-    "measurement", "item_bias", "spread", "skewness", "groups", "projection",
+    "measurement", "item_bias", "spread", "skewness", "groups", "projection", "pathways",
+    "pathways_by_correlation", "pathways_by_disorder",
 )  # fmt: skip
 
 VARYING: Final = {

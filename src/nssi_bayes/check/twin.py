@@ -6,12 +6,14 @@ what was written. A note that does not fit is no note.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
 
 from nssi_bayes.errors import ArtefactError
 from nssi_bayes.spec import Params
+from nssi_bayes.spec.pathways import Pathway
 from nssi_bayes.store import Layout, digest, read_dataset, read_json, write_dataset, write_json
 
 __all__ = ["copy", "find", "made_from", "note"]
@@ -19,13 +21,14 @@ __all__ = ["copy", "find", "made_from", "note"]
 _PACKAGE = Path(__file__).parents[1]
 
 
-def made_from(layout: Layout, params: Params, tree: xr.DataTree) -> str:
-    """Hash what decides the result: posterior, cohort (its places and labels too), settings and code."""
+def made_from(layout: Layout, params: Params, tree: xr.DataTree, *, pathways: Sequence[Pathway] = ()) -> str:
+    """Hash what decides the result: posterior, cohort (its labels too), settings, pathways and code."""
     code = {
         str(path.relative_to(_PACKAGE)): digest(path.read_bytes()) for path in sorted(_PACKAGE.rglob("*.py"))
     }
     settings = {
         "seed": params.seed, "rope": params.rope, "interval": params.interval, "min_cell": params.min_cell,
+        "pathways": pathways,
     }  # fmt: skip
     cohort = digest(layout.cohort(params.study).read_bytes())
     return digest({"fit": str(tree.attrs["fit"]), "cohort": cohort, "settings": settings, "code": code})

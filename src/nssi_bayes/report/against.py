@@ -41,6 +41,8 @@ _KEYS: Final = {
     "rois": ("roi", "function"),
     "edges": ("edge", "function"),
     "outcome": ("term", "part"),
+    "pathways": ("pathway", "way"),
+    "pathways_by_disorder": ("pathway", "disorder"),
     "groups": ("what", "group", "function", "other"),
     "spread": ("disorder", "function"),
     "item_bias": ("indicator", "disorder"),
@@ -49,6 +51,7 @@ _JUDGED: Final = (
     "contrasts", "heterogeneity", "slopes", "slopes_by_disorder", "correlations", "outcome",
     "outcome_by_disorder", "networks", "network_pairs", "rois", "edges", "skewness", "groups", "spread",
     "item_bias",
+    "pathways", "pathways_by_disorder",
 )  # fmt: skip
 _LIKELY: Final = 0.5  # probability of more than negligible bias, from which on a page states it
 _MOVED: Final = 0.005  # what is printed with two digits has not moved below it

@@ -58,7 +58,9 @@ _SCORES: Final = (
 _OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
 _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
-_SUMS_TO_ZERO: Final = ("slopes_by_disorder", "outcome_by_disorder", "rois_by_disorder", "heterogeneity")
+_SUMS_TO_ZERO: Final = (
+    "slopes_by_disorder", "outcome_by_disorder", "pathways_by_disorder", "rois_by_disorder", "heterogeneity",
+)  # fmt: skip
 _PATHS: Final = ("projection",)
 """Parts whose rows each add to the ones before; one that is missing changes what the others say."""
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from nssi_bayes.errors import SpecError, did_you_mean
 from nssi_bayes.spec.itemised import beyond
 from nssi_bayes.spec.parts import Disorder, Groups, Measurement, Neural, OutcomeFrom
+from nssi_bayes.spec.pathways import Pathway, not_there
 from nssi_bayes.spec.priors import PriorChange, PriorSet, read_priors
 from nssi_bayes.spec.repeated import RepeatedSpec
 from nssi_bayes.spec.strict import Strict, parse
@@ -46,6 +47,9 @@ class JointSpec(Strict):
         explicit route, and so does a count behind a hurdle.
     outcome_from : OutcomeFrom
         Further terms of the outcome: treatment, baseline, latent activation.
+    pathways : tuple of tuple of str
+        Indirect associations that `check` tells of the posterior: a factor or function, what it goes
+        through, the outcome (`spec.pathways`). They change no posterior. In the model's own file only.
     general : {"none", "bifactor", "second_order"}
         ``bifactor``: a general function that all indicators load on beside specific ones, all
         uncorrelated given their predictors. A specific function of fewer than three items or of a
@@ -82,6 +86,7 @@ class JointSpec(Strict):
     connectivity: Neural | None = None
     outcome: str | None = None
     outcome_from: OutcomeFrom = OutcomeFrom()
+    pathways: tuple[Pathway, ...] = ()
     prior_set: PriorSet = "weak"
     priors: dict[str, PriorChange] = Field(default_factory=dict)
     sampler: dict[Literal["tune", "draws"], Annotated[int, Field(ge=100)]] = Field(default_factory=dict)
@@ -120,6 +125,13 @@ class JointSpec(Strict):
                 "outcome_from.activation: without residual factors of regions latent activation is what "
                 "functions tell anyway; write neural: {residual: factor}, or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pathways_lead_somewhere(self) -> JointSpec:
+        problems = not_there(self)
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")
@@ -309,6 +321,12 @@ def _resolved(layout: Layout, model: str, *, seen: tuple[str, ...]) -> dict[str,
             cure="move what the models share to models/bases/<name>.yaml, which the pipeline watches",
         )
     base = _resolved(layout, str(parent), seen=(*seen, model))
+    if "pathways" in base:
+        raise SpecError(
+            "pathways: `check` watches a model's own file, and not what it copies from",
+            where=str(layout.spec(str(parent))),
+            cure="move them to the files of the models",
+        )
     for key, value in content.items():
         merge = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in _WHOLE
         base[key] = {**base[key], **value} if merge else value

@@ -14,6 +14,7 @@ from nssi_bayes.report.tables import table
 from nssi_bayes.report.varying import by_disorder, by_group, pooled, unit
 from nssi_bayes.report.words import pretty, split_name
 from nssi_bayes.spec import ConventionalSpec, JointSpec, Prior, RepeatedSpec, read_priors
+from nssi_bayes.spec.pathways import backwards, networks_of
 
 __all__ = ["methods", "paragraphs"]
 
@@ -312,7 +313,22 @@ def _outcome(e: Evidence, model: JointSpec) -> str:
             "functions and residual factors of the person and of the network expect; it is known with "
             "uncertainty."
         )
-    return told
+    return told + _pathways(model)
+
+
+def _pathways(model: JointSpec) -> str:
+    """Say how indirect associations were computed, and what they assume."""
+    if not model.pathways:
+        return ""
+    first = "activation" if backwards(model) else "functions"
+    order = f" Of functions and activation {first} came first, which no data choose."
+    return (
+        " Indirect associations with the outcome are products of slopes along pathways named in the model's "
+        "file, standardised by g-computation over people as met (Pearl 2001, arXiv:1301.2300). They assume "
+        "that nothing unobserved goes with two steps; what a residual correlation of the outcome and the "
+        "step before it from -.5 to .5 would leave of them is shown (Imai, Keele & Yamamoto 2010, "
+        f"doi:10.1214/10-STS321).{order if networks_of(model) else ''}"
+    )
 
 
 def _conventional(e: Evidence) -> str:

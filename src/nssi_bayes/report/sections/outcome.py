@@ -11,12 +11,13 @@ from nssi_bayes.report.evidence import Evidence
 from nssi_bayes.report.figures import intervals
 from nssi_bayes.report.panels import Row, Rows, dot, limits, panels, span
 from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
+from nssi_bayes.report.pathways import pathways
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, outcome_of, pretty, probability, split_name
 
 __all__ = ["outcome"]
 
-_NOT_YET: Final = "Course over waves, subtypes and pathways: this version has no such models."
+_NOT_YET: Final = "Course over waves, and subtypes: this version has no such models."
 
 
 _DOUBT: Final = (
@@ -54,6 +55,7 @@ def outcome(e: Evidence) -> list[Part]:
         parts += _by_disorder(estimates)
         if "ratio" in estimates["outcome"][0]:
             parts.append(text(_ratios(estimates)))
+        parts += pathways(estimates)
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
     parts.append(text(_NOT_YET))

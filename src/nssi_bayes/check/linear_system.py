@@ -1,0 +1,128 @@
+"""The linear system of a person: outcome, functions, latent activation and factors on each other.
+
+Coefficients differ by person where slopes do, by disorder, further diagnoses and treatment. Functions come
+before activation, as the model states it, or are regressed on it: the two are Gaussian together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from nssi_bayes import names as n
+from nssi_bayes.blocks import factors, neural, outcomes, structure
+from nssi_bayes.blocks.design import Design
+
+__all__ = ["System", "predictors_of", "system_of"]
+
+_LEAST: Final = 1e-12
+"""Added to variances of predictors, which have none where nothing latent goes with the outcome."""
+
+type Array = np.ndarray[Any, Any]
+type Theta = dict[str, Any]
+
+
+class System(NamedTuple):
+    """Coefficients of every person, each [`participant`, to, from].
+
+    Parameters
+    ----------
+    factor_function, factor_network, function_network, network_function : array
+        Of what stands second on what stands first.
+    factor, function, network : array
+        Of the outcome's predictors on these.
+    all_of_factor, all_of_function : array
+        Of the predictors, by all ways together; whether regions come first does not change them.
+    left : dict of str to array
+        Variance of what the other mediators do not tell of one, by kind [`participant` or 1, mediator].
+    """
+
+    factor_function: Any
+    factor_network: Any
+    function_network: Any
+    network_function: Any
+    factor: Any
+    function: Any
+    network: Any
+    all_of_factor: Any
+    all_of_function: Any
+    left: dict[str, Any]
+
+
+def system_of(theta: Theta, design: Design, first: Array) -> System:
+    """Return coefficients; functions are regressed on the activation of the networks that come first."""
+    people, functions = len(design.diagnosis), len(design.coords[n.FUNCTION])
+    slope = _of_people(structure.linear(theta, design).own, people)
+    said = outcomes.linear({k: v for k, v in theta.items() if k.removesuffix(outcomes.SOME) != "v"}, design)
+    own, common = _of_people(said.own, people), _of_people(said.common, people)
+    covariance, v = _covariance(theta, design), _through(theta, design)
+    if v is None:
+        none = {to: jnp.zeros((people, 0, size)) for to, size in (("x", slope.shape[2]), ("f", functions))}
+        left = {"function": _left(covariance)}
+        back, nothing = jnp.zeros((people, functions, 0)), jnp.zeros((people, own.shape[1], 0))
+        whole = common + own @ slope
+        return System(slope, none["x"], none["f"], back, common, own, nothing, whole, own, left)
+    networks = neural.networks(theta, design)
+    loading, d = _of_people(networks.own, people), _of_people(networks.common, people)
+    residual = networks.residual @ networks.residual.T
+    v = _of_people(v, people)
+    every, none = jnp.swapaxes(jnp.zeros_like(loading), 1, 2), jnp.zeros_like(loading)
+    by_all = common + own @ slope + v @ (d + loading @ slope), own + v @ loading
+    if not len(first):
+        left = {"function": _left(covariance), "network": _left(residual)[None]}
+        return System(slope, d, loading, every, common, own, v, *by_all, left)
+    reduced = d + loading @ slope
+    across = loading[:, first] @ covariance
+    variance = across @ jnp.swapaxes(loading[:, first], 1, 2) + residual[np.ix_(first, first)]
+    back = jnp.swapaxes(jnp.linalg.solve(variance, across), 1, 2)
+    left = {
+        "function": _left(covariance - back @ across),
+        "network": every[:, 0].at[:, first].set(_left(variance)),
+    }
+    return System(
+        slope - back @ reduced[:, first], reduced, none, every.at[:, :, first].set(back),
+        common, own, v, *by_all, left,
+    )  # fmt: skip
+
+
+def _of_people(values: Any, people: int) -> Any:
+    """Give what all people share a first axis of people."""
+    return values if values.ndim == 3 else jnp.broadcast_to(values, (people, *values.shape))
+
+
+def _through(theta: Theta, design: Design) -> Any | None:
+    """Return slopes of the predictors on latent activation [predictor, `network`]; None without them."""
+    if "v" not in theta:
+        return None
+    return jnp.stack([theta[f"v{end}"] for end in outcomes.endings(design.outcome_family)])
+
+
+def _covariance(theta: Theta, design: Design) -> Any:
+    """Return the residual covariance of functions [`participant` or 1 for all, `function`, `function`]."""
+    root = theta.get("Omega", jnp.eye(len(design.coords[n.FUNCTION])))[None]
+    if "h" in theta:
+        root = jnp.exp(structure.log_spread(theta["h"], design))[:, :, None] * root
+    return root @ jnp.swapaxes(root, 1, 2)
+
+
+def _left(covariance: Any) -> Any:
+    """Return the variance of what all others do not tell of each [..., latent]."""
+    return 1 / jnp.diagonal(jnp.linalg.inv(covariance), axis1=-2, axis2=-1)
+
+
+def predictors_of(theta: Theta, design: Design) -> tuple[Any, Any]:
+    """Return means of the predictors of new people [`participant`, predictor], and a root of covariances."""
+    people = len(design.diagnosis)
+    said, of = outcomes.linear(theta, design), structure.linear(theta, design)
+    own, slope = _of_people(said.own, people), _of_people(of.own, people)
+    on_factors = said.common + own @ slope
+    mean = said.mean + (own @ of.mean[:, :, None])[:, :, 0]
+    parts = [own @ jnp.linalg.cholesky(_covariance(theta, design)), _of_people(said.residual, people)]
+    if design.coords[n.FACTOR]:
+        mean = mean + (on_factors @ factors.linear(theta, design).mean[:, :, None])[:, :, 0]
+        parts.append(on_factors @ factors.root(theta, design))
+    loading = jnp.concatenate(parts, axis=2)
+    covariance = loading @ jnp.swapaxes(loading, 1, 2)
+    return mean, jnp.linalg.cholesky(covariance + _LEAST * jnp.eye(mean.shape[1]))

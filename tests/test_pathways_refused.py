@@ -1,0 +1,68 @@
+"""Pathways that a model does not have are refused, with the reason and what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from designs import full_cohort, joint_spec
+from nssi_bayes import names as n
+from nssi_bayes.build import build
+from nssi_bayes.errors import SpecError
+from nssi_bayes.spec import JointSpec, parse, read_model
+from nssi_bayes.store import Layout
+
+EMOTION = ["trauma", "emotion_regulation", "severity"]
+LIMBIC = ["trauma", "emotion_regulation", "limbic_activation", "severity"]
+NETWORKS = sorted(set(full_cohort(10)[n.ROI_NETWORK].to_numpy().astype(str)))
+
+
+@pytest.mark.parametrize(
+    ("paths", "changes", "said"),
+    [
+        ([["trauma", "emotion_regulation", "days"]], {}, "ends with 'days'"),
+        ([["trauma", "severity"]], {}, "at least 3"),
+        ([["trama", "emotion_regulation", "severity"]], {}, "Did you mean 'trauma'"),
+        ([["trauma", "emotion_regulaton", "severity"]], {}, "Did you mean 'emotion_regulation'"),
+        ([["trauma", "emotion_regulation", "self_punishment", "severity"]], {}, "none of them comes first"),
+        ([["trauma", "limbic_activation", "salience_activation", "severity"]], {}, "networks correlate"),
+        ([EMOTION, EMOTION], {}, "stands there 2 times"),
+        ([LIMBIC], {"outcome_from": {}}, "activation: true"),
+        (
+            [LIMBIC, ["attachment", "limbic_activation", "self_punishment", "severity"]],
+            {},
+            "choose one direction",
+        ),
+        ([EMOTION], {"outcome": None, "outcome_from": {}, "disorder": {}}, "no `outcome`"),
+        ([["trauma", "limbc_activation", "severity"]], {}, "Did you mean 'limbic_activation'"),
+        (
+            [["trauma", f"{w}_activation", "self_punishment", "severity"] for w in NETWORKS],
+            {},
+            "10 networks share 8 sources",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(paths: list[list[str]], changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        content = {"outcome_from": {"activation": True}, "pathways": paths, **changes}
+        build(joint_spec("outcome/joint", **content), full_cohort(30))
+
+
+def test_groups_have_no_pathways() -> None:
+    content = joint_spec("outcome/joint", neural=None, connectivity=None, disorder={}).model_dump()
+    content |= {"groups": {"by": "site", "invariance": "scalar"}, "pathways": [EMOTION]}
+    with pytest.raises(SpecError, match="pathways: not beside groups"):
+        parse(JointSpec, content, where="test")
+
+
+def test_a_base_has_none(tmp_path: Path) -> None:
+    """`check` depends on a model's own file and would not see a change of what it copies from."""
+    folder = tmp_path / "models"
+    (folder / "bases").mkdir(parents=True)
+    (folder / "question").mkdir()
+    (folder / "bases" / "joint.yaml").write_text("pathways: [[trauma, all, severity]]\n")
+    (folder / "question" / "one.yaml").write_text("extends: bases/joint\ndescription: one\n")
+    with pytest.raises(SpecError, match="own file"):
+        read_model(Layout(tmp_path), "question/one")
