@@ -45,9 +45,10 @@ NETWORKS = sorted(set(full_cohort(10)[n.ROI_NETWORK].to_numpy().astype(str)))
     ],
 )
 def test_what_cannot_be_is_refused(paths: list[list[str]], changes: dict[str, Any], said: str) -> None:
+    content = {"outcome_from": {"activation": True}, "pathways": paths, **changes}
+    cohort = full_cohort(30)
     with pytest.raises(SpecError, match=said):
-        content = {"outcome_from": {"activation": True}, "pathways": paths, **changes}
-        build(joint_spec("outcome/joint", **content), full_cohort(30))
+        build(joint_spec("outcome/joint", **content), cohort)
 
 
 def test_groups_have_no_pathways() -> None:
