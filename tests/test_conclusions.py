@@ -165,6 +165,7 @@ _NAMES: dict[str, Any] = {
     "spread": lambda r: f"h[{r['disorder']}, {r['function']}]",
     "skewness": lambda r: f"skewness[{r['function']}]",
     "groups": _of_groups,
+    "pathways": lambda r: f"pathway[{r['pathway']}]",
 }
 _TOLD_BY_OTHERS = {"levels", "rois_by_disorder", "measurement", "projection"}
 """Parts that are not compared one by one between revisions: contrasts, networks and heterogeneity are."""

@@ -6,12 +6,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from artefacts import make_params
-from designs import joint_spec
+from designs import full_cohort, joint_spec, prior_tree
+from nssi_bayes import sensitivity
+from nssi_bayes.blocks.labelled import theta_of
+from nssi_bayes.build import build
 from nssi_bayes.check import twin
 from nssi_bayes.check.pathways import CORRELATIONS
+from nssi_bayes.check.pathways import pathways as draws_of
 from nssi_bayes.report import against
 from nssi_bayes.report.parts import Part
 from nssi_bayes.report.pathways import pathways
@@ -107,6 +112,18 @@ def test_the_methods_text_says_which_comes_first() -> None:
     plain = joint_spec("outcome/joint", pathways=[["trauma", "emotion_regulation", "severity"]])
     assert "came first" not in in_methods(plain)
     assert in_methods(joint_spec("outcome/joint", pathways=[])) == ""
+
+
+def test_a_pathway_is_a_conclusion_whose_sensitivity_is_told() -> None:
+    path = ("trauma", "emotion_regulation", "severity")
+    built = build(joint_spec("outcome/joint", pathways=[path]), full_cohort(30))
+    posterior = prior_tree(built, draws=5, chains=2)["posterior"].to_dataset()
+    theta = theta_of(posterior, built.parameters)
+    found = sensitivity._indirect(theta, built, posterior)
+    (told,) = draws_of(theta, built.design, built.spec)
+    assert list(found) == ["pathway[trauma -> emotion_regulation -> severity]"]
+    np.testing.assert_allclose(next(iter(found.values())).ravel(), told.ways[:, 0, 0])
+    assert next(iter(found.values())).shape == (2, 5)
 
 
 def test_a_model_with_other_pathways_is_no_twin(tmp_path: Path) -> None:

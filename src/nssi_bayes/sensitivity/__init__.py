@@ -25,6 +25,7 @@ from nssi_bayes.build import Built, build, fingerprint
 from nssi_bayes.check.by_person import in_parts
 from nssi_bayes.check.gate import judge, judge_integral
 from nssi_bayes.check.levels import Averages, Met, as_met, averages, summed, weights_of
+from nssi_bayes.check.pathways import pathways
 from nssi_bayes.errors import SpecError
 from nssi_bayes.fit.accuracy import errors
 from nssi_bayes.fit.sample import sample
@@ -33,6 +34,7 @@ from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, 
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
 from nssi_bayes.sensitivity.variants import SELECTION, Fitted, Variant, variants, without_overlaps
 from nssi_bayes.spec import JointSpec, Params, read_model
+from nssi_bayes.spec.pathways import ARROW
 from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_json
 from nssi_bayes.study import read_study
 
@@ -80,6 +82,7 @@ def run(layout: Layout, params: Params, *, model: str) -> None:
     totals, met = _everybody(theta, built, np.random.default_rng(for_met))
     labels = built.design.coords
     before = conclusions(posterior, met, disorders=labels[n.DISORDER], functions=labels[n.FUNCTION])
+    before |= _indirect(theta, built, posterior)
     found = {
         "model": model, "fingerprint": mark, "interval": params.interval, "rope": params.rope,
         **scaled(built, theta, totals, before),
@@ -174,6 +177,7 @@ def _refit(
     after = conclusions(
         posterior, met, disorders=labels[n.DISORDER], functions=labels[n.FUNCTION], also=before
     )
+    after |= _indirect(theta, built, posterior)
     found = changes(before, after, interval=params.interval, rope=params.rope)
     tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": drawn.statistics})
     tree.attrs.update(target_accept=drawn.target_accept, rerun=int(drawn.rerun), tune=drawn.tune)
@@ -189,6 +193,13 @@ def _refit(
         "variant": variant.name, "text": text, "certified": certified,
         "max_rhat": gate.sampling["max_rhat"], "divergences": gate.sampling["divergences"], **found,
     }  # fmt: skip
+
+
+def _indirect(theta: dict[str, Array], built: Built, posterior: xr.Dataset) -> dict[str, Array]:
+    """Return the draws of every pathway [`chain`, `draw`], which are conclusions, too."""
+    shape = posterior.sizes[n.CHAIN], posterior.sizes[n.DRAW]
+    found = pathways(theta, built.design, built.spec)
+    return {f"pathway[{ARROW.join(one.path)}]": one.ways[:, 0, 0].reshape(shape) for one in found}
 
 
 def _selected(after: dict[str, Array], interval: float) -> str:

@@ -2,13 +2,12 @@
 
 A conclusion is a printed number with a sign: a contrast of disorders, a slope (of a disorder: the
 whole of it), a correlation, a loading of a network, the mean or the logarithm of the sd of a group,
-the logarithm of a disorder's residual sd, the skewness of a function. Pathways are products of slopes, each a
-conclusion. Of items' biases those are that
-are more likely than not more than negligible, as in the report. What a report says of heterogeneity is
-one, too: the largest difference between disorders in levels, slopes on a factor, or loadings of a
-network or pair of networks, which has a size and no sign. A conclusion is certain of its sign where
-the interval of `params.yaml` excludes 0, and beyond the ROPE where the probability of a larger size is
-.95 or more.
+the logarithm of a disorder's residual sd, the skewness of a function. Pathways are, too, and are added where
+the design is at hand. Of items' biases those are that are more likely than not more than negligible, as in
+the report. What a report says of heterogeneity is one: the largest difference between disorders in levels,
+slopes on a factor, or loadings of a network or pair of networks, which has a size and no sign. A conclusion
+is certain of its sign where the interval of `params.yaml` excludes 0, and beyond the ROPE where the
+probability of a larger size is .95 or more.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ __all__ = ["SUMMED_UP", "UNSIGNED", "by_chance", "changes", "conclusions", "stat
 
 SUMMED_UP: Final = {
     "rois": "networks", "edges": "network_pairs", "rois_by_disorder": "heterogeneity",
-    "measurement": "", "projection": "", "pathways": "", "pathways_by_correlation": "",
-    "pathways_by_disorder": "",
+    "measurement": "", "projection": "", "pathways_by_correlation": "pathways",
+    "pathways_by_disorder": "pathways",
 }  # fmt: skip
 """Parts of ``estimates.json`` whose rows are no conclusions one by one, and the part that sums them up."""
 UNSIGNED: Final = n.LARGEST_DIFFERENCE
