@@ -7,57 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xarray as xr
-from cohort import add_terms
-from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import gamma, logistic, nbinom, norm
 
-from designs import full_cohort, joint_spec
 from nssi_bayes import names as n
 from nssi_bayes.blocks import generate as forwards
 from nssi_bayes.blocks.design import Design
 from nssi_bayes.blocks.generate import Latent, generate, latents
 from nssi_bayes.blocks.parameter import draw
-from nssi_bayes.build import Built, build, fingerprint
+from nssi_bayes.build import fingerprint
 from nssi_bayes.check import pathways as module
 from nssi_bayes.check.pathways import CORRELATIONS, pathways, rows
 from nssi_bayes.check.summarised import Summary
-from nssi_bayes.spec import JointSpec
-from outcomes import with_family
-
-TERMS = {"treatment": ["therapy", "dose"], "baseline": True, "activation": True}
-BY_DISORDER = {"levels": True, "slopes": True, "loadings": True, "outcome": True, "burden": True}
-EMOTION = ["trauma", "emotion_regulation", "severity"]
-LIMBIC = ["trauma", "emotion_regulation", "limbic_activation", "severity"]
+from ways import EMOTION, LIMBIC, TERMS, made, plain, respelt, seen_mean
 
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Array]
-
-
-def _cohort(family: str = n.GAUSSIAN) -> xr.Dataset:
-    cohort = full_cohort(30)
-    return add_terms(
-        cohort if family == n.GAUSSIAN else with_family(cohort, family), np.random.default_rng(2)
-    )
-
-
-def _made(*paths: list[str], family: str = n.GAUSSIAN, seed: int = 1, **changes: Any) -> tuple[Built, Theta]:
-    """Return a model with pathways, and one draw of its prior [1, ...]."""
-    cohort = _cohort(family)
-    content = {"outcome_from": TERMS, "disorder": BY_DISORDER, "pathways": paths, **changes}
-    built = build(joint_spec("outcome/joint", **content), cohort)
-    theta = draw(built.parameters, built.design.coords, np.random.default_rng(seed), 1)
-    for name in ("v", "v_some"):
-        if name in theta:
-            theta[name][:] = np.linspace(-0.6, 0.9, theta[name].shape[1])
-    if "dispersion" in theta:
-        theta["dispersion"][:] = 0.7
-    return built, theta
-
-
-def _plain(theta: Theta) -> Theta:
-    return {name: value[0] for name, value in theta.items()}
 
 
 def _linear(theta: Theta, design: Design, who: Latent, monkeypatch: pytest.MonkeyPatch) -> Array:
@@ -88,14 +52,10 @@ def _moved(who: Latent, theta: Theta, design: Design, *, factor: int, functions:
     return replace(who, factor=who.factor + one, function=who.function + step)
 
 
-def _seen(design: Design, values: Array) -> float:
-    return float(values[design.outcome_seen].mean())
-
-
 def test_a_gaussian_outcome_is_moved_as_forward_simulation_moves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences at the same latents are exact: no Monte Carlo error is in them."""
-    built, theta = _made(EMOTION, LIMBIC)
-    one, design = _plain(theta), built.design
+    built, theta = made(EMOTION, LIMBIC)
+    one, design = plain(theta), built.design
     found = pathways(theta, design, built.spec)
     who = latents(one, design, np.random.default_rng(3))
     trauma = design.coords[n.FACTOR].index("trauma")
@@ -103,7 +63,7 @@ def test_a_gaussian_outcome_is_moved_as_forward_simulation_moves_it(monkeypatch:
     limbic = design.coords[n.NETWORK].index("limbic")
 
     def outcome(latent: Latent, v: Array) -> float:
-        return _seen(design, _linear({**one, "v": v}, design, latent, monkeypatch)[0])
+        return seen_mean(design, _linear({**one, "v": v}, design, latent, monkeypatch)[0])
 
     none, own = np.zeros_like(one["v"]), np.where(np.arange(len(one["v"])) == limbic, one["v"], 0.0)
     everything = _moved(who, one, design, factor=trauma, functions=[0, 1, 2])
@@ -121,27 +81,43 @@ def test_a_gaussian_outcome_is_moved_as_forward_simulation_moves_it(monkeypatch:
     assert min(abs(v) for v in (by_function, direct, by_both)) > 1e-4
 
 
-@pytest.mark.parametrize("family", [n.BERNOULLI, n.ORDINAL, n.NEGATIVE_BINOMIAL, n.HURDLE])
+@pytest.mark.parametrize(
+    ("family", "activation"),
+    [
+        (n.BERNOULLI, True),
+        (n.ORDINAL, False),
+        (n.NEGATIVE_BINOMIAL, False),
+        (n.HURDLE, False),
+    ],
+)
 def test_other_outcomes_are_moved_as_forward_simulation_moves_them(
-    family: str, monkeypatch: pytest.MonkeyPatch
+    family: str, activation: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expected outcomes of people drawn anew; the same draws are moved, so that errors are small."""
-    built, theta = _made(EMOTION, family=family, outcome_from={**TERMS, "activation": False})
+    built, theta = made(EMOTION, family=family, outcome_from={**TERMS, "activation": activation})
     for name in {"w", "w_some"} & theta.keys():  # functions correlate, and so do their parts of a predictor
         theta[name][:] = 0.8
-    one, design = _plain(theta), built.design
+    one, design = plain(theta), built.design
     rng, trauma = np.random.default_rng(4), design.coords[n.FACTOR].index("trauma")
     emotion = design.coords[n.FUNCTION].index("emotion_regulation")
     total: list[list[Array]] = []
     for _ in range(1000):
         who = latents(one, design, rng)
-        moved = [
-            who,
-            replace(_moved(who, one, design, factor=trauma, functions=[emotion]), factor=who.factor),
+        met = _linear(one, design, who, monkeypatch)
+        emotion_alone = _moved(who, one, design, factor=trauma, functions=[emotion])
+        parts = [
+            replace(emotion_alone, factor=who.factor),
             _moved(who, one, design, factor=trauma, functions=[]),
-            _moved(who, one, design, factor=trauma, functions=[0, 1, 2]),
         ]
-        total.append([_mean_of(family, one, _linear(one, design, m, monkeypatch)) for m in moved])
+        held = {**one, **{name: np.zeros_like(one[name]) for name in {"v"} & one.keys()}}
+        origin = _linear(held, design, who, monkeypatch)
+        everything = _moved(who, one, design, factor=trauma, functions=[0, 1, 2])
+        predictors = [
+            met,
+            *(met + _linear(held, design, part, monkeypatch) - origin for part in parts),
+            _linear(one, design, everything, monkeypatch),
+        ]
+        total.append([_mean_of(family, one, design, mu) for mu in predictors])
     drawn = np.array(total)[..., design.outcome_seen].mean(axis=2)
     mean = drawn.mean(axis=0)
     expected = np.log(mean[1:] / mean[0]) if family in n.COUNTS else mean[1:] - mean[0]
@@ -154,8 +130,8 @@ def test_other_outcomes_are_moved_as_forward_simulation_moves_them(
     assert (error < 0.1 * np.abs(expected).max()).all()
 
 
-def _mean_of(family: str, theta: Theta, mu: Array) -> Array:
-    """Return the expected outcome given predictors, by its definition."""
+def _mean_of(family: str, theta: Theta, design: Design, mu: Array) -> Array:
+    """Return the expected outcome given predictors, of a count per unit of exposure, by its definition."""
     if family == n.BERNOULLI:
         return expit(mu[0])
     if family == n.ORDINAL:
@@ -167,30 +143,26 @@ def _mean_of(family: str, theta: Theta, mu: Array) -> Array:
     if family == n.NEGATIVE_BINOMIAL:
         return np.exp(mu[0])
     size = 1 / theta["dispersion"] ** 2
-    none = (size / (size + np.exp(mu[1]))) ** size
+    none = (size / (size + np.exp(mu[1]) * np.asarray(design.outcome_exposure))) ** size
     return expit(mu[0]) * np.exp(mu[1]) / (1 - none)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_regions_may_come_first(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions regressed on activation by the covariance that forward simulation has."""
-    built, theta = _made()
-    one, design = _plain(theta), built.design
+    built, theta = made()
+    one, design = plain(theta), built.design
     networks = design.coords[n.NETWORK][:count]
     paths = [["trauma", f"{w}_activation", "emotion_regulation", "severity"] for w in networks]
-    found = pathways(theta, *_respelt(built, [*paths, EMOTION]))
+    found = pathways(theta, *respelt(built, [*paths, EMOTION]))
     ways = np.array([t.ways[0, :, 0] for t in found])
-    forward = pathways(theta, *_respelt(built, [EMOTION]))[0].ways[0, :, 0]
+    forward = pathways(theta, *respelt(built, [EMOTION]))[0].ways[0, :, 0]
     np.testing.assert_allclose(ways[:, 1:], np.tile(forward[1:], (count + 1, 1)), atol=1e-10)
     # what goes through emotion regulation is the same, part of it behind activation
     assert ways[:, 0].sum() == pytest.approx(forward[0], abs=1e-10)
     by_hand = _regressed(one, design, count, monkeypatch)
     np.testing.assert_allclose(ways[:count, 0], by_hand, atol=1e-8)
     assert np.abs(by_hand).max() > 1e-4
-
-
-def _respelt(built: Built, paths: list[list[str]]) -> tuple[Design, JointSpec]:
-    return built.design, built.spec.model_copy(update={"pathways": tuple(map(tuple, paths))})
 
 
 def _regressed(theta: Theta, design: Design, first: int, monkeypatch: pytest.MonkeyPatch) -> Array:
@@ -231,96 +203,9 @@ def _regressed(theta: Theta, design: Design, first: int, monkeypatch: pytest.Mon
     return np.asarray(np.array(whole)[design.outcome_seen].mean(axis=0))
 
 
-@pytest.mark.parametrize("r", [-0.5, 0.3])
-def test_confounding_that_was_put_in_is_taken_out(r: float) -> None:
-    """What a regression without the confounder would find gives the true coefficient back."""
-    built, theta = _made(EMOTION, outcome_from={}, disorder={"levels": True})
-    one, design = _plain(theta), built.design
-    omega = one["Omega"] @ one["Omega"].T
-    emotion = design.coords[n.FUNCTION].index("emotion_regulation")
-    true, s = np.array([0.5, -0.2, 0.3]), 0.8
-    across = np.zeros(3)  # of functions and the outcome's residual, which goes with one of them alone
-    across[emotion] = r * s / np.sqrt(np.linalg.inv(omega)[emotion, emotion])
-    found = np.linalg.solve(omega, omega @ true + across)
-    whole = true @ omega @ true + 2 * true @ across + s**2
-    left = np.sqrt(whole - found @ omega @ found)
-    observed = {**theta, "w": found[None], "sigma_outcome": np.array([left])}
-    told = pathways(observed, design, built.spec)[0].by_correlation
-    assert told is not None
-    trauma = design.coords[n.FACTOR].index("trauma")
-    expected = one["B"][emotion, trauma] * true[emotion]
-    assert told[0, CORRELATIONS.index(r)] == pytest.approx(expected, rel=1e-8)
-    naive = one["B"][emotion, trauma] * found[emotion]
-    assert told[0, CORRELATIONS.index(0.0)] == pytest.approx(naive, rel=1e-8)
-
-
-def test_what_is_left_of_a_function_is_each_persons() -> None:
-    """Where disorders differ in spread, a residual of one size is less of a wider function."""
-    built, theta = _made(EMOTION, outcome_from={}, disorder={"levels": True, "spread": True})
-    one, design = _plain(theta), built.design
-    told = pathways(theta, design, built.spec)[0].by_correlation
-    assert told is not None
-    omega = np.linalg.inv(one["Omega"] @ one["Omega"].T)
-    spread = np.exp(design.centred_diagnosis @ one["h"].T)[:, 0]
-    change = 0.3 / np.sqrt(1 - 0.3**2) * one["sigma_outcome"] * np.sqrt(omega[0, 0]) / spread
-    slope = one["B"][0, design.coords[n.FACTOR].index("trauma")]
-    expected = _seen(design, slope * (one["w"][0] - change))
-    assert told[0, CORRELATIONS.index(0.3)] == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(("r", "true"), [(0.4, 0.3), (-0.4, 0.3), (0.2, 0.8)])
-def test_confounding_of_a_yes_is_taken_out_nearly(r: float, true: float) -> None:
-    """A logistic residual that goes with a function by a normal copula, and a logistic regression of it."""
-    rng = np.random.default_rng(6)
-    eta, noise = rng.standard_normal((2, 200_000))
-    residual = logistic.ppf(norm.cdf(r * eta + np.sqrt(1 - r**2) * noise))
-    y = np.where(true * eta + residual > 0, 1, -1)
-    found = minimize(lambda b: -np.log(expit(y * (b[0] + b[1] * eta))).sum(), [0.0, 1.0]).x[1]
-    expected = true / np.sqrt(1 - r**2)  # in units of what is left of the residual
-    assert _told(n.BERNOULLI, {}, found, r) == pytest.approx(expected, abs=0.05)
-    assert abs(found - expected) > 0.3
-
-
-@pytest.mark.parametrize(("r", "spread"), [(0.4, 0.7), (-0.4, 0.7), (0.4, 1.2)])
-def test_confounding_of_a_count_is_taken_out_nearly(r: float, spread: float) -> None:
-    """A gamma factor that goes with a function by a normal copula, and a negative binomial regression."""
-    rng, true = np.random.default_rng(6), 0.3
-    eta, noise = rng.standard_normal((2, 100_000))
-    size = 1 / spread**2
-    factor = gamma.ppf(norm.cdf(r * eta + np.sqrt(1 - r**2) * noise), size, scale=1 / size)
-    y = rng.poisson(np.exp(0.5 + true * eta) * factor)
-
-    def loss(b: Array) -> float:
-        own, log_rate = np.exp(b[2]), b[0] + b[1] * eta
-        return -float(nbinom.logpmf(y, own, own / (own + np.exp(log_rate))).mean())
-
-    _, found, log_size = minimize(loss, [0.5, true, np.log(size)], method="Nelder-Mead").x
-    observed = {"dispersion": np.exp(-0.5 * log_size)}
-    assert _told(n.NEGATIVE_BINOMIAL, observed, found, r) == pytest.approx(true, abs=0.06)
-    assert abs(found - true) > 0.2
-
-
-def _told(family: str, theta: dict[str, Any], found: float, r: float) -> float:
-    """Return what is left of a coefficient on one function by the package's residual sd."""
-    design = replace(_made()[0].design, outcome_family=family)
-    return float(found - r / np.sqrt(1 - r**2) * module._residual_sd(theta, design))
-
-
-def test_residuals_of_which_nothing_is_left_are_not_told() -> None:
-    built, theta = _made(EMOTION, LIMBIC)
-    told = [t.by_correlation is not None for t in pathways(theta, built.design, built.spec)]
-    assert told == [True, False]  # ten networks share six residual factors
-    back = ["trauma", "limbic_activation", "emotion_regulation", "severity"]
-    (one,) = pathways(theta, *_respelt(built, [back]))
-    assert one.by_correlation is not None
-    assert np.isfinite(one.by_correlation).all()
-    hurdle, theta = _made(EMOTION, family=n.HURDLE)
-    assert pathways(theta, hurdle.design, hurdle.spec)[0].by_correlation is None
-
-
 def test_people_of_a_disorder_have_its_slopes() -> None:
-    built, theta = _made(EMOTION, outcome_from={})
-    one, design = _plain(theta), built.design
+    built, theta = made(EMOTION, outcome_from={})
+    one, design = plain(theta), built.design
     found = pathways(theta, design, built.spec)
     emotion, trauma = 0, design.coords[n.FACTOR].index("trauma")
     c = design.diagnosis
@@ -330,7 +215,7 @@ def test_people_of_a_disorder_have_its_slopes() -> None:
     who = [design.outcome_seen, *(design.outcome_seen & (k > 0) for k in c.T)]
     expected = [(slope * onto)[w].mean() for w in who if w.any()]
     np.testing.assert_allclose(found[0].ways[0, 0], expected, atol=1e-12)
-    told = rows(Summary(0.9, 0.2, chains=1), found, theta, design)
+    told = rows(Summary(0.9, 0.2, chains=1), found, theta, design, min_cell=1)
     assert [r["disorder"] for r in told["pathways_by_disorder"]] == design.coords[n.DISORDER]
     assert [r["way"] for r in told["pathways"]] == ["total", "direct", "indirect"]
     assert [r["pathway"] for r in told["pathways"]] == [*["trauma -> severity"] * 2, " -> ".join(EMOTION)]
@@ -338,14 +223,39 @@ def test_people_of_a_disorder_have_its_slopes() -> None:
     assert told["pathways"][0]["scale"] == "sd of the outcome"
     assert [r["correlation"] for r in told["pathways_by_correlation"]] == list(CORRELATIONS)
     assert told["pathways_by_correlation"][5]["mean"] == pytest.approx(expected[0])
-    same, theta = _made(EMOTION, outcome_from={}, disorder={"levels": True})
+    same, theta = made(EMOTION, outcome_from={}, disorder={"levels": True})
     found = pathways(theta, same.design, same.spec)
-    assert rows(Summary(0.9, 0.2, chains=1), found, theta, same.design)["pathways_by_disorder"] == []
+    told = rows(Summary(0.9, 0.2, chains=1), found, theta, same.design, min_cell=1)
+    assert told["pathways_by_disorder"] == []
+
+
+def test_of_too_few_people_there_is_no_number() -> None:
+    """Few are those who have the outcome, of whom such an average could be one person's slopes."""
+    built, theta = made(EMOTION, outcome_from={})
+    counts = (built.design.diagnosis[built.design.outcome_seen] > 0).sum(axis=0)
+    everybody = int(built.design.outcome_seen.sum())
+    smallest = int(counts.min()) + 1
+    found = pathways(theta, built.design, built.spec)
+    told = rows(Summary(0.9, 0.2, chains=1), found, theta, built.design, min_cell=smallest)
+    few = {r["disorder"]: r.get("few", False) for r in told["pathways_by_disorder"]}
+    expected = [bool(c < smallest or 0 < everybody - c < smallest) for c in counts]
+    assert list(few.values()) == expected
+    assert any(expected)
+    assert not all(expected)
+    marked = [r for r in told["pathways_by_disorder"] if r.get("few")]
+    assert all(set(r) == {"pathway", "disorder", "few"} for r in marked)
+
+
+def test_loadings_by_disorder_count_where_activation_does() -> None:
+    terms = {"disorder": {"levels": True, "loadings": True}}
+    for activation, groups in ((False, 1), (True, 6)):
+        built, theta = made(EMOTION, outcome_from={"activation": activation}, **terms)
+        assert pathways(theta, built.design, built.spec)[0].ways.shape[2] == groups
 
 
 def test_many_draws_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws are taken some at a time; the last are fewer."""
-    built, _ = _made(EMOTION, family=n.BERNOULLI)
+    built, _ = made(EMOTION, family=n.BERNOULLI)
     theta = draw(built.parameters, built.design.coords, np.random.default_rng(2), 5)
     monkeypatch.setattr(module, "_AT_ONCE", 3 * 30 * 21)
     (whole,) = pathways(theta, built.design, built.spec)
@@ -357,7 +267,7 @@ def test_many_draws_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pathways_change_no_posterior() -> None:
-    with_them, _ = _made(EMOTION)
-    without, _ = _made()
+    with_them, _ = made(EMOTION)
+    without, _ = made()
     assert fingerprint(with_them, with_them.spec) == fingerprint(without, without.spec)
     assert pathways({}, without.design, without.spec) == []

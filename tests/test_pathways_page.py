@@ -25,6 +25,7 @@ from nssi_bayes.share.tables import safe_estimates
 from nssi_bayes.store import Layout
 
 THROUGH = "trauma -> emotion_regulation -> limbic_activation -> severity"
+ASKED = (tuple(THROUGH.split(" -> ")),)
 WAYS = ("trauma -> severity", "trauma -> severity", THROUGH)
 
 
@@ -39,7 +40,13 @@ def _estimates(scale: str = "sd of the outcome") -> dict[str, Any]:
     ]
     for row in rows[:2]:
         row["p_over_rope"] = 0.97
-    left = [_row(0.35 - r, 0.99 if r < 0.2 else 0.6, pathway=WAYS[2], correlation=r) for r in CORRELATIONS]
+    left = [
+        {
+            **_row(9.0, 0.99 if r < 0.2 else 0.6 if r < 0.4 else 0.4, pathway=WAYS[2], correlation=r),
+            "median": 0.35 - r,
+        }
+        for r in CORRELATIONS
+    ]
     each = [_row(0.2, 0.98, pathway=WAYS[2], disorder=d) for d in ("mood", "eating")]
     return {
         "pathways": rows, "pathways_by_correlation": left, "pathways_by_disorder": each,
@@ -52,7 +59,7 @@ def _words(parts: list[Part]) -> str:
 
 
 def test_the_page_tells_ways_and_what_they_assume() -> None:
-    parts = pathways(_estimates())
+    parts = pathways(_estimates(), ASKED)
     said = _words(parts)
     assert "through emotion regulation, then limbic activation" in said
     assert "the data do not choose a direction" in said
@@ -63,36 +70,57 @@ def test_the_page_tells_ways_and_what_they_assume() -> None:
     assert not [part for part in parts if part.kind == "missing"]
     beyond = next(part for part in parts if part.title == "Pathways, in numbers").body
     assert beyond.count("beyond the ROPE") == 2  # none on a product
-    assert "do not add up" in _words(pathways(_estimates("difference in probability")))
+    assert "do not add up" in _words(pathways(_estimates("difference in probability"), ASKED))
 
 
 def test_the_page_says_where_a_way_is_lost() -> None:
-    found = next(p for p in pathways(_estimates()) if p.title == "From which residual correlation on")
+    found = next(p for p in pathways(_estimates(), ASKED) if p.title == "From which residual correlation on")
     cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", found.body)
     assert cells[-3:] == ["trauma → emotion regulation → limbic activation → severity", "0.2", "0.4"]
     none = _estimates()
     for row in none["pathways_by_correlation"]:
-        row.update(mean=0.1, p_positive=0.99)
-    found = next(p for p in pathways(none) if p.title == "From which residual correlation on")
+        row.update(p_positive=0.99)
+    found = next(p for p in pathways(none, ASKED) if p.title == "From which residual correlation on")
     assert found.body.count("none from −0.5 to 0.5") == 2
     for row in none["pathways_by_correlation"]:
         row.update(p_positive=0.5)
-    found = next(p for p in pathways(none) if p.title == "From which residual correlation on")
+    found = next(p for p in pathways(none, ASKED) if p.title == "From which residual correlation on")
     assert "it is not, at 0 already" in found.body
 
 
 def test_a_model_without_pathways_says_so() -> None:
-    (only,) = pathways({"pathways": [], "rope": 0.2, "interval": 0.9})
-    assert "No pathways were asked for" in only.body
+    (only,) = pathways({"pathways": [], "rope": 0.2, "interval": 0.9}, ())
+    assert "names no pathways" in only.body
 
 
-def test_people_of_a_small_disorder_are_not_shared() -> None:
-    """Of each pathway the others would give the hidden one away, with the average of all."""
-    found = _estimates()
-    kept, _ = safe_estimates(found, ["eating"])
-    assert kept["pathways_by_disorder"] == []
-    assert kept["pathways"] == found["pathways"]
-    assert safe_estimates(found, [])[0] == found
+def test_other_pathways_than_those_of_the_file_are_not_shown() -> None:
+    for told, asked in ((_estimates(), ()), ({"pathways": []}, ASKED)):
+        (only,) = pathways(told, asked)
+        assert only.kind == "missing"
+        assert "other pathways" in only.body
+
+
+def test_what_is_not_told_is_named() -> None:
+    found = {**_estimates(), "pathways_by_correlation": []}
+    said = _words(pathways(found, ASKED))
+    assert "Not told of trauma → emotion regulation → limbic activation → severity" in said
+
+
+def test_what_would_tell_of_few_people_is_not_shared() -> None:
+    """Averages over everybody, beside those of others or slopes, give the hidden ones away."""
+    found, parts = _estimates(), ("pathways", "pathways_by_correlation", "pathways_by_disorder")
+    marked = {**found, "pathways_by_disorder": [{"pathway": THROUGH, "disorder": "mood", "few": True}]}
+    same = {**found, "pathways_by_disorder": []}
+    for estimates, small, treatments, kept in (
+        (found, ["eating"], [], False), (found, [], ["therapy"], False), (marked, [], [], False),
+        (found, [], [], True), (same, ["eating"], [], True),
+    ):  # fmt: skip
+        safe, told = safe_estimates(estimates, small, treatments=treatments)
+        assert [safe[part] == (estimates[part] if kept else []) for part in parts] == [True] * 3
+        assert bool(told) is not kept
+    page = pathways(marked, ASKED)
+    assert "mood" not in _words(page)
+    assert "Pathways to the outcome, by disorder" not in [part.title for part in page]
 
 
 def test_a_revision_tells_what_changed() -> None:

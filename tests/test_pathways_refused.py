@@ -12,11 +12,13 @@ from nssi_bayes import names as n
 from nssi_bayes.build import build
 from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import JointSpec, parse, read_model
+from nssi_bayes.spec.pathways import backwards, networks_of
 from nssi_bayes.store import Layout
 
 EMOTION = ["trauma", "emotion_regulation", "severity"]
 LIMBIC = ["trauma", "emotion_regulation", "limbic_activation", "severity"]
 NETWORKS = sorted(set(full_cohort(10)[n.ROI_NETWORK].to_numpy().astype(str)))
+SMALL = [w for w in NETWORKS if w not in build(joint_spec(), full_cohort(30)).design.coords[n.BIG_NETWORK]]
 
 
 @pytest.mark.parametrize(
@@ -40,15 +42,44 @@ NETWORKS = sorted(set(full_cohort(10)[n.ROI_NETWORK].to_numpy().astype(str)))
         (
             [["trauma", f"{w}_activation", "self_punishment", "severity"] for w in NETWORKS],
             {},
-            "10 networks share 8 sources",
+            "6 networks have no residual factor of their own and share 4 sources",
+        ),
+        (
+            [["trauma", f"{w}_activation", "self_punishment", "severity"] for w in SMALL[:5]],
+            {},
+            "5 networks have no residual factor of their own and share 4 sources",
+        ),
+        ("trauma -> emotion_regulation -> severity", {}, "a list of lists"),
+        (["trauma", "emotion_regulation", "severity"], {}, "a list of lists"),
+        (None, {}, "a list of lists"),
+        (
+            [["self_punishment", "emotion_regulation", "severity"]],
+            {"factors": ["trauma", "self_punishment"]},
+            "'self_punishment' is two of a factor, a function and activation",
         ),
     ],
 )
-def test_what_cannot_be_is_refused(paths: list[list[str]], changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_is_refused(paths: Any, changes: dict[str, Any], said: str) -> None:
     content = {"outcome_from": {"activation": True}, "pathways": paths, **changes}
     cohort = full_cohort(30)
+    if "factors" in changes:
+        cohort = cohort.assign_coords({n.FACTOR: changes["factors"]})
     with pytest.raises(SpecError, match=said):
         build(joint_spec("outcome/joint", **content), cohort)
+
+
+def test_a_factor_may_be_called_as_activation_is() -> None:
+    """Behavioural activation is a factor: what begins with it leads from no region."""
+    cohort = full_cohort(30).assign_coords({n.FACTOR: ["behavioral_activation", "attachment"]})
+    through = ["behavioral_activation", "emotion_regulation", "limbic_activation", "severity"]
+    content = {"factors": ["behavioral_activation", "attachment"], "outcome_from": {"activation": True}}
+    spec = joint_spec("outcome/joint", pathways=[through], **content)
+    assert not backwards(spec)
+    assert networks_of(spec) == {"limbic_activation"}
+    assert build(spec, cohort).spec.pathways == (tuple(through),)
+    wrong = ["attachment", "behavioral_activation", "severity"]
+    with pytest.raises(SpecError, match="'behavioral_activation', which is no function"):
+        joint_spec("outcome/joint", pathways=[wrong], **content)
 
 
 def test_groups_have_no_pathways() -> None:

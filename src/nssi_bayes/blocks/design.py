@@ -22,7 +22,7 @@ from nssi_bayes.blocks.silent import check_told
 from nssi_bayes.blocks.subscales import make_groups, make_scores
 from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import JointSpec
-from nssi_bayes.spec.pathways import backwards, networks_of
+from nssi_bayes.spec.pathways import ACTIVATION, backwards, networks_of
 
 __all__ = ["Design", "make_design"]
 
@@ -256,14 +256,16 @@ def make_design(cohort: xr.Dataset, spec: JointSpec, *, where: str = "spec") -> 
 
 
 def _check_regressed(spec: JointSpec, coords: dict[str, list[Any]], where: str) -> None:
-    """Refuse functions behind activation where this has fewer sources than networks."""
-    networks, sources = len(networks_of(spec)), len(coords[n.FUNCTION]) + 1 + len(coords[n.BIG_NETWORK])
-    if backwards(spec) and networks > sources:
+    """Refuse functions behind activation where some networks tell all of others."""
+    own = {f"{label}{ACTIVATION}" for label in coords[n.BIG_NETWORK]}
+    small, sources = len(networks_of(spec) - own), len(coords[n.FUNCTION]) + 1
+    if backwards(spec) and small > sources:
         raise SpecError(
-            f"pathways: functions cannot be regressed on activation: {networks} networks share {sources} "
-            "sources, so that some tell all of others",
+            f"pathways: functions cannot be regressed on activation: {small} networks have no residual "
+            f"factor of their own and share {sources} sources, functions and the person's factor, so that "
+            "some tell all of others",
             where=where,
-            cure="name fewer networks, or let pathways lead from functions to activation",
+            cure="name fewer networks of one or two regions, or let pathways go from functions to activation",
         )
 
 

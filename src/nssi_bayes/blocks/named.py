@@ -94,9 +94,17 @@ def unknown_mediators(cohort: xr.Dataset, spec: JointSpec, functions: list[str])
     """
     scanned = n.ROI in cohort.dims and bool(cohort[n.ACTIVATION].notnull().any())
     networks = np.unique(cohort[n.ROI_NETWORK].to_numpy().astype(str)) if scanned else ()
-    known = {*spec.factors, *functions, *(f"{name}{ACTIVATION}" for name in networks)}
-    unknown = sorted({name for path in spec.pathways for name in path[:-1]} - known)
-    return [f"pathways: no {name!r} in the model. {did_you_mean(name, known)}" for name in unknown]
+    known = [*spec.factors, *functions, *(f"{name}{ACTIVATION}" for name in networks)]
+    named = {name for path in spec.pathways for name in path[:-1]}
+    found = [
+        f"pathways: no {name!r} in the model. {did_you_mean(name, known)}"
+        for name in sorted(named - set(known))
+    ]
+    return found + [
+        f"pathways: {name!r} is two of a factor, a function and activation; give one of them another name"
+        for name in sorted(named)
+        if known.count(name) > 1
+    ]
 
 
 def _why_not(name: str, cohort: xr.Dataset) -> str:

@@ -124,7 +124,9 @@ def _joint(
     )
     own: list[np.ndarray] = []
     of_pathways = Summary(params.interval, params.rope, chains=chains, printed=own)
-    summaries |= pathways.rows(of_pathways, pathways.pathways(theta, design, spec), theta, design)
+    summaries |= pathways.rows(
+        of_pathways, pathways.pathways(theta, design, spec), theta, design, min_cell=params.min_cell
+    )
     if own:
         summaries["min_ess_of_ends"] = min(summaries["min_ess_of_ends"], of_pathways.fewest())
         printed += own

@@ -20,6 +20,10 @@ __all__ = ["System", "predictors_of", "system_of"]
 _LEAST: Final = 1e-12
 """Added to variances of predictors, which have none where nothing latent goes with the outcome."""
 
+_RIDGE: Final = 1e-11
+"""Of the trace, added to what functions leave of networks: those without a residual factor of their own tell
+each other, and what they leave of one that has a factor is its own."""
+
 type Array = np.ndarray[Any, Any]
 type Theta = dict[str, Any]
 
@@ -71,7 +75,8 @@ def system_of(theta: Theta, design: Design, first: Array) -> System:
     every, none = jnp.swapaxes(jnp.zeros_like(loading), 1, 2), jnp.zeros_like(loading)
     by_all = common + own @ slope + v @ (d + loading @ slope), own + v @ loading
     if not len(first):
-        left = {"function": _left(covariance), "network": _left(residual)[None]}
+        ridge = _RIDGE * jnp.trace(residual) * jnp.eye(len(residual))
+        left = {"function": _left(covariance), "network": _left(residual + ridge)[None]}
         return System(slope, d, loading, every, common, own, v, *by_all, left)
     reduced = d + loading @ slope
     across = loading[:, first] @ covariance

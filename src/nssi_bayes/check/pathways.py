@@ -24,7 +24,7 @@ nearest normal and the lognormal factor of the same variance are taken.
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import pairwise
 from math import prod, sqrt
 from typing import Any, Final, NamedTuple
 
@@ -35,7 +35,8 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.check.linear_system import System, predictors_of, system_of
+from nssi_bayes.check.expected import NODES, changed, residual_sd
+from nssi_bayes.check.linear_system import System, system_of
 from nssi_bayes.check.summarised import Row, Summary
 from nssi_bayes.spec import JointSpec
 from nssi_bayes.spec.pathways import ACTIVATION, ARROW, Pathway, backwards, networks_of
@@ -45,15 +46,11 @@ __all__ = ["CORRELATIONS", "Told", "pathways", "rows"]
 CORRELATIONS: Final = tuple(round(0.1 * k, 1) for k in range(-5, 6))
 """Residual correlations of the last mediator and the outcome."""
 _TILT: Final = np.array([r / sqrt(1 - r**2) for r in CORRELATIONS])
-_OF_LOGISTIC: Final = 1.702
-"""Sd of the normal variable whose distribution is nearest to the logistic one (Haley 1952; Camilli 1994,
-10.3102/10769986019003293)."""
 _WAYS: Final = ("indirect", "direct", "total")
-_NODES: Final = (21, 13)
-"""Gauss-Hermite nodes an axis, of one predictor and of two."""
 _AT_ONCE: Final = 4_000_000
 """Numbers by draw, person and node that are held at once."""
-_VARYING: Final = ("B_disorder", "B_burden", "w_disorder", "w_burden", "L_disorder", "L_burden")
+_VARYING: Final = ("B_disorder", "B_burden", "w_disorder", "w_burden")
+_VARYING_ACTIVATION: Final = ("L_disorder", "L_burden")
 _SCALES: Final = {
     n.GAUSSIAN: "sd of the outcome",
     n.BERNOULLI: "difference in probability",
@@ -104,23 +101,27 @@ def pathways(theta: dict[str, Array], design: Design, spec: JointSpec) -> list[T
     """
     if not spec.pathways or not design.outcome_seen.any():
         return []
+    told = [_leaves_something(path[-2], design, spec) for path in spec.pathways]
     predictors = len(outcomes.endings(design.outcome_family))
-    each = len(design.diagnosis) * _NODES[predictors - 1] ** predictors
+    each = len(design.diagnosis) * NODES[predictors - 1] ** predictors
     _, weight = _groups(theta, design)
 
     def of_one(one: Theta) -> tuple[Any, Any]:
-        return _of_one(one, design, spec, weight)
+        return _of_one(one, design, spec, weight, told)
 
     samples = len(theta["w"])
     at_once = max(k for k in range(1, max(1, _AT_ONCE // each) + 1) if samples % k == 0)
     run = jax.jit(lambda draws: jax.lax.map(of_one, draws, batch_size=at_once))
     ways, moved = (np.asarray(found) for found in run(theta))
-    told = [_leaves_something(path[-2], design, spec) for path in spec.pathways]
-    return [Told(path, ways[:, k], moved[:, k] if told[k] else None) for k, path in enumerate(spec.pathways)]
+    place = np.cumsum(told) - 1
+    return [
+        Told(path, ways[:, k], moved[:, place[k]] if told[k] else None)
+        for k, path in enumerate(spec.pathways)
+    ]
 
 
 def rows(
-    summary: Summary, found: list[Told], theta: dict[str, Array], design: Design
+    summary: Summary, found: list[Told], theta: dict[str, Array], design: Design, *, min_cell: int
 ) -> dict[str, list[Row]]:
     """Summarise pathways, of everybody and, where slopes differ, of the people who have each disorder.
 
@@ -134,6 +135,8 @@ def rows(
         Draws by parameter.
     design : Design
         The data.
+    min_cell : int
+        Of a disorder that fewer people with the outcome have, or do not have, there is a mark and no number.
 
     Returns
     -------
@@ -144,43 +147,54 @@ def rows(
     """
     if not found:
         return {}
-    labels, _ = _groups(theta, design)
-    rope = design.outcome_family == n.GAUSSIAN
-    said: dict[str, list[Row]] = {"": [], "_by_correlation": [], "_by_disorder": []}
-
-    def told(one: Told, way: str, path: Pathway) -> Row:
-        draws = one.ways[:, _WAYS.index(way), 0]
-        return {
-            "pathway": ARROW.join(path), "way": way, "scale": _SCALES[design.outcome_family],
-            **summary.signed(draws, rope=rope and way != "indirect"),
-        }  # fmt: skip
-
+    labels, weight = _groups(theta, design)
+    groups = list(zip(labels[1:], _few(weight, min_cell)[1:], strict=True))
+    ways: list[Row] = []
     for start in dict.fromkeys(one.path[0] for one in found):
         own = [one for one in found if one.path[0] == start]
-        said[""] += [told(own[0], way, (start, own[0].path[-1])) for way in ("total", "direct")]
-        for one in own:
-            said[""].append(told(one, "indirect", one.path))
-            name = ARROW.join(one.path)
-            said["_by_correlation"] += (
-                []
-                if one.by_correlation is None
-                else [
-                    {"pathway": name, "correlation": r, **summary.signed(draws)}
-                    for r, draws in zip(CORRELATIONS, one.by_correlation.T, strict=True)
-                ]
-            )
-            said["_by_disorder"] += [
-                {"pathway": name, "disorder": label, **summary.signed(draws)}
-                for label, draws in zip(labels[1:], one.ways[:, 0, 1:].T, strict=True)
-            ]
-    return {f"pathways{part}": rows for part, rows in said.items()}
+        whole = (start, own[0].path[-1])
+        told = [(own[0], "total", whole), (own[0], "direct", whole), *((o, "indirect", o.path) for o in own)]
+        ways += [_way(summary, one, way, path, family=design.outcome_family) for one, way, path in told]
+    return {
+        "pathways": ways,
+        "pathways_by_correlation": [row for one in found for row in _by_correlation(summary, one)],
+        "pathways_by_disorder": [row for one in found for row in _by_disorder(summary, one, groups)],
+    }
+
+
+def _way(summary: Summary, one: Told, way: str, path: Pathway, *, family: str) -> Row:
+    """Summarise one way, of everybody."""
+    rope = family == n.GAUSSIAN and way != "indirect"
+    found = summary.signed(one.ways[:, _WAYS.index(way), 0], rope=rope)
+    return {"pathway": ARROW.join(path), "way": way, "scale": _SCALES[family], **found}
+
+
+def _by_correlation(summary: Summary, one: Told) -> list[Row]:
+    """Summarise a pathway at each residual correlation."""
+    if one.by_correlation is None:
+        return []
+    name = ARROW.join(one.path)
+    return [
+        {"pathway": name, "correlation": r, "median": float(np.median(draws)), **summary.signed(draws)}
+        for r, draws in zip(CORRELATIONS, one.by_correlation.T, strict=True)
+    ]
+
+
+def _by_disorder(summary: Summary, one: Told, groups: list[tuple[str, bool]]) -> list[Row]:
+    """Summarise a pathway of the people who have each disorder, or mark that they are too few."""
+    name = ARROW.join(one.path)
+    return [
+        {"pathway": name, "disorder": label, **({"few": True} if few else summary.signed(draws))}
+        for (label, few), draws in zip(groups, one.ways[:, 0, 1:].T, strict=True)
+    ]
 
 
 def _groups(theta: Theta, design: Design) -> tuple[list[str], Array]:
     """Return who is averaged over: labels, and weights [group, `participant`]. Everybody comes first."""
     seen = np.asarray(design.outcome_seen, dtype=bool)
     labels, members = [""], [seen]
-    if not theta.keys().isdisjoint(_VARYING):
+    varying = _VARYING + (_VARYING_ACTIVATION if "v" in theta else ())
+    if not theta.keys().isdisjoint(varying):
         for label, has in zip(design.coords[n.DISORDER], design.diagnosis.T > 0, strict=True):
             if (seen & has).any():
                 labels.append(str(label))
@@ -189,21 +203,31 @@ def _groups(theta: Theta, design: Design) -> tuple[list[str], Array]:
     return labels, found / found.sum(axis=1, keepdims=True)
 
 
-def _of_one(theta: Theta, design: Design, spec: JointSpec, weight: Array) -> tuple[Any, Any]:
-    """Return ways [pathway, 3, group], and those through it by correlation [pathway, correlation]."""
+def _few(weight: Array, smallest: int) -> Array:
+    """Return of which groups there are too few people, or too few others [group]."""
+    sizes = (weight > 0).sum(axis=1)
+    others = sizes[0] - sizes
+    return np.asarray((sizes < smallest) | ((others > 0) & (others < smallest)))
+
+
+def _of_one(
+    theta: Theta, design: Design, spec: JointSpec, weight: Array, told: list[bool]
+) -> tuple[Any, Any]:
+    """Return ways [pathway, 3, group], and those that are `told` by correlation [pathway, correlation]."""
     system, places = system_of(theta, design, _first(design, spec)), _places(design)
     shifts, moved = [], []
-    for path in spec.pathways:
+    for path, leaves in zip(spec.pathways, told, strict=True):
         (kind, start), (last_kind, last) = places[path[0]], places[path[-2]]
         steps = [_step(system, places[a], places[b]) for a, b in pairwise(path[:-1])]
         before = prod(steps[1:], start=steps[0])[:, None]
         coefficient = getattr(system, last_kind)[:, :, last]
         others = (getattr(system, name)[:, :, start] for name in (kind, f"all_of_{kind}"))
         shifts.append(jnp.stack([before * coefficient, *others]))
-        change = _residual_sd(theta, design) / jnp.sqrt(system.left[last_kind][:, last])[:, None]
-        moved.append(before * (coefficient - _TILT[:, None, None] * change))
-    ways, told = _changed(theta, design, shifts, weight), _changed(theta, design, moved, weight[:1])
-    return ways, told[:, :, 0]
+        if leaves:
+            change = residual_sd(theta, design) / jnp.sqrt(system.left[last_kind][:, last])[:, None]
+            moved.append(before * (coefficient - _TILT[:, None, None] * change))
+    ways = changed(theta, design, shifts, weight)
+    return ways, changed(theta, design, moved, weight[:1])[:, :, 0] if moved else jnp.zeros(1)
 
 
 def _places(design: Design) -> dict[str, tuple[str, int]]:
@@ -229,74 +253,14 @@ def _step(system: System, first: tuple[str, int], second: tuple[str, int]) -> An
 def _leaves_something(mediator: str, design: Design, spec: JointSpec) -> bool:
     """Return whether the other mediators leave something of one, and the outcome has one residual.
 
-    Networks of fewer than three regions have no residual factor but the person's: two tell each other.
+    Networks of fewer than three regions have no residual factor but the person's. Given functions two of them
+    tell each other; before functions they tell a combination of these.
     """
     if design.outcome_family == n.HURDLE:
         return False
-    of_network, first = _places(design)[mediator][0] == "network", _first(design, spec)
-    if not (of_network or len(first)):
-        return True
-    together = first if len(first) else np.arange(len(design.coords[n.NETWORK]))
-    own = {design.coords[n.NETWORK].index(label) for label in design.coords[n.BIG_NETWORK]}
-    return bool(np.isin(together, list(own), invert=True).sum() <= 1)
-
-
-def _residual_sd(theta: Theta, design: Design) -> Any:
-    """Return the sd of what predictors leave of an outcome, on the scale of the link."""
-    if design.outcome_family == n.GAUSSIAN:
-        return theta["sigma_outcome"]
-    if design.outcome_family in n.COUNTS:
-        return jnp.sqrt(jnp.log1p(theta["dispersion"] ** 2))
-    return _OF_LOGISTIC
-
-
-def _changed(theta: Theta, design: Design, shifts: list[Any], weight: Array) -> Any:
-    """Return what shifts of the predictors change in the expected outcome.
-
-    Parameters
-    ----------
-    theta : dict of str to array
-        One value of every parameter.
-    design : Design
-        The data.
-    shifts : list of array
-        Of each pathway [shift, `participant`, predictor].
-    weight : numpy.ndarray
-        Of people [group, `participant`].
-
-    Returns
-    -------
-    array
-        [pathway, shift, group].
-    """
-    whole = jnp.stack(shifts)
-    if design.outcome_family == n.GAUSSIAN:
-        return whole[..., 0] @ weight.T
-    mean, root = predictors_of(theta, design)
-    size = mean.shape[1]
-    z, w = np.polynomial.hermite_e.hermegauss(_NODES[size - 1])
-    nodes = np.array(list(product(z, repeat=size)))
-    share = np.array([prod(each) for each in product(w / w.sum(), repeat=size)])
-    points = mean[:, None] + jnp.einsum("qk,ilk->iql", nodes, root)
-
-    def met(shift: Any) -> Any:
-        found = weight @ (_response(theta, design, points + shift[:, None]) @ share)
-        return jnp.log(found) if design.outcome_family in n.COUNTS else found
-
-    each = jax.lax.map(met, whole.reshape(-1, *mean.shape))
-    return (each - met(jnp.zeros_like(mean))).reshape(*whole.shape[:2], -1)
-
-
-def _response(theta: Theta, design: Design, mu: Any) -> Any:
-    """Return the expected outcome, of a count per unit of exposure, given predictors [..., predictor]."""
-    rate = jnp.exp(mu[..., -1])
-    if design.outcome_family == n.BERNOULLI:
-        return jax.nn.sigmoid(mu[..., 0])
-    if design.outcome_family == n.ORDINAL:
-        below = jnp.cumsum(theta["outcome_probability"])[:-1]
-        return jax.nn.sigmoid(mu - (jnp.log(below) - jnp.log1p(-below))).sum(axis=-1)
-    if design.outcome_family == n.NEGATIVE_BINOMIAL:
-        return rate
-    size = 1 / theta["dispersion"] ** 2
-    none = -size * jnp.log1p(rate / size)
-    return jax.nn.sigmoid(mu[..., 0]) * rate / -jnp.expm1(none)
+    first, networks = _first(design, spec), design.coords[n.NETWORK]
+    of_network = mediator.removesuffix(ACTIVATION) if _places(design)[mediator][0] == "network" else None
+    small = [label for label in networks if label not in design.coords[n.BIG_NETWORK]]
+    if len(first):
+        return of_network is not None or sum(networks[k] in small for k in first) <= 1
+    return of_network is None or of_network not in small or len(small) == 1

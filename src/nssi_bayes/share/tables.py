@@ -59,8 +59,10 @@ _OVER: Final = re.compile(r"(?<=limit: )[^;)]*")
 _SHARE: Final = re.compile(r"\b\d+% of people are\b")
 # rows that sum to zero over disorders: without one disorder the others give it away
 _SUMS_TO_ZERO: Final = (
-    "slopes_by_disorder", "outcome_by_disorder", "pathways_by_disorder", "rois_by_disorder", "heterogeneity",
+    "slopes_by_disorder", "outcome_by_disorder", "rois_by_disorder", "heterogeneity",
 )  # fmt: skip
+_PATHWAYS: Final = ("pathways", "pathways_by_correlation", "pathways_by_disorder")
+"""Averages over everybody, which tell of few people what slopes that are shared do not."""
 _PATHS: Final = ("projection",)
 """Parts whose rows each add to the ones before; one that is missing changes what the others say."""
 
@@ -114,11 +116,17 @@ def safe_estimates(
     """
     disorders = set(small) - {n.NONE_LEVEL}
     few = disorders | set(treatments)
+    by_disorder = estimates.get("pathways_by_disorder") or []
+    hidden = any(r.get("few") for r in by_disorder) or bool(treatments) or bool(disorders and by_disorder)
     found: dict[str, Any] = {}
     told = []
     for part, rows in estimates.items():
         if isinstance(rows, list) and any(r.get("group") for r in rows):  # a site, or a disorder
             told.append(f"{part}: {len(rows)} rows, which are of groups")
+            found[part] = []
+            continue
+        if hidden and part in _PATHWAYS and rows:
+            told.append(f"{part}: {len(rows)} rows, which describe or give away few people")
             found[part] = []
             continue
         if not few or not isinstance(rows, list):

@@ -206,6 +206,14 @@ class JointSpec(Strict):
         if self.route == "explicit":
             raise ValueError("measurement.nonuniform: integrated by pattern of diagnoses; write route: auto")
 
+    @field_validator("pathways", mode="before")
+    @classmethod
+    def _lists_of_names(cls, pathways: Any) -> Any:
+        whole = isinstance(pathways, (list, tuple))
+        if not whole or not all(isinstance(path, (list, tuple)) for path in pathways):
+            raise ValueError("a list of lists, such as [[trauma, emotion_regulation, severity]]")
+        return pathways
+
     @field_validator("functions")
     @classmethod
     def _disjoint(cls, functions: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

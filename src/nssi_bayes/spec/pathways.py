@@ -39,14 +39,23 @@ def backwards(spec: JointSpec) -> bool:
     bool
         False where no pathway has both.
     """
-    steps = {step for path in spec.pathways for step in pairwise(path[:-1])}
-    return any(a.endswith(ACTIVATION) and b in _functions(spec) for a, b in steps)
+    functions = _functions(spec)
+    return any(_is_activation(a, spec) and b in functions for a, b in _steps(spec))
 
 
 def networks_of(spec: JointSpec) -> set[str]:
     """Return the latent activations that pathways of a spec go through."""
-    functions = _functions(spec)
-    return {name for path in spec.pathways for name in path[1:-1] if name not in functions}
+    return {name for path in spec.pathways for name in path[1:-1] if _is_activation(name, spec)}
+
+
+def _is_activation(name: str, spec: JointSpec) -> bool:
+    """Return whether a name is of latent activation, and of no factor or function that is called so."""
+    return name.endswith(ACTIVATION) and name not in {*spec.factors, *_functions(spec)}
+
+
+def _steps(spec: JointSpec) -> set[tuple[str, str]]:
+    """Return the steps of all pathways before the outcome."""
+    return {step for path in spec.pathways for step in pairwise(path[:-1])}
 
 
 def not_there(spec: JointSpec) -> list[str]:
@@ -75,10 +84,8 @@ def not_there(spec: JointSpec) -> list[str]:
         for path, count in Counter(spec.pathways).items()
         if count > 1
     ]
-    steps = {step for path in spec.pathways for step in pairwise(path[:-1])}
-    both = sorted(f"{a} and {b}" for a, b in steps if a < b and (b, a) in steps)
-    forwards = any(a in _functions(spec) and b.endswith(ACTIVATION) for a, b in steps)
-    if both or (forwards and backwards(spec)):
+    forwards = any(a in _functions(spec) and _is_activation(b, spec) for a, b in _steps(spec))
+    if forwards and backwards(spec):
         found.append(
             "pathways: some lead from functions to activation and some back; the data cannot tell these "
             "apart: choose one direction by what your study assumes, and write it in all of them"
@@ -97,7 +104,7 @@ def _broken(path: Pathway, spec: JointSpec) -> list[str]:
         known = [*spec.factors, *functions]
         found.append(f"begins with {first!r}, which is no factor or function. {did_you_mean(first, known)}")
     for name in through:
-        if name.endswith(ACTIVATION) and name not in functions:
+        if _is_activation(name, spec):
             if not spec.outcome_from.activation:
                 found.append(
                     f"goes through {name!r}, and the outcome has no direct path from activation; write "

@@ -14,6 +14,7 @@ from nssi_bayes.report.parts import Part, figure, missing, tabulated, text
 from nssi_bayes.report.pathways import pathways
 from nssi_bayes.report.tables import table
 from nssi_bayes.report.words import number, outcome_of, pretty, probability, split_name
+from nssi_bayes.spec import JointSpec
 
 __all__ = ["outcome"]
 
@@ -55,11 +56,20 @@ def outcome(e: Evidence) -> list[Part]:
         parts += _by_disorder(estimates)
         if "ratio" in estimates["outcome"][0]:
             parts.append(text(_ratios(estimates)))
-        parts += pathways(estimates)
+        parts += _pathways(e, estimates)
     else:
         parts = [text(f"{split_name(str(e.main))} has no outcome: this question does not ask about one.")]
     parts.append(text(_NOT_YET))
     return parts
+
+
+def _pathways(e: Evidence, estimates: Row) -> list[Part]:
+    """Return pathways, unless they tell of few people on a page that is shared."""
+    model = e.models.get(str(e.main))
+    asked = model.pathways if isinstance(model, JointSpec) else ()
+    if e.shareable and asked and not estimates.get("pathways"):
+        return [text("Pathways are not shared: they would tell of few people.")]
+    return pathways(estimates, asked)
 
 
 def _by_disorder(estimates: Row) -> list[Part]:
