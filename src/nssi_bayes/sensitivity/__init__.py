@@ -32,7 +32,7 @@ from nssi_bayes.fit.sample import sample
 from nssi_bayes.marks import read_posterior
 from nssi_bayes.sensitivity.conclusions import by_chance, changes, conclusions, state
 from nssi_bayes.sensitivity.scaling import THRESHOLD, is_flat, log_priors, power_scale
-from nssi_bayes.sensitivity.variants import SELECTION, Fitted, Variant, variants, without_overlaps
+from nssi_bayes.sensitivity.variants import Fitted, Variant, variants, without_overlaps
 from nssi_bayes.spec import JointSpec, Params, read_model
 from nssi_bayes.spec.pathways import ARROW
 from nssi_bayes.store import Layout, read_dataset, seed_sequence, write_json
@@ -187,7 +187,7 @@ def _refit(
     text = f"{variant.name}: {found['changed']} of {found['conclusions']} conclusions change"
     text += f", {found['reversed']} of them to the other sign" if found["reversed"] else ""
     text += "" if certified else "; this refit is not certified"
-    if variant.name == SELECTION:
+    if variant.with_slopes:
         text += f"; {_selected(after, params.interval)}"
     return {
         "variant": variant.name, "text": text, "certified": certified,

@@ -32,9 +32,9 @@ from nssi_bayes.spec import JointSpec, read_priors
 from nssi_bayes.spec.priors import POSITIVE, REAL, Prior, PriorChange
 from nssi_bayes.spec.settings import Sensitivity
 
-__all__ = ["SELECTION", "Fitted", "Variant", "scaled", "variants", "without_overlaps"]
+__all__ = ["Fitted", "Variant", "scaled", "variants", "without_overlaps"]
 
-SELECTION: Final = "who was scanned, an outcome of the functions"
+_SELECTION: Final = "who was scanned, an outcome of the functions"
 _SCALES: Final = {"half": 0.5, "double": 2.0}
 _COVARIATES: Final = {"motion": ("motion", "framewise"), "medication": ("medic",)}
 _WHO: Final = {"missing_scans": ("scanned", "connected"), "missing_outcome": ("outcome",)}
@@ -43,11 +43,15 @@ type Array = np.ndarray[Any, Any]
 
 
 class Variant(NamedTuple):
-    """One change, and the model under it; without a model `note` says why."""
+    """One change, and the model under it; without a model `note` says why.
+
+    `with_slopes`: slopes of its outcome, which the model as it is does not have, are told.
+    """
 
     name: str
     built: Built | None
     note: str = ""
+    with_slopes: bool = False
 
 
 class Fitted(NamedTuple):
@@ -195,12 +199,13 @@ def _selection(built: Built) -> Variant:
     }
     reason = next((why for why, there in asked.items() if there), "")
     if reason:
-        return Variant(SELECTION, None, f"the model has no such term: {reason}")
+        return Variant(_SELECTION, None, f"the model has no such term: {reason}")
     whole = replace(
         design, outcome=scanned.astype(float), outcome_seen=np.ones(len(scanned), dtype=bool),
         outcome_family=n.BERNOULLI,
     )  # fmt: skip
-    return Variant(SELECTION, _like(built, spec.model_copy(update={"outcome": "scanned"}), whole))
+    other = _like(built, spec.model_copy(update={"outcome": "scanned"}), whole)
+    return Variant(_SELECTION, other, with_slopes=True)
 
 
 def without_overlaps(built: Built, cohort: xr.Dataset, overlaps: Iterable[str]) -> Iterator[Variant]:
