@@ -76,11 +76,18 @@ def test_the_flow_counts_who_was_treated_and_the_audit_names_the_column(tmp_path
     layout, cohort = assembled(tmp_path, content(), outcomes=OUTCOMES, treatments=TREATMENTS)
     flow = read_json(layout.flow("toy"))
     value = cohort[n.TREATMENT_VALUE].to_numpy()
+    seen = {str(o): cohort[n.OUTCOME_VALUE].sel({n.OUTCOME: o}).notnull() for o in cohort[n.OUTCOME].values}
+
+    def counts(column: Any) -> dict[str, int]:
+        return {"with": int((column > 0).sum()), "without": int((column == 0).sum())}
+
     expected = [
-        {"treatment": label, "with": int((column > 0).sum()), "without": int((column == 0).sum())}
+        {"treatment": label, **counts(column),
+         "outcomes": [{"outcome": o, **counts(column[who.values])} for o, who in seen.items()]}
         for label, column in zip(TREATMENTS, value.T, strict=True)
-    ]
+    ]  # fmt: skip
     assert flow["treatments"] == expected
+    assert not all(bool(who.all()) for who in seen.values())
 
 
 @pytest.mark.parametrize(
@@ -326,6 +333,9 @@ def test_what_describes_a_treatment_of_few_stays_in_the_lab() -> None:
     ]}  # fmt: skip
     few = few_treated(flow, 11)
     assert few == ["dose"]
+    followed = {"outcome": "severity_after", "with": 20, "without": 8}
+    later = [{**flow["treatments"][0], "outcomes": [followed]}]
+    assert few_treated({"treatments": later}, 11) == ["therapy"]
     shared = safe_tree(tree, small=(), vocabulary={}, few_treated=few).tree["posterior"]
     assert shared["theta"][n.TREATMENT].to_numpy().tolist() == ["therapy"]
     assert shared["phi"].sizes[n.TREATMENT] == 1

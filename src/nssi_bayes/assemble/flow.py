@@ -106,18 +106,31 @@ def treated(dataset: xr.Dataset) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``treatment``, ``with`` and ``without``, counts of people.
+        ``treatment``, ``with`` and ``without``, counts of people; under ``outcomes`` the same of those who
+        have each outcome, on whom its association with this rests.
     """
     if n.TREATMENT_VALUE not in dataset:
         return []
-    found = []
+    outcomes = {}
+    if n.OUTCOME in dataset.dims:
+        seen = dataset[n.OUTCOME_VALUE].transpose(n.PARTICIPANT, n.OUTCOME).notnull().to_numpy()
+        outcomes = dict(zip(dataset[n.OUTCOME].to_numpy().astype(str), seen.T, strict=True))
     values = dataset[n.TREATMENT_VALUE].to_numpy()
-    for label, column in zip(dataset[n.TREATMENT].to_numpy(), values.T, strict=True):
-        doses, count = np.unique(column[np.isfinite(column)], return_counts=True)
-        without = int(count[doses == 0].sum()) or (int(count[0]) if len(doses) == 2 else 0)
-        some = int(count.sum()) - (without or int(count.max(initial=0)))
-        found.append({"treatment": str(label), "with": some, "without": without})
-    return found
+    return [
+        {
+            "treatment": str(label),
+            **_had(column),
+            "outcomes": [{"outcome": str(name), **_had(column[who])} for name, who in outcomes.items()],
+        }
+        for label, column in zip(dataset[n.TREATMENT].to_numpy(), values.T, strict=True)
+    ]
+
+
+def _had(doses: Any) -> dict[str, int]:
+    """Return how many people had a treatment, and how many had not."""
+    dose, count = np.unique(doses[np.isfinite(doses)], return_counts=True)
+    without = int(count[dose == 0].sum()) or (int(count[0]) if len(dose) == 2 else 0)
+    return {"with": int(count.sum()) - (without or int(count.max(initial=0))), "without": without}
 
 
 def motion_and_outcome(dataset: xr.Dataset) -> list[dict[str, Any]]:

@@ -183,7 +183,7 @@ def few_with_several(flow: Mapping[str, Any], smallest: int) -> bool:
 
 
 def few_treated(flow: Mapping[str, Any], smallest: int) -> list[str]:
-    """Return the treatments that too few people had, or that too few had not.
+    """Return the treatments that too few people had or had not, of all or of those with an outcome.
 
     Parameters
     ----------
@@ -201,7 +201,9 @@ def few_treated(flow: Mapping[str, Any], smallest: int) -> list[str]:
     return [
         str(t["treatment"])
         for t in flow.get("treatments", [])
-        if cells.hidden(int(t["with"])) or cells.hidden(int(t["without"]))
+        if any(
+            cells.hidden(int(o[side])) for o in (t, *t.get("outcomes", [])) for side in ("with", "without")
+        )
     ]
 
 
