@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import yaml
 
 from artefacts import make_params
 from designs import full_cohort, joint_spec, prior_tree
@@ -152,6 +153,13 @@ def test_a_pathway_is_a_conclusion_whose_sensitivity_is_told() -> None:
     assert list(found) == ["pathway[trauma -> emotion_regulation -> severity]"]
     np.testing.assert_allclose(next(iter(found.values())).ravel(), told.ways[:, 0, 0])
     assert next(iter(found.values())).shape == (2, 5)
+
+
+def test_check_runs_again_where_a_models_file_has_changed() -> None:
+    """Pathways change no fingerprint, so that nothing else of the line would tell."""
+    stages = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    watched = [p for p in stages["check"]["do"]["params"] if isinstance(p, dict)]
+    assert watched == [{"models/${item}.yaml": None}]
 
 
 def test_a_model_with_other_pathways_is_no_twin(tmp_path: Path) -> None:
