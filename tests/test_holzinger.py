@@ -83,7 +83,7 @@ def test_the_posterior_is_the_published_one_and_certified(fitted: tuple[xr.DataT
 @pytest.mark.slow
 def test_the_ladder_of_two_schools_is_the_published_one() -> None:
     """INLAvaan's article `multigroup`: marginal LOO, 1 elpd paired against metric, 2 in total."""
-    found, sampler = {}, SAMPLER.model_copy(update={"draws": 2500})
+    found, sampler = {}, SAMPLER.model_copy(update={"draws": 4000})
     for rung in ("configural", "metric", "scalar"):
         _, gate, score = scored(build(ladder(rung), holzinger(schools=True)), 3, sampler)
         assert gate.certified, rung
