@@ -230,6 +230,12 @@ def test_conclusions_on_groups_stay(lab: Layout) -> None:
     assert [r["parameter"] for r in shared["contraction"]] == ["B"]
 
 
+def test_a_conventional_model_beside_the_shared_one_has_no_predictive_checks() -> None:
+    """So `check` writes it: a question with such a model was not shared."""
+    found = _safe_attacks({"predictive_checks": {"checks": []}}, [])
+    assert found == {"predictive_checks": {"rule": "", "checks": []}}
+
+
 @pytest.mark.parametrize(("small", "kept"), [([], 2), (["mood"], 0)])
 def test_conclusions_on_a_disorder_of_few_people_stay(small: list[str], kept: int) -> None:
     """So do those on the largest difference between disorders, which may be that of the few."""

@@ -249,7 +249,7 @@ def _safe_attacks(
     for what, content in found.items():
         if what == "predictive_checks":
             safe[what] = {
-                "rule": content["rule"], "checks": [{**c, "worst": []} for c in content["checks"]]
+                "rule": content.get("rule", ""), "checks": [{**c, "worst": []} for c in content["checks"]]
             }  # fmt: skip
         elif what == "sensitivity":
             kept = [
