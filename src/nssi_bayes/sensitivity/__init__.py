@@ -197,6 +197,8 @@ def _refit(
 
 def _indirect(theta: dict[str, Array], built: Built, posterior: xr.Dataset) -> dict[str, Array]:
     """Return the draws of every pathway [`chain`, `draw`], which are conclusions, too."""
+    if not built.spec.pathways:
+        return {}
     shape = posterior.sizes[n.CHAIN], posterior.sizes[n.DRAW]
     found = pathways(theta, built.design, built.spec)
     return {f"pathway[{ARROW.join(one.path)}]": one.ways[:, 0, 0].reshape(shape) for one in found}
