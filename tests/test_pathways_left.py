@@ -13,7 +13,7 @@ from scipy.stats import gamma, logistic, nbinom, norm
 
 from nssi_bayes import names as n
 from nssi_bayes.blocks import neural
-from nssi_bayes.check.expected import residual_sd
+from nssi_bayes.check.expected_outcome import residual_sd
 from nssi_bayes.check.pathways import CORRELATIONS, pathways
 from ways import EMOTION, LIMBIC, made, plain, respelt, seen_mean
 

@@ -14,9 +14,8 @@ from nssi_bayes.errors import SpecError
 from nssi_bayes.spec import JointSpec, parse, read_model
 from nssi_bayes.spec.pathways import backwards, networks_of
 from nssi_bayes.store import Layout
+from ways import EMOTION, LIMBIC
 
-EMOTION = ["trauma", "emotion_regulation", "severity"]
-LIMBIC = ["trauma", "emotion_regulation", "limbic_activation", "severity"]
 NETWORKS = sorted(set(full_cohort(10)[n.ROI_NETWORK].to_numpy().astype(str)))
 SMALL = [w for w in NETWORKS if w not in build(joint_spec(), full_cohort(30)).design.coords[n.BIG_NETWORK]]
 

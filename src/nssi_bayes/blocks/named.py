@@ -92,6 +92,8 @@ def unknown_mediators(cohort: xr.Dataset, spec: JointSpec, functions: list[str])
     list of str
         Problems.
     """
+    if not spec.pathways:
+        return []
     scanned = n.ROI in cohort.dims and bool(cohort[n.ACTIVATION].notnull().any())
     networks = np.unique(cohort[n.ROI_NETWORK].to_numpy().astype(str)) if scanned else ()
     known = [*spec.factors, *functions, *(f"{name}{ACTIVATION}" for name in networks)]

@@ -14,6 +14,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks import factors, neural, outcomes, structure
 from nssi_bayes.blocks.design import Design
+from nssi_bayes.blocks.linear import Linear, make_linear
 
 __all__ = ["System", "predictors_of", "system_of"]
 
@@ -57,21 +58,13 @@ class System(NamedTuple):
 
 def system_of(theta: Theta, design: Design, first: Array) -> System:
     """Return coefficients; functions are regressed on the activation of the networks that come first."""
-    people, functions = len(design.diagnosis), len(design.coords[n.FUNCTION])
+    people = len(design.diagnosis)
     slope = _of_people(structure.linear(theta, design).own, people)
     said = outcomes.linear({k: v for k, v in theta.items() if k.removesuffix(outcomes.SOME) != "v"}, design)
     own, common = _of_people(said.own, people), _of_people(said.common, people)
-    covariance, v = _covariance(theta, design), _through(theta, design)
-    if v is None:
-        none = {to: jnp.zeros((people, 0, size)) for to, size in (("x", slope.shape[2]), ("f", functions))}
-        left = {"function": _left(covariance)}
-        back, nothing = jnp.zeros((people, functions, 0)), jnp.zeros((people, own.shape[1], 0))
-        whole = common + own @ slope
-        return System(slope, none["x"], none["f"], back, common, own, nothing, whole, own, left)
-    networks = neural.networks(theta, design)
+    covariance, networks = _covariance(theta, design), _networks(theta, design, slope)
     loading, d = _of_people(networks.own, people), _of_people(networks.common, people)
-    residual = networks.residual @ networks.residual.T
-    v = _of_people(v, people)
+    residual, v = networks.residual @ networks.residual.T, _of_people(_through(theta, design), people)
     every, none = jnp.swapaxes(jnp.zeros_like(loading), 1, 2), jnp.zeros_like(loading)
     by_all = common + own @ slope + v @ (d + loading @ slope), own + v @ loading
     if not len(first):
@@ -97,11 +90,20 @@ def _of_people(values: Any, people: int) -> Any:
     return values if values.ndim == 3 else jnp.broadcast_to(values, (people, *values.shape))
 
 
-def _through(theta: Theta, design: Design) -> Any | None:
-    """Return slopes of the predictors on latent activation [predictor, `network`]; None without them."""
-    if "v" not in theta:
-        return None
-    return jnp.stack([theta[f"v{end}"] for end in outcomes.endings(design.outcome_family)])
+def _networks(theta: Theta, design: Design, slope: Any) -> Linear:
+    """Return latent activation of each network; of none where it is no predictor of the outcome."""
+    if "v" in theta:
+        return neural.networks(theta, design)
+    people, functions, factor = slope.shape
+    level = np.zeros((0, 0)), np.zeros((people, 0))
+    loading = np.zeros((0, functions, 1)), np.ones((people, 1))
+    return make_linear(level, loading, common=np.zeros((0, factor)))
+
+
+def _through(theta: Theta, design: Design) -> Any:
+    """Return slopes of the predictors on latent activation [predictor, `network`]."""
+    ends = outcomes.endings(design.outcome_family)
+    return jnp.stack([theta.get(f"v{end}", jnp.zeros(0)) for end in ends])
 
 
 def _covariance(theta: Theta, design: Design) -> Any:

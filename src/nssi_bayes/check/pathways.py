@@ -35,7 +35,7 @@ import numpy as np
 from nssi_bayes import names as n
 from nssi_bayes.blocks import outcomes
 from nssi_bayes.blocks.design import Design
-from nssi_bayes.check.expected import NODES, changed, residual_sd
+from nssi_bayes.check.expected_outcome import NODES, changed, residual_sd
 from nssi_bayes.check.linear_system import System, system_of
 from nssi_bayes.check.summarised import Row, Summary
 from nssi_bayes.spec import JointSpec
@@ -232,7 +232,7 @@ def _of_one(
 
 def _places(design: Design) -> dict[str, tuple[str, int]]:
     """Return kind and position of everything that a pathway may name."""
-    networks = [f"{label}{ACTIVATION}" for label in design.coords.get(n.NETWORK, [])]
+    networks = [f"{label}{ACTIVATION}" for label in design.coords[n.NETWORK]]
     kinds = {"network": networks, "factor": design.coords[n.FACTOR], "function": design.coords[n.FUNCTION]}
     return {str(label): (kind, k) for kind, labels in kinds.items() for k, label in enumerate(labels)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
+from nssi_bayes import names as n
 from nssi_bayes.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ type Pathway = Annotated[tuple[str, ...], Field(min_length=3)]
 
 ACTIVATION: Final = "_activation"
 """What names of latent activation end with, behind the network's: ``limbic_activation``."""
-
-
 ARROW: Final = " -> "
 """Between the names of a pathway."""
 
@@ -124,7 +123,7 @@ def _broken(path: Pathway, spec: JointSpec) -> list[str]:
 
 def _functions(spec: JointSpec) -> list[str]:
     """Return names of functions, and of the general one that a bifactor model adds."""
-    return [*spec.functions, *(["general"] if spec.general == "bifactor" else [])]
+    return [*spec.functions, *([n.GENERAL] if spec.general == "bifactor" else [])]
 
 
 def _said(path: Pathway) -> str:
